@@ -1,0 +1,158 @@
+"""The seams of the house: what each replaceable part promises. Nothing here has behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from kairos.core.answers import Grammar
+    from kairos.core.types import (
+        ActionStats,
+        Layout,
+        Prompt,
+        RolloutBatch,
+        RolloutGroup,
+        Sampling,
+        Scores,
+        Target,
+        VideoClip,
+        VideoSource,
+    )
+
+
+class Scorer(Protocol):
+    """Anything that can say how likely given actions are: the policy itself, or its frozen reference."""
+
+    def __call__(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats: ...
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """What is trained: an `nn.Module` whose `forward` is `score`. An action is a token, or a frame.
+
+    Constructing one is cheap and touches no network; `build()` loads weights, once.
+    """
+
+    def build(self) -> None: ...
+
+    def encode(self, text: str) -> Tensor:
+        """The actions [A] (int64, end token included) that write `text`. ValueError where actions are not text."""
+        ...
+
+    def sample(
+        self, prompts: Sequence[Prompt], group_size: int, sampling: Sampling, seed: int
+    ) -> list[RolloutGroup]: ...
+
+    def score(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats: ...
+
+    def reference(self) -> Scorer:
+        """The frozen scorer to compare with: adapters off, or a frozen copy of the weights as they are now."""
+        ...
+
+
+class Processor(Protocol):
+    """A picklable value that lays a prompt out for a model; it loads its tokenizer at the first call."""
+
+    def __call__(self, prompt: Prompt) -> Layout: ...
+
+
+class RolloutEngine(Protocol):
+    """Schedules rollouts. Sampling itself belongs to the policy."""
+
+    def setup(self, device: torch.device) -> None: ...
+
+    def sync(self, policy: Policy) -> None: ...
+
+    def generate(
+        self, prompts: Sequence[Prompt], group_size: int, sampling: Sampling, seed: int
+    ) -> list[RolloutGroup]: ...
+
+    def release(self) -> None: ...
+
+
+class Template(Protocol):
+    """The wording of a prompt and of an answer, and how an answer is read."""
+
+    @property
+    def grammar(self) -> Grammar: ...
+
+    def messages(self, prompt: Prompt) -> list[dict[str, object]]:
+        """Chat messages; a content part {"type": "video"} marks where the clip stands."""
+        ...
+
+    def answer(self, target: Target) -> str: ...
+
+    def well_formed(self, text: str) -> bool: ...
+
+
+class Reward(Protocol):
+    def __call__(self, group: RolloutGroup) -> Scores: ...
+
+
+class Shape(Protocol):
+    """[G] -> [G], applied to one raw term before it is weighted."""
+
+    def __call__(self, values_G: Tensor) -> Tensor: ...
+
+
+class Injection(Protocol):
+    """Adds or replaces rollouts of a group; `sampled(G)` says how many rows the engine is asked for."""
+
+    def sampled(self, group_size: int) -> int: ...
+
+    def __call__(self, group: RolloutGroup) -> RolloutGroup: ...
+
+
+class Advantage(Protocol):
+    """(rewards_G, on_policy_G) -> (advantages_G, weights_G)."""
+
+    def __call__(self, rewards_G: Tensor, on_policy_G: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+class Gate(Protocol):
+    """The weight of a whole group, 0 to leave it out: (rewards_G, on_policy_G) -> weight."""
+
+    def __call__(self, rewards_G: Tensor, on_policy_G: Tensor) -> float: ...
+
+
+class Term(Protocol):
+    """One term of the loss, [B, A] per action; `needs` is a subset of {"reference", "entropy"}."""
+
+    @property
+    def needs(self) -> frozenset[str]: ...
+
+    def __call__(self, stats: ActionStats, batch: RolloutBatch) -> Tensor: ...
+
+
+class Aggregation(Protocol):
+    """(mask_BA, group_of_B, weights_B) -> (weight_BA, denominator): loss = sum(weight * term) / denominator."""
+
+    def __call__(self, mask_BA: Tensor, group_of_B: Tensor, weights_B: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+class FrameSampler(Protocol):
+    """Which K frames of a clip to look at, sorted in time: int64 [K]."""
+
+    def __call__(self, clip: VideoClip, question: str, count: int) -> Tensor: ...
+
+
+class Budget(Protocol):
+    """Every parameter that changes a pixel of a stored clip, as text, for the key and for the complaint."""
+
+    def describe(self) -> Mapping[str, str]: ...
+
+
+class ClipStore(Protocol):
+    def get(self, source: VideoSource, budget: Budget) -> VideoClip | None: ...
+
+    def put(self, source: VideoSource, budget: Budget, clip: VideoClip) -> None: ...
+
+
+class FeatureStore(Protocol):
+    def get(self, key: str) -> Tensor | None: ...
+
+    def put(self, key: str, tensor: Tensor) -> None: ...
