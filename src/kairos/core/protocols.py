@@ -34,8 +34,12 @@ class Scorer(Protocol):
 class Policy(Protocol):
     """What is trained: an `nn.Module` whose `forward` is `score`. An action is a token, or a frame.
 
-    Constructing one is cheap and touches no network; `build()` loads weights, once.
+    Constructing one is cheap and touches no network; `build()` loads weights, once. `microbatch_unit` says what a
+    micro-batch counts: "group" where a prompt's rows are scored together, else "row".
     """
+
+    @property
+    def microbatch_unit(self) -> str: ...
 
     def build(self) -> None: ...
 
@@ -61,7 +65,10 @@ class Processor(Protocol):
 
 
 class RolloutEngine(Protocol):
-    """Schedules rollouts. Sampling itself belongs to the policy."""
+    """Schedules rollouts. Sampling itself belongs to the policy; `asks_policy` is False where others write the rows."""
+
+    @property
+    def asks_policy(self) -> bool: ...
 
     def setup(self, device: torch.device) -> None: ...
 

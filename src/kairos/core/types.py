@@ -155,12 +155,14 @@ class Sampling:
     """How actions are drawn. `temperature` 0 is the mode; `max_actions` bounds tokens, or is the number of frames K.
 
     `top_p` 1.0 and `top_k` 0 keep the whole distribution: what is sampled is the policy that is trained.
+    `group_size` is G, the rollouts per prompt that a step learns from, injected ones included.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
     max_actions: int = 256
+    group_size: int = 8
 
     def __post_init__(self) -> None:
         if self.temperature < 0:
@@ -171,6 +173,8 @@ class Sampling:
             raise ValueError(f"sampling.top_k must be >= 0 (0 keeps every token), got {self.top_k}")
         if self.max_actions < 1:
             raise ValueError(f"sampling.max_actions must be >= 1, got {self.max_actions}")
+        if self.group_size < 1:
+            raise ValueError(f"sampling.group_size must be >= 1, got {self.group_size}")
 
     def at(self, iteration: int, iterations: int) -> Sampling:
         """Plain numbers for one iteration; a schedule overrides this."""
