@@ -1,0 +1,62 @@
+# What a newcomer runs: `make quickstart`, then `make test`. The environment is made first when it is missing or out of date.
+#
+#   VENV=<folder>       where the environment lives (.venv)
+#   PYTHON=<python>     what makes it: 3.11 or newer (python3)
+#   SEED=<n>            order and sampling of the quick start (0)
+#   REAL_DATA=<folder>  real videos and annotations for the tests that want them (none)
+#   ARGS="..."          more arguments for pytest
+
+VENV ?= .venv
+PYTHON ?= python3
+SEED ?= 0
+REAL_DATA ?=
+ARGS ?=
+
+$(if $(VENV),,$(error VENV is empty: name a folder, or leave it out))
+
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+BEGUN := $(VENV)/.begun
+
+.PHONY: help venv quickstart test lint doctor clean
+
+help:
+	@echo "make quickstart   mini videos -> evaluate -> GRPO -> evaluate -> runs/quickstart/report.html (SEED=n)"
+	@echo "make test         every test that this machine can run (REAL_DATA=<folder> for those on real videos)"
+	@echo "make lint         ruff, then pyright"
+	@echo "make doctor       versions, GPU, memory, disk, and what is missing"
+	@echo "make venv         only the environment, in $(VENV)"
+	@echo "make clean        caches and build folders; never runs/ nor the environment"
+
+venv: $(READY)
+
+quickstart: $(READY)
+	$(PY) scripts/train.py experiment=quickstart seed=$(SEED)
+
+test: $(READY)
+	$(PY) -u -m pytest $(if $(REAL_DATA),--real-data="$(REAL_DATA)") $(ARGS)
+
+lint: $(READY)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pyright --pythonpath $(PY)
+
+doctor: $(READY)
+	$(PY) -m kairos.report.versions
+
+clean:
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis src/*.egg-info
+	find src scripts tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# $(READY) is written last and $(BEGUN) first, so an environment whose making was interrupted is known and made anew.
+# An installation that fails in good order (no network, a wrong version) leaves what was there, and is tried again.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Kairos needs Python 3.11 or newer, and '$(PYTHON)' is not: name one with PYTHON=<python>" >&2; exit 1; }
+	@if [ -e "$(BEGUN)" ]; then echo "$(VENV) was left half made: making it anew"; rm -rf "$(VENV)"; fi
+	@if [ -d "$(VENV)" ] && [ ! -f "$(VENV)/pyvenv.cfg" ] && [ -n "$$(ls -A "$(VENV)")" ]; then \
+	  echo "VENV=$(VENV) holds something that is not a virtual environment: name a new folder" >&2; exit 1; fi
+	@mkdir -p "$(VENV)" && touch "$(BEGUN)"
+	@[ -x "$(PY)" ] || $(PYTHON) -m venv "$(VENV)"
+	$(PY) -m pip install -c constraints.txt -e ".[dev]" || { rm -f "$(BEGUN)"; exit 1; }
+	@rm -f "$(BEGUN)" && touch "$@"

@@ -1,0 +1,198 @@
+"""Holds the plan of the house: who may import whom, where heavy packages live, where a paper's name may stand."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A room may import any room of an earlier line, and never one of its own line.
+ARROWS = ["core"], ["credit", "objective", "curriculum"], ["video"], ["data", "policy"], ["rollout", "evaluation"], \
+    ["train", "report"], ["compose"], ["hydra_plugins", "scripts", "notebooks", "benchmarks"]  # fmt: skip
+RANK = {room: rank for rank, rooms in enumerate(ARROWS) for room in rooms}
+QUARANTINE = {
+    "vllm": ["src/kairos/rollout/vllm.py"],
+    "decord": ["src/kairos/video/", "benchmarks/"],  # benchmarks measure against bare decord
+    "lightning": ["src/kairos/train/"],
+    "pytorch_lightning": [],
+    "hydra": ["scripts/", "src/hydra_plugins/", "src/kairos/compose.py"],
+}
+LIGHT = {"core", "credit", "objective", "curriculum"}
+PAPER = re.compile("timezero|time_?r1|temporal_?r1|temp_?samp|tspo", re.IGNORECASE)
+PAPERS_MAY_STAND = ("conf/", "src/kairos/data/", "benchmarks/", "tests/", "notebooks/", "results/")
+
+FILES = sorted(path for top in ("src", "scripts", "benchmarks") for path in (ROOT / top).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def room_of(path: Path) -> str | None:
+    """The room a file belongs to; None for the package's own `__init__`, which may import nothing of ours."""
+    parts = path.relative_to(ROOT).parts
+    if parts[0] != "src":
+        return parts[0]
+    inside = parts[2:] if parts[1] == "kairos" else parts[1:]
+    return None if inside[0] == "__init__.py" else inside[0].removesuffix(".py")
+
+
+def imports_of(path: Path, tree: ast.Module) -> Iterator[str]:
+    """Absolute dotted names of everything a file imports: lazily, relatively and for type hints too."""
+    package = path.relative_to(ROOT / "src").with_suffix("").parts[:-1] if path.is_relative_to(ROOT / "src") else ()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = [*package[: len(package) - node.level + 1]] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            yield from (arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
+
+
+def complaints_about_imports(path: Path, source: str) -> list[str]:
+    """Every import of a file that the plan forbids."""
+    room, found = room_of(path), []
+    for imported in imports_of(path, ast.parse(source)):
+        top, _, rest = imported.partition(".")
+        if top in QUARANTINE and not name_of(path).startswith(tuple(QUARANTINE[top]) or "\0"):
+            found.append(f"{name_of(path)} imports {imported}: {top} only in {QUARANTINE[top]}")
+        other = rest.partition(".")[0] if top == "kairos" else top if top in ARROWS[-1] else None
+        if other in RANK and other != room and (room is None or RANK[other] >= RANK[room]):
+            found.append(f"{name_of(path)} imports {imported}: {other} is not to the left of {room}")
+        allowed = {"torch", "numpy", "kairos", *sys.stdlib_module_names}
+        if room in LIGHT and top not in allowed:
+            found.append(f"{name_of(path)} imports {imported}: {room} imports torch and numpy only")
+    return found
+
+
+def identifiers_of(tree: ast.Module) -> Iterator[str]:
+    fields = {"name", "id", "attr", "arg", "asname", "names", "module", "rest"}
+    for node in ast.walk(tree):
+        for field in fields & set(node._fields):
+            value = getattr(node, field)
+            yield from (item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str))
+
+
+def conditions_of(tree: ast.Module) -> Iterator[ast.AST]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If | ast.IfExp | ast.While | ast.Assert):
+            yield node.test
+        elif isinstance(node, ast.comprehension):
+            yield from node.ifs
+        elif isinstance(node, ast.match_case):
+            yield from (part for part in (node.pattern, node.guard) if part is not None)
+
+
+def complaints_about_papers(path: Path, source: str) -> list[str]:
+    """Paper names in a file's path and identifiers, where they do not belong, and in conditions anywhere."""
+    tree, name, found = ast.parse(source), name_of(path), []
+    if not name.startswith(PAPERS_MAY_STAND):
+        found += [f"{name}: named after a paper"] if PAPER.search(name) else []
+        found += [f"{name}: identifier {word}" for word in identifiers_of(tree) if PAPER.search(word)]
+    found += [
+        f"{name}: a paper's name in the condition `{text}`"
+        for text in map(ast.unparse, conditions_of(tree))
+        if PAPER.search(text)
+    ]
+    return found
+
+
+def tracked_files() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout: no list of tracked files")
+    return [ROOT / name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_every_room_is_in_the_plan():
+    rooms = {room_of(path) for path in FILES} - {None}
+    assert rooms <= set(RANK), f"rooms without a place among the arrows: {sorted(rooms - set(RANK))}"
+
+
+def test_imports_follow_the_arrows_and_heavy_packages_stay_in_quarantine():
+    assert len(FILES) > 20
+    assert not [line for path in FILES for line in complaints_about_imports(path, path.read_text())]
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("src/kairos/core/types.py", "from kairos.credit import shapes"),
+        ("src/kairos/credit/shapes.py", "import kairos.objective.terms"),
+        ("src/kairos/credit/shapes.py", "def f():\n    from ..video import loader"),
+        ("src/kairos/credit/shapes.py", "import pandas"),
+        ("src/kairos/__init__.py", "from kairos.core import types"),
+        ("src/kairos/report/page.py", "from kairos import train"),
+        ("src/kairos/data/jsonl.py", "import decord"),
+        ("src/kairos/data/jsonl.py", "import importlib\nimportlib.import_module('decord')"),
+        ("src/kairos/policy/toy.py", "from lightning.pytorch import Trainer"),
+        ("src/kairos/rollout/live.py", "from vllm import LLM"),
+        ("src/kairos/train/grpo.py", "from hydra.utils import instantiate"),
+        ("src/kairos/compose.py", "import scripts.train"),
+    ],
+)
+def test_a_forbidden_import_is_noticed(file: str, source: str):
+    assert complaints_about_imports(ROOT / file, source)
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("src/kairos/compose.py", "import hydra\nfrom kairos.train.grpo import GRPOModule"),
+        ("src/kairos/video/decord.py", "import decord\nfrom . import budget\nfrom ..core.types import VideoClip"),
+        ("src/kairos/credit/shapes.py", "import math\nimport numpy as np\nfrom torch import Tensor"),
+        ("scripts/train.py", "import hydra\nfrom kairos.compose import build"),
+    ],
+)
+def test_an_allowed_import_is_let_through(file: str, source: str):
+    assert not complaints_about_imports(ROOT / file, source)
+
+
+def test_a_paper_names_no_module_no_identifier_and_no_condition():
+    assert not [line for path in FILES for line in complaints_about_papers(path, path.read_text())]
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("src/kairos/credit/tempsamp.py", ""),
+        ("src/kairos/credit/shapes.py", "class TempSampShape: ..."),
+        ("src/kairos/policy/agent.py", "def f(tspo_frames): ..."),
+        ("src/kairos/train/grpo.py", "f(time_r1=True)"),
+        ("src/kairos/data/charades.py", "if method == 'timezero': ..."),
+        ("benchmarks/speed.py", "[x for x in y if x.name == 'TSPO']"),
+    ],
+)
+def test_a_paper_name_out_of_place_is_noticed(file: str, source: str):
+    assert complaints_about_papers(ROOT / file, source)
+
+
+def test_a_paper_may_be_named_as_a_source():
+    source = '"""Flattens rewards (TempSamp-R1, eq. 4)."""\n# as in TSPO\n'
+    assert not complaints_about_papers(ROOT / "src/kairos/credit/shapes.py", source)
+    assert not complaints_about_papers(ROOT / "src/kairos/data/templates/time_r1.py", "TIMEZERO = 1")
+
+
+def test_no_tracked_file_names_a_machine_path_or_a_package_index():
+    # Each pattern is written so that it does not match its own spelling here.
+    folders = re.compile(r"/(?:w[o]rk|f[a]rm|t[m]p|r[o]ot|h[o]me|[o]pt)/|\.l[i]brary\b")
+    hosts = re.compile(r"p[y]pi\.org|p[y]thonhosted|download\.p[y]torch\.org|r[e]gistry\.npmjs")
+    beside = re.compile(r"\.\./s[h]ared\b")
+    found = []
+    for path in tracked_files():
+        content = path.read_bytes()
+        if b"\0" in content[:8192]:
+            continue
+        for number, line in enumerate(content.decode(errors="replace").splitlines(), 1):
+            if folders.search(line) or hosts.search(line) or (beside.search(line) and name_of(path) != ".ci/run"):
+                found.append(f"{name_of(path)}:{number}: {line.strip()[:120]}")
+    assert not found, "\n".join(found)
