@@ -51,12 +51,12 @@ clean:
 # $(READY) is written last and $(BEGUN) first, so an environment whose making was interrupted is known and made anew.
 # An installation that fails in good order (no network, a wrong version) leaves what was there, and is tried again.
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Kairos needs Python 3.11 or newer, and '$(PYTHON)' is not: name one with PYTHON=<python>" >&2; exit 1; }
 	@if [ -e "$(BEGUN)" ]; then echo "$(VENV) was left half made: making it anew"; rm -rf "$(VENV)"; fi
+	@[ -x "$(PY)" ] || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Kairos needs Python 3.11 or newer, and '$(PYTHON)' is not: name one with PYTHON=<python>" >&2; exit 1; }
 	@if [ -d "$(VENV)" ] && [ ! -f "$(VENV)/pyvenv.cfg" ] && [ -n "$$(ls -A "$(VENV)")" ]; then \
 	  echo "VENV=$(VENV) holds something that is not a virtual environment: name a new folder" >&2; exit 1; fi
-	@mkdir -p "$(VENV)" && touch "$(BEGUN)"
+	@mkdir -p "$(VENV)" && rm -f "$@" && touch "$(BEGUN)"
 	@[ -x "$(PY)" ] || $(PYTHON) -m venv "$(VENV)"
 	$(PY) -m pip install -c constraints.txt -e ".[dev]" || { rm -f "$(BEGUN)"; exit 1; }
 	@rm -f "$(BEGUN)" && touch "$@"
