@@ -1,0 +1,104 @@
+"""The folder of one run: what is in it, whether it is new, begun or finished, and what may change when it goes on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+FREE = (
+    "run",
+    "name",
+    "iterations",
+    "allow_changes",
+    "overwrite",
+    "trainer",
+    "logger",
+    "callbacks",
+    "folder",
+    "workers",
+)
+FINISHED = "summary.json"
+
+
+class RunError(ValueError):
+    """A run folder that cannot be used as asked; the message says what to do instead."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`runs/<name>/` with config.yaml, overrides.yaml, versions.txt, metrics.jsonl, rollouts.jsonl, checkpoints/ ..."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions"
+
+    @property
+    def begun(self) -> bool:
+        return (self.path / "config.yaml").exists()
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / FINISHED).exists()
+
+    def overrides(self) -> list[str]:
+        """The overrides that the run was begun with."""
+        return list(yaml.safe_load((self.path / "overrides.yaml").read_text(encoding="utf-8")))
+
+    def config(self) -> dict[str, object]:
+        return dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
+
+    def begin(
+        self, config: Mapping[str, object], overrides: Sequence[str], versions: str, allow_changes: bool = False
+    ) -> None:
+        """Write down what is run; a begun folder must hold the same method, or RunError shows the difference."""
+        if self.begun:
+            changes = differences(self.config(), config)
+            if changes and not allow_changes:
+                listed = "\n".join(f"  {key}: {old!r} -> {new!r}" for key, (old, new) in changes.items())
+                raise RunError(
+                    f"{self.path} was begun with another configuration:\n{listed}\n"
+                    "continue it unchanged, say allow_changes=true, or choose another name="
+                )
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._write("config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        self._write("overrides.yaml", yaml.safe_dump(list(overrides), allow_unicode=True))
+        self._write("versions.txt", versions)
+
+    def clear(self) -> None:
+        """Remove the folder, if it is a run's and nothing else's."""
+        if not self.path.exists():
+            return
+        if not self.begun and any(self.path.iterdir()):
+            raise RunError(f"{self.path} is not the folder of a run: it has no config.yaml; remove it yourself")
+        shutil.rmtree(self.path)
+
+    def _write(self, name: str, text: str) -> None:
+        unfinished = self.path / f".{name}.unfinished"
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(self.path / name)
+
+
+def differences(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, tuple[object, object]]:
+    """Flat keys whose values differ, without those a run may change: (old, new), None where a key is absent."""
+    before, after = _flat(old), _flat(new)
+    return {
+        key: (before.get(key), after.get(key))
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) and key.split(".")[0] not in FREE and key != "module.iterations"
+    }
+
+
+def _flat(tree: object, prefix: str = "") -> dict[str, object]:
+    if isinstance(tree, Mapping) and tree:
+        return {k: v for name, branch in tree.items() for k, v in _flat(branch, f"{prefix}{name}.").items()}
+    return {prefix[:-1]: tree}

@@ -1,0 +1,1 @@
+"""What happens around an iteration: log, validate, save, show, stop."""

@@ -1,0 +1,69 @@
+"""Saves the run between iterations: atomically, and only as many checkpoints as asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from kairos.core.types import PromptBatch
+from kairos.train.grpo import GRPOModule
+
+KEEP = ("last", "best", "all")
+
+
+class SaveEvery(Callback):
+    """A checkpoint after every `every` iterations and after the last one.
+
+    `keep`: the newest; the newest and the one with the highest `monitor`; or all. `weights_only` leaves the optimiser
+    out: such a run cannot be continued, only started from.
+    """
+
+    def __init__(
+        self, folder: str, every: int = 10, keep: str = "last", weights_only: bool = False, monitor: str = "val/miou"
+    ) -> None:
+        if keep not in KEEP:
+            raise ValueError(f"callbacks.checkpoint.keep must be one of {', '.join(KEEP)}, got {keep!r}")
+        if every < 1:
+            raise ValueError(f"callbacks.checkpoint.every must be >= 1, got {every}")
+        self.folder, self.every, self.keep, self.weights_only, self.monitor = folder, every, keep, weights_only, monitor
+        self.best = float("-inf")
+
+    def state_dict(self) -> dict[str, object]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, object]) -> None:
+        self.best = float(cast("float", state_dict["best"]))
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: PromptBatch, batch_idx: int
+    ) -> None:
+        module = cast("GRPOModule", pl_module)
+        value = module.metrics.get(self.monitor)
+        best = self.keep == "best" and value is not None and value > self.best
+        if best and value is not None:
+            self.best = value
+        if best:
+            self._save(trainer, "best.ckpt")
+        if module.iteration % self.every == 0 or module.iteration == module.iterations or trainer.should_stop:
+            path = self._save(trainer, f"iteration-{module.iteration:06d}.ckpt")
+            if self.keep != "all" and trainer.is_global_zero:
+                for older in Path(self.folder).glob("iteration-*.ckpt"):
+                    if older != path:
+                        older.unlink()
+
+    def _save(self, trainer: L.Trainer, name: str) -> Path:
+        path = Path(self.folder) / name
+        unfinished = path.with_suffix(".unfinished")
+        trainer.save_checkpoint(unfinished, weights_only=self.weights_only)
+        if trainer.is_global_zero:
+            unfinished.replace(path)
+        trainer.strategy.barrier("checkpoint")
+        return path
+
+
+def newest(folder: Path) -> Path | None:
+    """The checkpoint of the latest iteration, or None."""
+    return max(folder.glob("iteration-*.ckpt"), default=None)

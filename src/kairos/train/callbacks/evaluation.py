@@ -1,0 +1,38 @@
+"""Answers a whole split before the first iteration and after the last, for the table of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from kairos.evaluation.predictions import write
+from kairos.train.callbacks.validation import predict
+from kairos.train.datamodule import PromptDataModule
+from kairos.train.grpo import GRPOModule
+
+
+class BeforeAfter(Callback):
+    """Writes `before.jsonl` and `after.jsonl` below `folder`, `size` prompts at a time (`count` None: all)."""
+
+    def __init__(
+        self, folder: str, before: bool, after: bool, split: str = "val", count: int | None = None, size: int = 64
+    ) -> None:
+        self.folder, self.before, self.after = Path(folder), before, after
+        self.split, self.count, self.size = split, count, size
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.before and cast("GRPOModule", pl_module).iteration == 0:
+            self._predict(trainer, pl_module, "before.jsonl")
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.after:
+            self._predict(trainer, pl_module, "after.jsonl")
+
+    def _predict(self, trainer: L.Trainer, pl_module: L.LightningModule, name: str) -> None:
+        datamodule = cast("PromptDataModule", trainer.datamodule)  # type: ignore[attr-defined]
+        predictions = predict(cast("GRPOModule", pl_module), datamodule, self.split, self.count, self.size)
+        if trainer.is_global_zero:
+            write(predictions, self.folder / name)

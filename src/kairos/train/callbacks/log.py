@@ -1,0 +1,87 @@
+"""Writes metrics and rollouts of every iteration, and cuts them back to the checkpoint when a run goes on."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import cast
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from kairos.core.types import PromptBatch
+from kairos.train import ranks
+from kairos.train.diagnostics import records
+from kairos.train.grpo import GRPOModule
+
+
+class RunLog(Callback):
+    """`metrics.jsonl` gets a row an iteration, `rollouts.jsonl` a row a rollout of every `rollouts_every`-th iteration.
+
+    Rows are flushed before a checkpoint is saved. Loggers besides (wandb) get the same numbers.
+    """
+
+    def __init__(self, folder: str, rollouts_every: int = 1) -> None:
+        self.folder, self.rollouts_every = Path(folder), rollouts_every
+        self._ended: float | None = None
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        module = cast("GRPOModule", pl_module)
+        if trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for name in ("metrics.jsonl", "rollouts.jsonl"):
+                cut_back(self.folder / name, module.iteration)
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: PromptBatch, batch_idx: int
+    ) -> None:
+        module = cast("GRPOModule", pl_module)
+        self._started = time.perf_counter()
+        if self._ended is not None:
+            module.meter.add("time/wait_for_data", self._started - self._ended)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: PromptBatch, batch_idx: int
+    ) -> None:
+        module = cast("GRPOModule", pl_module)
+        seconds = time.perf_counter() - self._started
+        due = self.rollouts_every and module.iteration % self.rollouts_every == 0
+        rows = [row for group in module.credited for row in records(module.iteration, group)] if due else []
+        everyone = ranks.gather(rows)
+        actions = 0.0 if module.rollouts is None else float(module.rollouts.mask_BA.sum())
+        module.metrics["time/iteration"] = seconds
+        module.metrics["throughput/prompts_per_second"] = len(batch) * ranks.world() / seconds
+        module.metrics["throughput/actions_per_second"] = actions * ranks.world() / seconds
+        if trainer.is_global_zero:
+            append(self.folder / "rollouts.jsonl", everyone)
+            self.write(trainer, module.iteration, module.metrics)
+        self._ended = time.perf_counter()
+
+    def write(self, trainer: L.Trainer, iteration: int, metrics: dict[str, float]) -> None:
+        append(self.folder / "metrics.jsonl", [{"iteration": iteration, **metrics}])
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=iteration)
+
+
+def append(path: Path, rows: list[dict[str, object]]) -> None:
+    if rows:
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def cut_back(path: Path, iteration: int) -> None:
+    """Keep only the complete rows up to `iteration`: what was written after the checkpoint will be written again."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # the line that was being written when the run was killed
+        if row["iteration"] <= iteration:
+            kept.append(line)
+    whole = path.with_suffix(".cut")
+    whole.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    whole.replace(path)

@@ -1,0 +1,37 @@
+"""Checks once that all processes train the same weights: a wrongly sharded run diverges in silence otherwise."""
+
+from __future__ import annotations
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch.distributed.tensor import DTensor
+
+from kairos.core.types import PromptBatch
+from kairos.train import ranks
+
+
+class RanksAgree(Callback):
+    """After the first iteration of a run or a resume, every rank's whole weights must have the same checksum."""
+
+    def __init__(self) -> None:
+        self._checked = False
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: PromptBatch, batch_idx: int
+    ) -> None:
+        if self._checked or ranks.world() == 1:
+            return
+        self._checked = True
+        sums = [_whole(parameter).double().sum().item() for parameter in pl_module.parameters()]
+        everyone = ranks.gather([sums])
+        if any(other != everyone[0] for other in everyone):
+            raise ValueError(
+                "the ranks hold different weights after one iteration: the strategy does not reduce gradients "
+                "(strategy.data_parallel_size must be the number of processes)"
+            )
+
+
+def _whole(parameter: torch.Tensor) -> torch.Tensor:
+    value = parameter.detach()
+    return value.full_tensor() if isinstance(value, DTensor) else value

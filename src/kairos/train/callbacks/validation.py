@@ -1,0 +1,59 @@
+"""Answers a fixed subset of the validation prompts greedily while the policy trains."""
+
+from __future__ import annotations
+
+import time
+from typing import cast
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from kairos.core.protocols import RolloutEngine
+from kairos.core.types import PromptBatch, Sampling
+from kairos.evaluation.predictions import Prediction, answer
+from kairos.evaluation.summary import summarise
+from kairos.rollout.live import Live
+from kairos.train import ranks, sharding
+from kairos.train.datamodule import PromptDataModule
+from kairos.train.grpo import GRPOModule
+
+
+class Validation(Callback):
+    """Every `every` iterations (0: never) the first `count` prompts of `split`, answered at temperature 0.
+
+    The run's own engine answers where it asks the policy, else a live one: a demonstration never validates itself.
+    """
+
+    def __init__(self, every: int = 10, count: int = 64, split: str = "val", at_start: bool = False) -> None:
+        self.every, self.count, self.split, self.at_start = every, count, split, at_start
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: PromptBatch, batch_idx: int
+    ) -> None:
+        module = cast("GRPOModule", pl_module)
+        if self.every and module.iteration % self.every == 0:
+            started = time.perf_counter()
+            datamodule = cast("PromptDataModule", trainer.datamodule)  # type: ignore[attr-defined]
+            summary = summarise(predict(module, datamodule, self.split, self.count))
+            module.metrics |= {f"val/{name}": value for name, value in summary.items() if isinstance(value, float)}
+            module.metrics["time/validation"] = time.perf_counter() - started
+
+
+def greedy_engine(engine: RolloutEngine) -> RolloutEngine:
+    """The engine that validates and evaluates: the given one where it asks the policy, else a live one."""
+    return engine if engine.asks_policy else Live()
+
+
+def predict(
+    module: GRPOModule, datamodule: PromptDataModule, split: str, count: int | None, size: int | None = None
+) -> list[Prediction]:
+    """All ranks' predictions for the first `count` prompts of a split, in the order of the split."""
+    engine = greedy_engine(module.engine)
+    engine.setup(module.device)
+    greedy = Sampling(temperature=0.0, max_actions=module.sampling.max_actions, group_size=1)
+    with sharding.gathered(module.policy):
+        engine.sync(module.trained)
+        mine = answer(engine, datamodule.batches(split, count, size), greedy)
+        engine.release()
+    everyone = ranks.gather(list(enumerate(mine)))
+    return [prediction for _, prediction in sorted(everyone, key=lambda pair: pair[0])]

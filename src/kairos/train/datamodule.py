@@ -1,0 +1,116 @@
+"""Streams prompts: which ones come in an iteration is a function of (seed, iteration), so there is no loader state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from kairos.core.types import Failure, Prompt, PromptBatch
+from kairos.curriculum.order import EpochBatches, Order
+from kairos.train import ranks
+
+
+class IterationSampler(Sampler[list[int]]):
+    """The indices of every iteration for one rank; iterating starts at `start`, the length counts all iterations.
+
+    Lightning counts finished iterations against the length when it resumes, which is why the two differ.
+    """
+
+    def __init__(
+        self, size: int, prompts: int, iterations: int, seed: int, start: int, rank: int, world: int, order: Order
+    ) -> None:
+        self.size, self.prompts, self.iterations, self.seed = size, prompts, iterations, seed
+        self.start, self.rank, self.world, self.order = start, rank, world, order
+        self.per_epoch = len(self._epoch(0, 0))
+
+    def _epoch(self, epoch: int, start: int) -> EpochBatches:
+        return EpochBatches(
+            self.size, self.prompts, self.seed, epoch, start=start, rank=self.rank, world=self.world,
+            shuffle=self.order.shuffle,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return self.iterations
+
+    def __iter__(self) -> Iterator[list[int]]:
+        iteration = self.start
+        while iteration < self.iterations:
+            epoch, cursor = divmod(iteration, self.per_epoch)
+            for indices in self._epoch(epoch, cursor):
+                if iteration >= self.iterations:
+                    return
+                yield indices
+                iteration += 1
+
+
+class PromptDataModule(L.LightningDataModule):
+    """Prompts for training, `prompts` per rank and iteration, and a fixed set for validation.
+
+    `train` and `val` build their data set when they are first asked for it: that may render, decode or read files.
+    """
+
+    def __init__(
+        self,
+        train: Callable[[], Dataset[Prompt | Failure]],
+        val: Callable[[], Dataset[Prompt | Failure]],
+        collate: Callable[[Sequence[Prompt | Failure]], PromptBatch],
+        prompts: int,
+        seed: int = 0,
+        workers: int = 0,
+        order: Order | None = None,
+        prefetch: int = 2,
+    ) -> None:
+        super().__init__()
+        self.prompts, self.seed, self.workers, self.prefetch = prompts, seed, workers, prefetch
+        self.order = order or Order()
+        self._builders = {"train": train, "val": val}
+        self._collate = collate
+        self._sets: dict[str, Dataset[Prompt | Failure]] = {}
+
+    def dataset(self, split: str) -> Dataset[Prompt | Failure]:
+        if split not in self._sets:
+            self._sets[split] = self._builders[split]()
+        return self._sets[split]
+
+    def train_dataloader(self) -> DataLoader[PromptBatch]:
+        module = self.trainer.lightning_module if self.trainer is not None else None
+        sampler = IterationSampler(
+            size=len(self.dataset("train")),  # type: ignore[arg-type]
+            prompts=self.prompts,
+            iterations=module.iterations,  # type: ignore[union-attr]
+            seed=self.seed,
+            start=module.iteration,  # type: ignore[union-attr]
+            rank=ranks.rank(),
+            world=ranks.world(),
+            order=self.order,
+        )
+        return self._loader(self.dataset("train"), sampler)
+
+    def batches(self, split: str, count: int | None = None, size: int | None = None) -> DataLoader[PromptBatch]:
+        """The first `count` prompts of a split (all of them by default) in order, this rank's share of them."""
+        dataset = self.dataset(split)
+        total = len(dataset) if count is None else min(count, len(dataset))  # type: ignore[arg-type]
+        mine = list(range(ranks.rank(), total, ranks.world()))
+        step = size or self.prompts
+        return self._loader(dataset, [mine[first : first + step] for first in range(0, len(mine), step)])
+
+    def _loader(
+        self, dataset: Dataset[Prompt | Failure], indices: Sampler[list[int]] | list[list[int]]
+    ) -> DataLoader[PromptBatch]:
+        return DataLoader(
+            dataset,
+            batch_sampler=indices,
+            collate_fn=self._collate,
+            num_workers=self.workers,
+            prefetch_factor=self.prefetch if self.workers else None,
+            multiprocessing_context="forkserver" if self.workers else None,
+            worker_init_fn=_one_thread if self.workers else None,
+        )
+
+
+def _one_thread(worker: int) -> None:
+    del worker
+    torch.set_num_threads(1)

@@ -1,0 +1,109 @@
+"""What one iteration says of itself: means for the log, and one record a rollout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean, pstdev
+
+import torch
+from torch import Tensor
+
+from kairos.core.answers import read
+from kairos.core.types import ActionStats, Origin, RolloutBatch, RolloutGroup, Scores
+from kairos.train.meter import Meter
+
+
+@dataclass(frozen=True)
+class Credited:
+    """One group with what it earned: [G] advantages and weights."""
+
+    group: RolloutGroup
+    scores: Scores
+    advantages_G: Tensor
+    weights_G: Tensor
+
+
+def measure(meter: Meter, credited: Credited, gate: float) -> None:
+    """Rewards, parse failures, lengths and advantages of one group; injected rows never enter `reward/*`."""
+    group, scores = credited.group, credited.scores
+    meter.add("advantage/gated", float(gate == 0))
+    own = [index for index, row in enumerate(group.rollouts) if row.origin is Origin.POLICY]
+    if not own:
+        return
+    totals, advantages = scores.total_G.tolist(), credited.advantages_G.tolist()
+    for name, values_G in scores.terms.items():
+        values = values_G.tolist()
+        for place in ("reward", f"reward_{group.prompt.source}"):
+            meter.add(f"{place}/{name}", fmean(values[i] for i in own), len(own))
+    rewards = [totals[i] for i in own]
+    meter.add("reward/total", fmean(rewards), len(own))
+    meter.add("reward/spread", pstdev(rewards))
+    meter.add("reward/no_spread", float(max(rewards) == min(rewards)))
+    meter.add("advantage/magnitude", fmean(abs(a) for a in advantages), len(advantages))
+    failed = [reason for i in own if (reason := scores.reasons[i])]
+    meter.add("parse/failures", len(failed) / len(own), len(own))
+    for reason in sorted(set(failed)):
+        meter.add(f"parse/{reason.replace(' ', '_').replace('/', '_')}", failed.count(reason))
+    lengths = [len(actions) for i in own if (actions := group.rollouts[i].actions_A) is not None]
+    if lengths:
+        meter.add("rollout/length", fmean(lengths), len(lengths))
+        meter.add("rollout/truncated", fmean(group.rollouts[i].truncated for i in own), len(own))
+    injected = [index for index in range(len(group)) if index not in own]
+    if injected:
+        baseline = fmean(rewards)
+        flipped = [(totals[i] - baseline) * advantages[i] < 0 for i in own]
+        meter.add("advantage/sign_flips", fmean(flipped), len(own))
+        meter.add("injected/reward", fmean(totals[i] for i in injected), len(injected))
+        meter.add("injected/advantage", fmean(advantages[i] for i in injected), len(injected))
+
+
+def measure_learning(
+    meter: Meter, weight_BA: Tensor, terms: dict[str, Tensor], stats: ActionStats, batch: RolloutBatch
+) -> None:
+    """The objective's terms as weighted means, entropy, clip fraction, and how far scoring is from sampling."""
+    total = float(weight_BA.sum())
+    with torch.no_grad():
+        for name, value_BA in terms.items():
+            meter.add(f"objective/{name}", float((weight_BA * value_BA).sum()) / max(total, 1e-12), total)
+        if stats.entropy_BA is not None:
+            meter.add("policy/entropy", float((weight_BA * stats.entropy_BA).sum()) / max(total, 1e-12), total)
+        own = (batch.mask_BA > 0) & (batch.origin_B == int(Origin.POLICY))[:, None]
+        if batch.behavior_logprobs_BA is not None and bool(own.any()):
+            gap = (stats.logprobs_BA - batch.behavior_logprobs_BA)[own].abs()
+            meter.add("policy/sampling_gap", float(gap.mean()), float(own.sum()))
+        if batch.old_logprobs_BA is not None and bool(own.any()):
+            ratio = (stats.logprobs_BA - batch.old_logprobs_BA)[own].exp()
+            meter.add("policy/ratio_off_by_a_tenth", float(((ratio - 1).abs() > 0.1).float().mean()), float(own.sum()))
+
+
+def records(iteration: int, credited: Credited) -> list[dict[str, object]]:
+    """One JSON-able row a rollout, for rollouts.jsonl. Spans in seconds, lengths in actions."""
+    group, scores, prompt = credited.group, credited.scores, credited.group.prompt
+    rows: list[dict[str, object]] = []
+    for index, rollout in enumerate(group.rollouts):
+        spans = read(rollout.text, prompt.template.grammar).spans if prompt.template and rollout.text else ()
+        rows.append(
+            {
+                "iteration": iteration,
+                "uid": prompt.uid,
+                "task": prompt.task,
+                "source": prompt.source,
+                "question": prompt.question,
+                "row": index,
+                "origin": rollout.origin.name.lower(),
+                "text": rollout.text,
+                "actions": None if rollout.text or rollout.actions_A is None else rollout.actions_A.tolist(),
+                "length": None if rollout.actions_A is None else len(rollout.actions_A),
+                "truncated": rollout.truncated,
+                "reward": float(scores.total_G[index]),
+                "terms": {name: float(values[index]) for name, values in scores.terms.items()},
+                "advantage": float(credited.advantages_G[index]),
+                "weight": float(credited.weights_G[index]),
+                "reason": scores.reasons[index],
+                "spans": [list(span) for span in spans],
+                "target": [list(span) for span in prompt.target.spans],
+                "choice": prompt.target.choice,
+                "duration": prompt.clip.duration,
+            }
+        )
+    return rows

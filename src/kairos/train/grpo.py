@@ -1,0 +1,229 @@
+"""One RL iteration as four verbs: roll out, credit, annotate, learn. It knows protocols, and no method by name."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import cast
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from kairos.core.protocols import Advantage, Gate, Injection, Policy, Reward, RolloutEngine, Scorer
+from kairos.core.seeds import mix
+from kairos.core.types import ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
+from kairos.objective.objective import Objective
+from kairos.train import diagnostics, ranks, sharding
+from kairos.train.batch import collate
+from kairos.train.meter import Meter
+from kairos.train.optimizer import Optimizer
+
+
+class GRPOModule(L.LightningModule):
+    """Holds policy, reference and objective; one Lightning batch is one iteration (manual optimisation).
+
+    `epochs` x `minibatches` updates are made from one roll-out, each over whole groups; `microbatch` bounds what is
+    scored at once (groups or rows, as the policy counts; 0: everything), `clip_norm` the gradient's norm (0: no bound).
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        engine: RolloutEngine,
+        reward: Reward,
+        injection: Injection,
+        advantage: Advantage,
+        gate: Gate,
+        objective: Objective,
+        sampling: Sampling,
+        optimizer: Optimizer,
+        iterations: int,
+        epochs: int = 1,
+        minibatches: int = 1,
+        microbatch: int = 0,
+        clip_norm: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if min(iterations, epochs, minibatches) < 1 or microbatch < 0:
+            raise ValueError(f"iterations, epochs, minibatches must be >= 1: {iterations=} {epochs=} {minibatches=}")
+        self.automatic_optimization = False
+        self.policy = cast("nn.Module", policy)
+        self.reference: Scorer | None = None
+        self.engine, self.reward, self.injection, self.advantage, self.gate = engine, reward, injection, advantage, gate
+        self.objective, self.sampling, self.optimizer = objective, sampling, optimizer
+        self.iterations, self.epochs, self.minibatches = iterations, epochs, minibatches
+        self.microbatch, self.clip_norm, self.seed = microbatch, clip_norm, seed
+        self.iteration = 0
+        self.meter = Meter()
+        self.metrics: dict[str, float] = {}
+        self.credited: list[diagnostics.Credited] = []
+        self.rollouts: RolloutBatch | None = None
+        self._built = False
+
+    # The story
+
+    def training_step(self, batch: PromptBatch, batch_idx: int) -> None:
+        del batch_idx
+        with self.meter.phase("roll_out"):
+            groups = self.roll_out(batch)
+        with self.meter.phase("credit"):
+            rollouts = self.credit(groups, batch)
+        with self.meter.phase("annotate"):
+            rollouts = self.annotate(rollouts)
+        with self.meter.phase("learn"):
+            self.learn(rollouts)
+        self.rollouts = rollouts
+        self.metrics = self.meter.reduce()
+        self.iteration += 1
+
+    def roll_out(self, batch: PromptBatch) -> list[RolloutGroup]:
+        """The groups of one step [P], injected rows included."""
+        sampling = self.sampling.at(self.iteration, self.iterations)
+        with sharding.gathered(self.policy):
+            self.engine.sync(self.trained)
+            groups = self.engine.generate(
+                batch.prompts,
+                self.injection.sampled(sampling.group_size),
+                sampling,
+                mix(self.seed, "rollout", self.iteration),
+            )
+            self.engine.release()
+        return [self.injection(group) for group in groups]
+
+    def credit(self, groups: list[RolloutGroup], batch: PromptBatch) -> RolloutBatch:
+        """Rewards, advantages and weights, and the rows of all groups as one batch."""
+        advantages, weights, self.credited = [], [], []
+        for group, used in zip(groups, batch.weights_P.tolist(), strict=True):
+            scores = self.reward(group)
+            advantages_G, weights_G = self.advantage(scores.total_G, group.on_policy_G)
+            gate = self.gate(scores.total_G, group.on_policy_G)
+            weights_G = weights_G * (used * gate)
+            advantages.append(advantages_G)
+            weights.append(weights_G)
+            if used:
+                self.credited.append(diagnostics.Credited(group, scores, advantages_G, weights_G))
+                diagnostics.measure(self.meter, self.credited[-1], gate)
+        self.meter.add("data/failures", len(batch.failures) / max(1, len(batch)), len(batch))
+        temperature = self.sampling.at(self.iteration, self.iterations).temperature or 1.0
+        return collate(groups, advantages, weights, self.encode, temperature)
+
+    @torch.no_grad()
+    def annotate(self, rollouts: RolloutBatch) -> RolloutBatch:
+        """Old log-probs where several updates follow, reference log-probs where a term asks for them."""
+        self.policy.eval()
+        if self.epochs * self.minibatches > 1:
+            rollouts = replace(rollouts, old_logprobs_BA=self._score_all(self.policy, rollouts))
+        if self.reference is not None:
+            rollouts = replace(rollouts, reference_logprobs_BA=self._score_all(self.reference, rollouts))
+        return rollouts
+
+    def learn(self, rollouts: RolloutBatch) -> None:
+        """Every mini-batch is one update; its denominator is summed over ranks before micro-batching."""
+        self.policy.train()
+        groups = len(rollouts.prompts)
+        if groups % self.minibatches:
+            raise ValueError(f"{groups} groups a rank do not split into minibatches={self.minibatches}")
+        per_update = groups // self.minibatches
+        for _ in range(self.epochs):
+            for first in range(0, groups, per_update):
+                chosen = (rollouts.group_of_B >= first) & (rollouts.group_of_B < first + per_update)
+                self._update(rollouts.take(chosen.nonzero().flatten()))
+
+    # The pieces
+
+    def _update(self, mini: RolloutBatch) -> None:
+        weight_BA, denominator = self.objective.weights(mini.mask_BA, mini.group_of_B, mini.weights_B)
+        whole = float(ranks.total(denominator.to(self.device, torch.float64)))
+        self.meter.add("learn/skipped", float(whole <= 0))
+        if whole <= 0:
+            return
+        optimizer = cast("torch.optim.Optimizer", self.optimizers())
+        for group in optimizer.param_groups:
+            group["lr"] = self.optimizer.rate(self.iteration, self.iterations)
+        optimizer.zero_grad()
+        for rows in self._microbatches(mini):
+            micro = mini.take(rows).to(self.device)
+            weights = weight_BA[rows].to(self.device)
+            stats: ActionStats = self.policy(micro, entropy="entropy" in self.objective.needs)
+            values, terms = self.objective.values(stats, micro)
+            loss = (weights * values).sum() * (ranks.world() / whole)
+            self.manual_backward(loss)
+            diagnostics.measure_learning(self.meter, weights, terms, stats, micro)
+        norm = self._clip()
+        optimizer.step()
+        self.meter.add("learn/gradient_norm", norm)
+        self.meter.put("learn/rate", optimizer.param_groups[0]["lr"])
+
+    def _clip(self) -> float:
+        parameters = [p for p in self.policy.parameters() if p.grad is not None]
+        bound = self.clip_norm or math.inf
+        norm = nn.utils.clip_grad_norm_(parameters, bound)
+        norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)  # type: ignore[attr-defined]
+        if not math.isfinite(norm):
+            raise ValueError(
+                f"iteration {self.iteration}: the gradient's norm is {norm}; lower optimizer.learning_rate, or look at "
+                "the last rows of rollouts.jsonl"
+            )
+        return norm
+
+    def _microbatches(self, batch: RolloutBatch) -> Iterator[Tensor]:
+        unit = self.trained.microbatch_unit
+        owner = batch.group_of_B if unit == "group" else torch.arange(len(batch))
+        count = int(owner.max()) + 1
+        step = self.microbatch or count
+        for first in range(0, count, step):
+            yield ((owner >= first) & (owner < first + step)).nonzero().flatten()
+
+    def _score_all(self, scorer: Scorer | nn.Module, batch: RolloutBatch) -> Tensor:
+        logprobs = torch.zeros_like(batch.mask_BA)
+        for rows in self._microbatches(batch):
+            stats: ActionStats = scorer(batch.take(rows).to(self.device))
+            logprobs[rows] = stats.logprobs_BA.float().cpu()
+        return logprobs
+
+    @property
+    def trained(self) -> Policy:
+        return cast("Policy", self.policy)
+
+    @functools.cached_property
+    def encode(self) -> functools._lru_cache_wrapper[Tensor]:
+        return functools.lru_cache(maxsize=65536)(self.trained.encode)
+
+    # Lightning's hooks
+
+    def configure_model(self) -> None:
+        """Weights are loaded here, once; the reference is the policy as it is before any update."""
+        if self._built:
+            return
+        self._built = True
+        self.trained.build()
+        if "reference" in self.objective.needs:
+            self.reference = self.trained.reference()
+        sharding.shard(self.policy, self.device_mesh)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        return self.optimizer.build(self.policy.parameters())
+
+    def on_fit_start(self) -> None:
+        self.engine.setup(self.device)
+
+    def transfer_batch_to_device(self, batch: PromptBatch, device: torch.device, dataloader_idx: int) -> PromptBatch:
+        """Prompts stay on the host; the policy moves what it needs."""
+        del device, dataloader_idx
+        return batch
+
+    def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
+        state = cast("dict[str, Tensor]", checkpoint["state_dict"])
+        checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith("reference.")}
+        checkpoint["iteration"] = self.iteration
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, object]) -> None:
+        self.iteration = int(cast("int", checkpoint["iteration"]))
+        state = cast("dict[str, Tensor]", checkpoint["state_dict"])
+        if isinstance(self.reference, nn.Module):
+            state.update({f"reference.{name}": value for name, value in self.reference.state_dict().items()})

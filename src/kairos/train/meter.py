@@ -1,0 +1,52 @@
+"""Running means of one iteration, by name, over rows, prompts and ranks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from kairos.train import ranks
+
+
+class Meter:
+    """Collects `group/metric` values; `reduce` gives their means over all ranks and starts afresh."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, tuple[float, float]] = {}
+
+    def add(self, name: str, value: float, count: float = 1.0) -> None:
+        """Add `value`, itself the mean of `count` things; a count of 0 leaves no trace."""
+        if count > 0:
+            total, number = self._sums.get(name, (0.0, 0.0))
+            self._sums[name] = (total + value * count, number + count)
+
+    def put(self, name: str, value: float) -> None:
+        """Replace what was collected under `name` on this rank."""
+        self._sums[name] = (value, 1.0)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Seconds of a phase under `time/<name>`; the GPU's work is waited for, so no phase leaks."""
+        started = _now()
+        try:
+            yield
+        finally:
+            self.add(f"time/{name}", _now() - started)
+
+    def reduce(self) -> dict[str, float]:
+        merged: dict[str, tuple[float, float]] = {}
+        for sums in ranks.gather([self._sums]):
+            for name, (value, count) in sums.items():
+                total, number = merged.get(name, (0.0, 0.0))
+                merged[name] = (total + value, number + count)
+        self._sums = {}
+        return {name: total / number for name, (total, number) in sorted(merged.items())}
+
+
+def _now() -> float:
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()

@@ -1,0 +1,58 @@
+"""AdamW or SGD with a learning-rate schedule counted in iterations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch.nn import Parameter
+
+SCHEDULES = ("constant", "linear", "cosine")
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """`learning_rate` rises linearly over `warmup` iterations, then follows `schedule` down to `floor` times itself."""
+
+    learning_rate: float = 1e-6
+    kind: str = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    warmup: int = 0
+    schedule: str = "constant"
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("adamw", "sgd"):
+            raise ValueError(f"optimizer.kind must be adamw or sgd, got {self.kind!r}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"optimizer.schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+        if self.learning_rate < 0 or self.warmup < 0:
+            raise ValueError(f"optimizer: learning_rate and warmup must be >= 0, got {self}")
+
+    def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
+        """The optimiser over the parameters that require gradients."""
+        trainable = [parameter for parameter in parameters if parameter.requires_grad]
+        if not trainable:
+            raise ValueError("no parameter requires a gradient: unfreeze a part of the policy (policy.freeze)")
+        if self.kind == "sgd":
+            return torch.optim.SGD(trainable, lr=self.learning_rate, weight_decay=self.weight_decay)
+        return torch.optim.AdamW(
+            trainable,
+            lr=self.learning_rate,
+            betas=(self.betas[0], self.betas[1]),
+            weight_decay=self.weight_decay,
+            fused=all(parameter.is_cuda for parameter in trainable) or None,
+        )
+
+    def rate(self, iteration: int, iterations: int) -> float:
+        """The learning rate of one iteration, a pure function, so that there is no scheduler state to save."""
+        if iteration < self.warmup:
+            return self.learning_rate * (iteration + 1) / self.warmup
+        done = (iteration - self.warmup) / max(1, iterations - self.warmup)
+        factor = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1.0 + math.cos(math.pi * done))}[
+            self.schedule
+        ]
+        return self.learning_rate * (self.floor + (1.0 - self.floor) * factor)
