@@ -1,0 +1,212 @@
+"""The one answer scanner: reads spans and a choice from a completion through a `Grammar` value, and says why it failed.
+
+`read` takes linear time on any text and never raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, Literal
+
+from kairos.core.patterns import Found, JsonKeys, JsonList, Letter, Pair, Pattern
+from kairos.core.spans import Span
+
+if TYPE_CHECKING:
+    from kairos.core.types import Target
+
+UNCLOSED_THINK = "unclosed_think"
+NO_BLOCK = "no_answer_block"
+SEVERAL_BLOCKS = "several_answer_blocks"
+NO_PAIR = "no_pair_of_times"
+SEVERAL_PAIRS = "several_pairs_of_times"
+REVERSED = "reversed_span"
+EMPTY = "empty_span"
+NOT_FINITE = "not_finite"
+NO_CHOICE = "no_choice"
+EXTRA = "more_than_the_answer"
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """How an answer is written.
+
+    `patterns` are tried in order; the first that occurs decides. `block`: which `<answer>` block is read ("only":
+    there must be exactly one; "text": tags are not looked for). `missing`: what happens without a block: "fail",
+    "text" (the whole text is read as if it were the block) or "single" (it is read when it holds exactly one pair, or
+    begins with the letter). `cut_thinking`: what stands up to the last `</think>` is not read, and a `<think>` left
+    open is a failure. `whole`: the block is the answer (a letter, a pair, or both) and nothing else. `many`: all
+    pairs, else the one that the pattern picks. `any_case`: tags in any case.
+    """
+
+    patterns: tuple[Pattern, ...]
+    cut_thinking: bool = False
+    block: Literal["first", "last", "only", "text"] = "last"
+    missing: Literal["fail", "text", "single"] = "fail"
+    whole: bool = False
+    many: bool = False
+    choice: Letter = field(default_factory=Letter)
+    answer_tag: str = "answer"
+    think_tag: str = "think"
+    any_case: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patterns", tuple(self.patterns))
+        if not self.patterns:
+            raise ValueError("a grammar needs at least one pattern")
+        if self.block not in ("first", "last", "only", "text"):
+            raise ValueError(f"block must be first, last, only or text, got {self.block!r}")
+        if self.missing not in ("fail", "text", "single"):
+            raise ValueError(f"missing must be fail, text or single, got {self.missing!r}")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a completion says. A reason is None where the reading succeeded; spans are proper, in the order written."""
+
+    spans: tuple[Span, ...]
+    choice: str | None
+    span_reason: str | None
+    choice_reason: str | None
+
+    def reason(self, target: Target) -> str | None:
+        """Why the answer is no answer to this target: spans are asked for where it has spans, a choice likewise."""
+        if target.spans and self.span_reason:
+            return self.span_reason
+        return self.choice_reason if target.choice else None
+
+
+STRICT = Grammar((Pair(("to",), spacing="one", any_case=False),), cut_thinking=True, block="only", whole=True)
+
+LENIENT = Grammar(
+    (
+        Pair(("to", "and", "-", "\u2013", "\u2014", "~", "until", "till"), units=True, signs=True, clock=True),
+        Pair(("and ends at", ", ends at", ", ending at", ", end:", ", end time:"), units=True, clock=True),
+        JsonKeys(embedded=True),
+        JsonList(embedded=True),
+        Pair((",",), units=True, clock=True),
+    ),
+    cut_thinking=True,
+    missing="single",
+    choice=Letter(any_case=True),
+    any_case=True,
+)
+
+
+def read(text: str, grammar: Grammar) -> Answer:
+    """The spans and the choice that `text` states.
+
+    >>> read("<think>hm</think><answer>B 3.5 to 6.0</answer>", STRICT)
+    Answer(spans=(Span(start=3.5, end=6.0),), choice='B', span_reason=None, choice_reason=None)
+    >>> read("<think>It is 3 to 6", LENIENT).span_reason
+    'unclosed_think'
+    """
+    if grammar.cut_thinking:
+        text = _after(text, grammar.think_tag, grammar.any_case)
+        if _tag(grammar.think_tag, grammar.any_case).search(text):
+            return _failure(UNCLOSED_THINK)
+    if grammar.block != "text":
+        found, count = _block(text, grammar)
+        if count > 1 and grammar.block == "only":
+            return _failure(SEVERAL_BLOCKS)
+        if found is None and grammar.missing == "fail":
+            return _failure(NO_BLOCK)
+        if found is None and grammar.missing == "single":
+            return _read_untagged(text, grammar)
+        text = text if found is None else found
+    return _read_whole(text, grammar) if grammar.whole else _read_part(text, grammar)
+
+
+def blocks(text: str, tag: str = "answer", any_case: bool = False) -> Iterator[str]:
+    """Contents of the blocks that `<tag>(.*?)</tag>` finds from left to right."""
+    opening, closing = _tag(tag, any_case), _tag("/" + tag, any_case)
+    position = 0
+    while (begun := opening.search(text, position)) and (ended := closing.search(text, begun.end())):
+        yield text[begun.end() : ended.start()]
+        position = ended.end()
+
+
+def _block(text: str, grammar: Grammar) -> tuple[str | None, int]:
+    """The block that counts (None: there is none), and how many were looked at, at least 1."""
+    contents = blocks(text, grammar.answer_tag, grammar.any_case)
+    content, count = next(contents, None), 1
+    if grammar.block != "first":
+        for later in islice(contents, 1 if grammar.block == "only" else None):
+            content, count = later, count + 1
+    return content, count
+
+
+def _read_part(text: str, grammar: Grammar) -> Answer:
+    spans, reason = _spans(_chosen(text, grammar))
+    choice = grammar.choice.first(text)
+    return Answer(spans, choice, reason, None if choice else NO_CHOICE)
+
+
+def _read_untagged(text: str, grammar: Grammar) -> Answer:
+    """No block: an only pair is the answer, and a leading letter."""
+    spans, reason = (), NO_BLOCK
+    for pattern in grammar.patterns:
+        if found := list(islice(pattern.find(text), None if grammar.many else 2)):
+            several = len(found) > 1 and not grammar.many
+            spans, reason = ((), SEVERAL_PAIRS) if several else _spans(found)
+            break
+    choice = grammar.choice.leading(text)
+    return Answer(spans, choice, reason, None if choice else NO_BLOCK)
+
+
+def _read_whole(text: str, grammar: Grammar) -> Answer:
+    """The block must be a letter, a pair (or pairs), or a letter, white space and a pair."""
+    found = _chosen(text, grammar)
+    before = text[: found[0].begin] if found else text
+    between = [text[left.end : right.begin] for left, right in pairwise(found)]
+    after = text[found[-1].end :] if found else ""
+    letter = before.strip()
+    apart = not letter or not found or before[-1:].isspace()
+    alone = not letter or (len(letter) == 1 and letter in grammar.choice.letters)
+    if after.strip() or any(gap.strip(" \t\r\n,;") for gap in between) or not apart or not alone:
+        return _failure(EXTRA)
+    spans, reason = _spans(found)
+    return Answer(spans, letter or None, reason, None if letter else NO_CHOICE)
+
+
+def _chosen(text: str, grammar: Grammar) -> list[Found]:
+    """All matches of the first pattern that occurs, or the one that it picks."""
+    for pattern in grammar.patterns:
+        pairs = pattern.find(text)
+        chosen = next(pairs, None)
+        if chosen is None:
+            continue
+        if grammar.many:
+            return [chosen, *pairs]
+        if pattern.pick == "last":
+            for later in pairs:
+                chosen = later
+        return [chosen]
+    return []
+
+
+def _spans(found: list[Found]) -> tuple[tuple[Span, ...], str | None]:
+    spans = tuple(item.span for item in found)
+    for span in spans:
+        if not span.proper:
+            finite = abs(span.start) < float("inf") and abs(span.end) < float("inf")
+            return (), NOT_FINITE if not finite else EMPTY if span.start == span.end else REVERSED
+    return spans, None if spans else NO_PAIR
+
+
+def _failure(reason: str) -> Answer:
+    return Answer((), None, reason, reason)
+
+
+def _after(text: str, tag: str, any_case: bool) -> str:
+    """What follows the last closing tag; all of the text when there is none."""
+    end = 0
+    for closing in _tag("/" + tag, any_case).finditer(text):
+        end = closing.end()
+    return text[end:]
+
+
+def _tag(name: str, any_case: bool) -> re.Pattern[str]:
+    return re.compile(f"<{re.escape(name)}>", re.ASCII | (re.IGNORECASE if any_case else 0))

@@ -1,0 +1,229 @@
+"""What two times look like inside an answer: patterns as values, each found in linear time.
+
+Regular expressions here have possessive quantifiers or one character class, so none of them can backtrack.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, NamedTuple, Protocol
+
+from kairos.core.spans import Span
+
+_CLOCK = r"\d++(?::[0-5]?\d(?!\d)){0,2}+(?:\.\d*+)?+"
+_UNIT = r"(?:\s*+(?:seconds|second|secs|sec|s)(?![^\W_]))?+"
+_SIGNS = "+-\u2212"
+
+
+class Found(NamedTuple):
+    """`text[begin:end]` says `span`, which may be reversed or not finite."""
+
+    begin: int
+    end: int
+    span: Span
+
+
+class Pattern(Protocol):
+    @property
+    def pick(self) -> str:
+        """Which match counts: "first" or "last"."""
+        ...
+
+    def find(self, text: str) -> Iterator[Found]:
+        """Every match from left to right, none overlapping."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pair:
+    r"""Two numbers around a separator: what `(\d+\.?\d*)SEPARATOR(\d+\.?\d*)` finds, in linear time.
+
+    `spacing` "one" wants exactly one space on each side of the separator, "any" takes any white space or none.
+    `units` allows s, sec, secs, second, seconds behind each number; `signs` reads a sign in front of it (else a sign
+    is no part of the number); `clock` reads mm:ss and hh:mm:ss.
+
+    >>> [found.span for found in Pair(("to",)).find("3.5 to 6, then 7 to 8")]
+    [Span(start=3.5, end=6.0), Span(start=7.0, end=8.0)]
+    """
+
+    separators: tuple[str, ...] = ("to", "and")
+    spacing: Literal["one", "any"] = "any"
+    any_case: bool = True
+    units: bool = False
+    signs: bool = False
+    clock: bool = False
+    pick: Literal["first", "last"] = "last"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "separators", tuple(self.separators))
+        if not self.separators or any(not s or s[0].isdigit() or s[0] in ".: " for s in self.separators):
+            raise ValueError(f"separators must be words or signs that begin no number, got {self.separators}")
+        if self.spacing not in ("one", "any"):
+            raise ValueError(f'spacing must be "one" or "any", got {self.spacing!r}')
+        _check_pick(self.pick)
+
+    def find(self, text: str) -> Iterator[Found]:
+        run, following = _compile(self)
+        position = 0
+        while left := run.search(text, position):
+            floor, position = position, left.end()
+            number = _last_number(left[0], self.clock)
+            if number and (right := following.match(text, position)):
+                begin = left.end() - len(number)
+                start = seconds(number)
+                if (
+                    self.signs
+                    and begin > floor
+                    and text[begin - 1] in _SIGNS
+                    and not text[begin - 2 : begin - 1].isalnum()
+                ):
+                    begin, start = begin - 1, start if text[begin - 1] == "+" else -start
+                end = -seconds(right[2]) if right[1] and right[1] != "+" else seconds(right[2])
+                position = right.end()
+                yield Found(begin, position, Span(start, end))
+
+
+@dataclass(frozen=True)
+class FirstNumbers:
+    r"""The first two numbers of the text, as `\b(\d+\.?\d*)\b` finds them (so "3.5s" is 3); nothing when fewer."""
+
+    pick: Literal["first", "last"] = "first"
+
+    def find(self, text: str) -> Iterator[Found]:
+        numbers = _BOUNDED.finditer(text)
+        first, second = next(numbers, None), next(numbers, None)
+        if first and second:
+            yield Found(first.start(), second.end(), Span(float(first[0]), float(second[0])))
+
+
+@dataclass(frozen=True)
+class JsonKeys:
+    """A JSON object with the keys `start` and `end` in any order; numbers in quotes, or bare where `unquoted`.
+
+    The whole text is the object, or with `embedded` what lies between the first and the last brace.
+    """
+
+    start: str = "start_time"
+    end: str = "end_time"
+    unquoted: bool = True
+    embedded: bool = False
+    pick: Literal["first", "last"] = "first"
+
+    def find(self, text: str) -> Iterator[Found]:
+        begin, end, value = _json_object(text, self.embedded)
+        pair = _pair_of([value.get(self.start), value.get(self.end)], self.unquoted)
+        if pair:
+            yield Found(begin, end, pair)
+
+
+@dataclass(frozen=True)
+class JsonList:
+    """A JSON object whose `key` is [start, end], or a list of such pairs; braces as in `JsonKeys`."""
+
+    key: str = "time"
+    embedded: bool = False
+    pick: Literal["first", "last"] = "first"
+
+    def find(self, text: str) -> Iterator[Found]:
+        begin, end, value = _json_object(text, self.embedded)
+        listed = value.get(self.key)
+        if isinstance(listed, list):
+            for item in listed if listed and isinstance(listed[0], list) else [listed]:
+                if pair := _pair_of(item, unquoted=True):
+                    yield Found(begin, end, pair)
+
+
+@dataclass(frozen=True)
+class Letter:
+    """The letter of a choice: the first capital of `letters` that stands alone, so "(B)" and "B. red circle" are B.
+
+    With `any_case` a text of nothing but one small letter (brackets, full stop and colon aside) counts too.
+    """
+
+    letters: str = "ABCDEFGH"
+    any_case: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.letters or not (self.letters.isascii() and self.letters.isalpha() and self.letters.isupper()):
+            raise ValueError(f"letters must be capitals such as ABCD, got {self.letters!r}")
+
+    def first(self, text: str) -> str | None:
+        if alone := re.search(rf"(?<!\w)[{self.letters}](?!\w)", text):
+            return alone[0]
+        bare = text.strip(" \t\r\n().:").upper() if self.any_case else ""
+        return bare if len(bare) == 1 and bare in self.letters else None
+
+    def leading(self, text: str) -> str | None:
+        """The letter that a text without an answer block begins with: "B", "(B) ...", "B. ..." or "B 3.5 to 6.0"."""
+        begun = re.match(rf"\s*+\(?+([{self.letters}])(?=[).:,]|\s*+(?:\d|\Z))", text)
+        return begun[1] if begun else None
+
+
+def seconds(number: str) -> float:
+    """What "3.5", "0:03.5" or "1:02:03" says, in seconds; infinite on overflow."""
+    total = 0.0
+    for part in number.split(":"):
+        total = total * 60.0 + float(part)
+    return total
+
+
+def _check_pick(pick: str) -> None:
+    if pick not in ("first", "last"):
+        raise ValueError(f'pick must be "first" or "last", got {pick!r}')
+
+
+@lru_cache(maxsize=256)
+def _compile(pair: Pair) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """A run of characters of numbers, and what follows the left number: separator, (sign), (number)."""
+    number = _CLOCK if pair.clock else r"\d++\.?+\d*+"
+    unit = _UNIT if pair.units else ""
+    space = " " if pair.spacing == "one" else r"\s*+"
+    words = "|".join(re.escape(separator) for separator in pair.separators)
+    sign = rf"([{re.escape(_SIGNS)}]?+)" if pair.signs else "()"
+    following = rf"{unit}{space}(?:{words}){space}{sign}({number}){unit}"
+    return re.compile(r"\d[\d.:]*+" if pair.clock else r"[\d.]++"), re.compile(
+        following, re.IGNORECASE if pair.any_case else 0
+    )
+
+
+def _last_number(run: str, clock: bool) -> str:
+    r"""The longest `\d+\.?\d*` that ends where the run ends, "" if none; of a clock run all of it or nothing."""
+    if clock:
+        return run if _CLOCK_ONLY.fullmatch(run) else ""
+    parts = run.rsplit(".", 2)
+    if len(parts) == 1:
+        return run
+    whole, fraction = parts[-2:]
+    return f"{whole}.{fraction}" if whole else fraction
+
+
+_CLOCK_ONLY = re.compile(_CLOCK)
+_BOUNDED = re.compile(r"\b\d++(?:\.(?:\d++\b|(?=\w))|\b)")
+
+
+def _json_object(text: str, embedded: bool) -> tuple[int, int, dict[str, object]]:
+    begin, end = (text.find("{"), text.rfind("}") + 1) if embedded else (0, len(text))
+    if begin < 0 or end <= begin:
+        return 0, 0, {}
+    try:
+        value = json.loads(text[begin:end], parse_int=float)
+    except (ValueError, RecursionError):  # no JSON, or nested too deep to be an answer
+        return 0, 0, {}
+    return begin, end, value if isinstance(value, dict) else {}
+
+
+def _pair_of(values: object, unquoted: bool) -> Span | None:
+    if not isinstance(values, list) or len(values) != 2:
+        return None
+    numbers = []
+    for value in values:
+        if isinstance(value, str) or (unquoted and isinstance(value, int | float)):
+            try:
+                numbers.append(float(value))
+            except ValueError:
+                return None
+    return Span(*numbers) if len(numbers) == 2 else None

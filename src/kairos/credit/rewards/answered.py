@@ -1,0 +1,19 @@
+"""What reward terms share: the answers of a group, read as the prompt's template says."""
+
+from __future__ import annotations
+
+from kairos.core.answers import Answer, read
+from kairos.core.protocols import Template
+from kairos.core.types import Prompt, RolloutGroup
+
+
+def answers(group: RolloutGroup) -> list[Answer]:
+    """One answer per rollout; ValueError when the prompt has no template, so that nothing says how to read it."""
+    grammar = template_of(group.prompt).grammar
+    return [read(rollout.text, grammar) for rollout in group.rollouts]
+
+
+def template_of(prompt: Prompt) -> Template:
+    if prompt.template is None:
+        raise ValueError(f"prompt {prompt.uid!r} has no template, so nothing says how its answers are written")
+    return prompt.template

@@ -1,0 +1,116 @@
+"""A reward made of named, shaped and weighted terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from kairos.core.answers import read
+from kairos.core.protocols import Shape
+from kairos.core.types import RolloutGroup, Scores
+from kairos.credit.shapes import Identity
+
+_CRASHES = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, NameError, OSError, RuntimeError, TypeError,
+    ValueError,
+)  # fmt: skip
+
+
+class RewardTerm(Protocol):
+    """(group) -> [G] float32, raw: neither shaped nor weighted."""
+
+    def __call__(self, group: RolloutGroup) -> Tensor: ...
+
+
+class RewardError(ValueError):
+    """A term crashed, or returned what is no reward; names the prompt, the term and the completion."""
+
+    def __init__(self, uid: str, term: str, text: str, problem: str) -> None:
+        super().__init__(f"reward term {term!r} failed on prompt {uid!r}: {problem}\ncompletion: {text}")
+        self.uid, self.term, self.text = uid, term, text
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """One term of a rubric: its weight, its shape, and the tasks that it scores (None: all)."""
+
+    term: RewardTerm
+    weight: float = 1.0
+    shape: Shape = field(default_factory=Identity)
+    tasks: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.tasks, str):
+            raise ValueError(f"tasks is a list of task names, got the string {self.tasks!r}")
+
+    def scores(self, task: str) -> bool:
+        return self.tasks is None or task in self.tasks
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """total = sum of weight * shape(raw) over the terms that score the prompt's task.
+
+    `Scores.terms` holds the raw terms that applied. RewardError when a term crashes, returns another shape than [G],
+    or a number that is not finite; ValueError when no term scores the prompt's task.
+    """
+
+    terms: Mapping[str, Weighted]
+
+    def __post_init__(self) -> None:
+        if not self.terms:
+            raise ValueError("a rubric needs at least one term")
+
+    def __call__(self, group: RolloutGroup) -> Scores:
+        prompt = group.prompt
+        applied = {name: weighted for name, weighted in self.terms.items() if weighted.scores(prompt.task)}
+        if not applied:
+            raise ValueError(
+                f"prompt {prompt.uid!r}: no term of the rubric ({', '.join(self.terms)}) scores task {prompt.task!r}; "
+                f"add one, or add the task to a term's `tasks`"
+            )
+        raw = {name: _raw(name, weighted.term, group) for name, weighted in applied.items()}
+        total_G = sum((w.weight * w.shape(raw[name]) for name, w in applied.items()), torch.zeros(len(group)))
+        return Scores(raw, total_G, _reasons(group))
+
+
+def _raw(name: str, term: RewardTerm, group: RolloutGroup) -> Tensor:
+    try:
+        values_G = term(group).to(torch.float32)
+    except _CRASHES as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise RewardError(group.prompt.uid, name, _culprit(term, group), problem) from error
+    if values_G.shape != (len(group),):
+        problem = f"it returned shape {tuple(values_G.shape)} for {len(group)} rollouts"
+        raise RewardError(group.prompt.uid, name, _shown(group), problem)
+    if not torch.isfinite(values_G).all():
+        row = int((~torch.isfinite(values_G)).nonzero()[0])
+        problem = f"it returned {float(values_G[row])}"
+        raise RewardError(group.prompt.uid, name, group.rollouts[row].text, problem)
+    return values_G
+
+
+def _culprit(term: RewardTerm, group: RolloutGroup) -> str:
+    """The completion that crashes alone; all of them when only the group does."""
+    for rollout in group.rollouts:
+        try:
+            term(RolloutGroup(group.prompt, (rollout,)))
+        except _CRASHES:
+            return rollout.text
+    return _shown(group)
+
+
+def _shown(group: RolloutGroup) -> str:
+    return " | ".join(rollout.text for rollout in group.rollouts)
+
+
+def _reasons(group: RolloutGroup) -> tuple[str | None, ...]:
+    prompt = group.prompt
+    if prompt.template is None:
+        return (None,) * len(group)
+    grammar = prompt.template.grammar
+    return tuple(read(rollout.text, grammar).reason(prompt.target) for rollout in group.rollouts)

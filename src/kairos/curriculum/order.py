@@ -1,0 +1,68 @@
+"""The order of prompts as a pure function of (seed, epoch, cursor, selection): nothing to save, so resume is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kairos.core.seeds import uniforms
+
+
+def permutation(size: int, seed: int, epoch: int) -> list[int]:
+    """The numbers 0 to size - 1 in the order of one epoch, the same on every machine and library version."""
+    return uniforms(seed, "order", 1, size, first_row=epoch)[0].argsort(stable=True).tolist()
+
+
+@dataclass(frozen=True)
+class EpochBatches:
+    """The batches of one epoch for one rank: lists of `prompts` indices into a data set of `size`.
+
+    Every step draws `prompts * world` indices of the epoch's order, and each rank gets its slice of them; the last
+    incomplete step is dropped. `start` skips that many steps (resume). `selection` names the indices that take part
+    (None: all). `shuffle=False` keeps their order. ValueError when not even one step can be drawn.
+    """
+
+    size: int
+    prompts: int
+    seed: int
+    epoch: int
+    start: int = 0
+    rank: int = 0
+    world: int = 1
+    shuffle: bool = True
+    selection: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.prompts < 1 or not 0 <= self.rank < self.world:
+            raise ValueError(
+                f"need prompts >= 1 and 0 <= rank < world, got {self.prompts}, rank {self.rank}, world {self.world}"
+            )
+        if self.selection is not None and any(not 0 <= index < self.size for index in self.selection):
+            raise ValueError(f"the selection names prompts outside a data set of {self.size}")
+        if self._pool < self.prompts * self.world:
+            raise ValueError(
+                f"{self._pool} prompts are fewer than one step of {self.prompts} on each of {self.world} ranks: "
+                "lower data.prompts, or give more data"
+            )
+        if not 0 <= self.start <= self.steps:
+            raise ValueError(f"start must lie in [0, {self.steps}], the steps of one epoch, got {self.start}")
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole epoch, before `start` is skipped."""
+        return self._pool // (self.prompts * self.world)
+
+    @property
+    def _pool(self) -> int:
+        return self.size if self.selection is None else len(self.selection)
+
+    def __len__(self) -> int:
+        return self.steps - self.start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = permutation(self._pool, self.seed, self.epoch) if self.shuffle else list(range(self._pool))
+        if self.selection is not None:
+            order = [self.selection[index] for index in order]
+        for step in range(self.start, self.steps):
+            begin = (step * self.world + self.rank) * self.prompts
+            yield order[begin : begin + self.prompts]

@@ -1,0 +1,61 @@
+"""Selection files: which prompts take part, as JSON of uids with a hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Uids of the prompts that take part, in order; a uid may stand twice to be drawn twice."""
+
+    uids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "uids", tuple(self.uids))
+        if not self.uids:
+            raise ValueError("a selection needs at least one uid")
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the uids in order, as hexadecimal digits."""
+        return hashlib.sha256(json.dumps(self.uids).encode()).hexdigest()
+
+    def indices(self, uids: Sequence[str]) -> list[int]:
+        """Where the selected prompts stand in a data set of these `uids`; ValueError names those that it lacks."""
+        position = {uid: index for index, uid in enumerate(uids)}
+        unknown = [uid for uid in self.uids if uid not in position]
+        if unknown:
+            raise ValueError(
+                f"{len(unknown)} of {len(self.uids)} selected prompts are not in the data, first "
+                f"{', '.join(unknown[:5])}: use the data that the selection was made from"
+            )
+        return [position[uid] for uid in self.uids]
+
+
+def write_selection(path: str | Path, selection: Selection) -> None:
+    """Write atomically: a reader finds the old file or the new one, never half of one."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps({"hash": selection.hash, "uids": selection.uids}, indent=1) + "\n")
+    partial.replace(path)
+
+
+def read_selection(path: str | Path) -> Selection:
+    """ValueError when the file is no selection, or its uids are not those that it was written with."""
+    try:
+        content = json.loads(Path(path).read_text())
+        selection, expected = Selection(tuple(content["uids"])), content["hash"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no selection file: JSON with `uids` and `hash` ({error})") from error
+    if selection.hash != expected:
+        raise ValueError(
+            f"{path} was changed after it was written: its uids have hash {selection.hash}, not {expected}"
+        )
+    return selection

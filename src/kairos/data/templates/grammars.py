@@ -1,0 +1,58 @@
+"""How the papers' released code reads an answer and judges its form: grammars as values, format checks as functions.
+
+Every function takes linear time on any text. Written from descriptions of the released behaviour; TempSamp-R1's
+reader and format are those of its `timelens` reward.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kairos.core.answers import Grammar, blocks
+from kairos.core.patterns import FirstNumbers, JsonKeys, Pair
+
+TIMEZERO = Grammar((Pair(("to", "and"), spacing="one", any_case=True, pick="last"),), block="last")
+"""TimeZero, Time-R1: in the last block the last `(\\d+\\.?\\d*) (to|and) (\\d+\\.?\\d*)`; thinking is not cut."""
+
+TEMPORAL_R1 = Grammar((JsonKeys("start_time", "end_time", unquoted=True),), block="first")
+"""Temporal-R1: the first block is a JSON object of start_time and end_time; its value does not ask for quotes."""
+
+TEMPSAMP_R1 = Grammar(
+    (Pair(("to", "and"), any_case=False), Pair(("-",), any_case=False), FirstNumbers()), block="first", missing="text"
+)
+"""TempSamp-R1: the first block, else the whole text; last "a to b" or "a and b", last "a - b", first two numbers."""
+
+_TURN = re.compile(r"</think>\s*+<answer>")
+_JSON_ANSWER = re.compile(
+    r'<answer>\s*+\{\s*+"start_time"\s*+:\s*+"[\d.]++"\s*+,\s*+"end_time"\s*+:\s*+"[\d.]++"\s*+\}\s*+</answer>'
+)
+_LOOSE = Pair(("to", "and", "-"), any_case=False)
+
+
+def timezero_format(text: str) -> bool:
+    """Whether the stripped text is `<think>.*?</think>\\s*<answer>.*?</answer>`; it asks for no numbers."""
+    text = text.strip()
+    if not (text.startswith("<think>") and text.endswith("</answer>")):
+        return False
+    return _TURN.search(text, len("<think>"), len(text) - len("</answer>")) is not None
+
+
+def temporal_r1_format(text: str) -> bool:
+    """Whether the text, not stripped, is a think block and a JSON answer: start_time first, both times in quotes."""
+    begun = text.rfind("<answer>")
+    if begun < 0 or not text.startswith("<think>") or not _JSON_ANSWER.fullmatch(text, begun):
+        return False
+    thought = text[len("<think>") : begun].rstrip()
+    return thought.endswith("</think>")
+
+
+def tempsamp_format(text: str) -> bool:
+    """The loose check, which is the default: the first answer block holds a pair of numbers around to, and or -."""
+    first = next(blocks(text), None)
+    return first is not None and any(True for _ in _LOOSE.find(first))
+
+
+def tempsamp_strict_format(text: str) -> bool:
+    """Exactly one answer block, which ends the text, without a line break in it, and a pair in it."""
+    found = list(blocks(text))
+    return len(found) == 1 and text.endswith("</answer>") and "\n" not in found[0] and tempsamp_format(text)

@@ -1,0 +1,1 @@
+"""The loss: named terms per action, and how actions are weighted into one number."""

@@ -1,0 +1,39 @@
+"""The objective: named terms, and one aggregation of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kairos.core.protocols import Aggregation, Term
+from kairos.core.types import ActionStats, RolloutBatch
+
+
+@dataclass(frozen=True)
+class Objective:
+    """loss = sum(weight_BA * sum of terms_BA) / denominator, with weight and denominator of the aggregation."""
+
+    terms: Mapping[str, Term]
+    aggregation: Aggregation
+
+    def __post_init__(self) -> None:
+        if not self.terms:
+            raise ValueError("an objective needs at least one term")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the terms need beyond log-probs: a subset of {"reference", "entropy"}."""
+        return frozenset().union(*(term.needs for term in self.terms.values()))
+
+    def weights(self, mask_BA: Tensor, group_of_B: Tensor, weights_B: Tensor) -> tuple[Tensor, Tensor]:
+        """(weight_BA, denominator) of a whole mini-batch on this rank."""
+        return self.aggregation(mask_BA, group_of_B, weights_B)
+
+    def values(self, stats: ActionStats, batch: RolloutBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum of the terms [B, A], and each of them without gradient, for the log."""
+        terms = {name: term(stats, batch) for name, term in self.terms.items()}
+        summed_BA = torch.stack(list(terms.values())).sum(dim=0)
+        return summed_BA, {name: term_BA.detach() for name, term_BA in terms.items()}

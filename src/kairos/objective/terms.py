@@ -1,0 +1,127 @@
+"""Terms of the loss, one value per action [B, A], to be minimised. Actions outside the mask are 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from kairos.core.types import ActionStats, RolloutBatch
+
+
+@dataclass(frozen=True)
+class ClippedSurrogate:
+    """-min(ratio * A, clip(ratio, 1 - clip_low, 1 + clip_high) * A), ratio = pi / pi_old (PPO; DAPO's clip-higher).
+
+    Without old log-probs the ratio is pi over itself held fixed: 1 in value, the policy gradient in slope.
+    The log of the ratio is held within +-20, so that nothing overflows.
+    """
+
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+
+    needs = frozenset[str]()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.clip_low <= 1 or self.clip_high < 0:
+            raise ValueError(
+                f"clip_low must lie in [0, 1] and clip_high be >= 0, got {self.clip_low} and {self.clip_high}"
+            )
+
+    def __call__(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
+        ratio_BA = self.ratio(stats, batch)
+        advantages_B1 = batch.advantages_B[:, None]
+        clipped_BA = ratio_BA.clamp(1.0 - self.clip_low, 1.0 + self.clip_high)
+        return _inside(-torch.minimum(ratio_BA * advantages_B1, clipped_BA * advantages_B1), batch)
+
+    def ratio(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
+        """pi / pi_old [B, A]; 1 outside the mask."""
+        old_BA = stats.logprobs_BA.detach() if batch.old_logprobs_BA is None else batch.old_logprobs_BA
+        return _difference(stats.logprobs_BA, old_BA, batch).clamp(-20.0, 20.0).exp()
+
+    def clipped(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
+        """[B, A] bool: where clipping holds the gradient at 0, for the clip fraction."""
+        ratio_BA, advantages_B1 = self.ratio(stats, batch), batch.advantages_B[:, None]
+        low_BA = (ratio_BA < 1.0 - self.clip_low) & (advantages_B1 < 0)
+        return (low_BA | ((ratio_BA > 1.0 + self.clip_high) & (advantages_B1 > 0))) & (batch.mask_BA > 0)
+
+
+@dataclass(frozen=True)
+class ReferenceKL:
+    """coefficient * an estimate of KL(pi || reference) from sampled actions (Schulman, "Approximating KL divergence").
+
+    With d = log reference - log pi: k1 = -d, k2 = d^2 / 2, k3 = e^d - 1 - d. `limit` holds the estimate within
+    +-limit (EasyR1 releases 10). A coefficient of 0 needs no reference.
+    """
+
+    coefficient: float = 0.04
+    estimator: Literal["k1", "k2", "k3"] = "k3"
+    limit: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.estimator not in ("k1", "k2", "k3"):
+            raise ValueError(f"estimator must be k1, k2 or k3, got {self.estimator!r}")
+        if self.limit is not None and self.limit <= 0:
+            raise ValueError(f"limit must be > 0, or None for no limit, got {self.limit}")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"reference"} if self.coefficient else ())
+
+    def __call__(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
+        if not self.coefficient:
+            return torch.zeros_like(stats.logprobs_BA)
+        return self.coefficient * self.divergence(stats, batch)
+
+    def divergence(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
+        """The estimate itself [B, A]; ValueError when the batch has no reference log-probs."""
+        if batch.reference_logprobs_BA is None:
+            raise ValueError("ReferenceKL needs reference log-probs, and the batch has none")
+        d_BA = -_difference(stats.logprobs_BA, batch.reference_logprobs_BA, batch)
+        if self.estimator == "k1":
+            divergence_BA = -d_BA
+        elif self.estimator == "k2":
+            divergence_BA = d_BA.square() / 2
+        else:
+            divergence_BA = d_BA.clamp(max=20.0).exp() - 1.0 - d_BA
+        return divergence_BA if self.limit is None else divergence_BA.clamp(-self.limit, self.limit)
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """-coefficient * entropy: a bonus for staying undecided. A coefficient of 0 needs no entropy."""
+
+    coefficient: float
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"entropy"} if self.coefficient else ())
+
+    def __call__(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
+        if not self.coefficient:
+            return torch.zeros_like(stats.logprobs_BA)
+        if stats.entropy_BA is None:
+            raise ValueError("Entropy needs the policy's entropy, and the scorer gave none")
+        return _inside(-self.coefficient * stats.entropy_BA, batch)
+
+
+@dataclass(frozen=True)
+class Imitation:
+    """-log pi of every action: supervised learning, whatever the advantage."""
+
+    needs = frozenset[str]()
+
+    def __call__(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
+        return _inside(-stats.logprobs_BA, batch)
+
+
+def _inside(values_BA: Tensor, batch: RolloutBatch) -> Tensor:
+    """0 outside the mask, whatever stood there (NaN times 0 is not 0)."""
+    return values_BA.masked_fill(batch.mask_BA <= 0, 0.0)
+
+
+def _difference(a_BA: Tensor, b_BA: Tensor, batch: RolloutBatch) -> Tensor:
+    """a - b inside the mask, 0 outside, in values and in gradients."""
+    return _inside(a_BA, batch) - _inside(b_BA, batch)
