@@ -1,0 +1,104 @@
+"""Turns records into prompts when asked, in the loader's workers; what cannot be used becomes a Failure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+from torch.utils.data import Dataset
+
+from kairos.core.protocols import Processor, Template
+from kairos.core.types import Failure, Prompt, PromptBatch, VideoClip, VideoSource
+from kairos.data.records import Reader, Record
+from kairos.video.errors import VideoError
+
+
+class Loader(Protocol):
+    """What gives a clip: `kairos.video.loader.ClipLoader`. Raises VideoError where a video cannot be used."""
+
+    def load(self, source: VideoSource) -> VideoClip: ...
+
+
+class PromptDataset(Dataset[Prompt | Failure]):
+    """Map-style: item i is record i as a Prompt, decoded and laid out, or a Failure that names it and says why.
+
+    `records` are records, or the reader that gives them. A video that will not decode and a target span without length
+    are failures of one prompt; anything else that goes wrong is a crash.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record] | Reader,
+        loader: Loader,
+        template: Template | None = None,
+        processor: Processor | None = None,
+    ) -> None:
+        self.records = list(records) if isinstance(records, Sequence) else records.records()
+        if not self.records:
+            raise ValueError("no records to learn from: check the paths and the filters of `data`")
+        self.loader, self.template, self.processor = loader, template, processor
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Prompt | Failure:
+        record = self.records[index]
+        target = record.target
+        for span in (*target.spans, *target.evidence):
+            if not span.proper:
+                return Failure(record.uid, f"span {span.start:g} to {span.end:g} has no length: correct the annotation")
+        try:
+            clip = self.loader.load(record.video)
+        except VideoError as error:
+            return Failure(record.uid, str(error))
+        prompt = Prompt(
+            uid=record.uid,
+            task=record.task,
+            source=record.source,
+            clip=clip,
+            question=record.question,
+            target=target,
+            options=record.options,
+            template=self.template,
+        )
+        return prompt if self.processor is None else replace(prompt, layout=self.processor(prompt))
+
+
+def collate(items: Sequence[Prompt | Failure]) -> PromptBatch:
+    """One batch, as long as `items`: a failed prompt's place is taken by a good one of the batch, with weight 0.
+
+    Where every item failed the batch has no prompts, only failures: see `StandIns`.
+    """
+    good = [item for item in items if isinstance(item, Prompt)]
+    failures = tuple(item for item in items if isinstance(item, Failure))
+    if not good:
+        return PromptBatch((), torch.zeros(0), failures)
+    prompts, weights = [], []
+    for place, item in enumerate(items):
+        failed = isinstance(item, Failure)
+        prompts.append(good[place % len(good)] if failed else item)
+        weights.append(0.0 if failed else 1.0)
+    return PromptBatch(tuple(prompts), torch.tensor(weights), failures)
+
+
+class StandIns:
+    """Fills a batch in which every prompt failed with the last good prompt seen, at weight 0: ranks stay in lock-step.
+
+    Lives in the training process, since no loader worker sees every batch. ValueError when there was no good one yet.
+    """
+
+    def __init__(self) -> None:
+        self._last: Prompt | None = None
+
+    def __call__(self, batch: PromptBatch) -> PromptBatch:
+        if batch.prompts:
+            alive = [p for p, w in zip(batch.prompts, batch.weights_P.tolist(), strict=True) if w > 0]
+            self._last = alive[-1] if alive else self._last
+            return batch
+        if self._last is None:
+            named = "; ".join(f"{failure.uid}: {failure.reason}" for failure in batch.failures[:5])
+            raise ValueError(f"no prompt of the first batch could be used ({len(batch.failures)} failed): {named}")
+        count = len(batch.failures)
+        return PromptBatch((self._last,) * count, torch.zeros(count), batch.failures)

@@ -1,0 +1,60 @@
+"""What templates share: chat turns, lettered options, written answers and thoughts, and a check of the tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kairos.core.types import Prompt, Target
+
+
+def user_turn(text: str, video_first: bool = True) -> dict[str, object]:
+    """One user turn of a clip and a text."""
+    video, words = {"type": "video"}, {"type": "text", "text": text}
+    return {"role": "user", "content": [video, words] if video_first else [words, video]}
+
+
+def system_turn(text: str) -> dict[str, object]:
+    return {"role": "system", "content": [{"type": "text", "text": text}]}
+
+
+def lettered(options: Sequence[str]) -> str:
+    """One line an option.
+
+    >>> print(lettered(("red circle", "blue star")))
+    (A) red circle
+    (B) blue star
+    """
+    return "\n".join(f"({letter}) {option}" for letter, option in zip("ABCDEFGHIJ", options, strict=False))
+
+
+def event(question: str) -> str:
+    """A caption as the papers put it into their prompts: lower case, stripped, one trailing full stop removed."""
+    return question.lower().strip().removesuffix(".")
+
+
+def written(target: Target, time: str = "{:.1f}") -> str:
+    """What stands in an answer: the letter, the longest annotated span, or both, e.g. "B 3.5 to 6.0"."""
+    parts = [] if target.choice is None else [target.choice]
+    if target.spans:
+        longest = max(target.spans, key=lambda span: span.length)
+        parts.append(f"{time.format(longest.start)} to {time.format(longest.end)}")
+    if not parts:
+        raise ValueError("the target holds neither a span nor a choice: there is no answer to write")
+    return " ".join(parts)
+
+
+def thought(target: Target) -> str:
+    """The think block of a target; nothing where the data has no written reasoning, as in the papers' annotations."""
+    return "" if target.demonstration is None else f"<think>{target.demonstration}</think>"
+
+
+def wording(wordings: dict[str, str], prompt: Prompt) -> str:
+    """The wording of the prompt's task; ValueError names the tasks there are."""
+    if prompt.task not in wordings:
+        raise ValueError(f"prompt {prompt.uid}: no wording for task {prompt.task!r}, only for {', '.join(wordings)}")
+    return wordings[prompt.task]
+
+
+def tagged_once(text: str, *tags: str) -> bool:
+    """Whether every tag is opened and closed exactly once."""
+    return all(text.count(f"<{tag}>") == 1 == text.count(f"</{tag}>") for tag in tags)
