@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
+from torch import Tensor
+
 
 class Span(NamedTuple):
     """An event in time: seconds from the start of the clip, `start < end` when it is proper."""
@@ -32,6 +35,13 @@ def iou(a: Span, b: Span) -> float:
     intersection = min(a.end, b.end) - max(a.start, b.start)
     hull = max(a.end, b.end) - min(a.start, b.start)
     return intersection / hull if intersection > 0 and hull > 0 else 0.0
+
+
+def ious(a: Tensor, b: Tensor) -> Tensor:
+    """`iou` for many spans at once: [..., 2] and [..., 2], broadcast against each other, give [...]."""
+    intersection = torch.minimum(a[..., 1], b[..., 1]) - torch.maximum(a[..., 0], b[..., 0])
+    hull = torch.maximum(a[..., 1], b[..., 1]) - torch.minimum(a[..., 0], b[..., 0])
+    return torch.where((intersection > 0) & (hull > 0), intersection / hull, 0.0)
 
 
 def union(spans: Sequence[Span]) -> tuple[Span, ...]:

@@ -1,0 +1,101 @@
+"""Trivial floors: what a predictor scores that never looks at the video. No table is printed without them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kairos.core.spans import Span, ious, recall
+from kairos.evaluation.metrics import RECALLS
+from kairos.evaluation.predictions import Prediction
+
+Annotated = Sequence[tuple[tuple[Span, ...], float]]
+"""For each prompt its annotated spans and the duration of its clip, in seconds."""
+
+_HELD = 1_000_000  # numbers held at once
+
+
+@dataclass(frozen=True)
+class Floor:
+    """One constant answer and its score. `span` is in seconds, or in fractions of the duration: `unit` says which."""
+
+    span: Span
+    unit: str
+    ious: tuple[float, ...]
+
+    @property
+    def miou(self) -> float:
+        return sum(self.ious) / len(self.ious)
+
+    def scores(self) -> dict[str, float]:
+        """mIoU and R1@m by the names that summaries use."""
+        return {"miou": self.miou} | {f"recall_{round(100 * m)}": recall(self.ious, m) for m in RECALLS}
+
+    def __str__(self) -> str:
+        if self.unit == "seconds":
+            return f"[{self.span.start:.1f} s, {self.span.end:.1f} s]"
+        return f"[{self.span.start:.2f} T, {self.span.end:.2f} T]"
+
+
+def annotated(predictions: Sequence[Prediction]) -> list[tuple[tuple[Span, ...], float]]:
+    """The targets of the prompts that ask for a span and whose duration is known."""
+    return [(p.target_spans, p.duration) for p in predictions if p.target_spans and p.duration is not None]
+
+
+def full_video(targets: Annotated) -> Floor:
+    """Always answer the whole clip."""
+    return _best(targets, torch.tensor([[0.0, 1.0]], dtype=torch.float64), "fractions")
+
+
+def constant_span(targets: Annotated) -> Floor:
+    """The best constant span: the better of fractions of the duration and absolute seconds (cut at the duration).
+
+    Each is searched for the highest mIoU on a grid of 5 % steps, then of 1 % around its best; seconds as shares of the
+    time by which 95 % of the annotated events are over. ValueError on no targets.
+    """
+    if not targets:
+        raise ValueError("the best constant span of no targets is undefined")
+    ends = sorted(span.end for spans, _ in targets for span in spans)
+    late = ends[int(0.95 * (len(ends) - 1))]
+    found = [_search(targets, 1.0, "fractions"), _search(targets, late, "seconds")]
+    return max(found, key=lambda floor: floor.miou)
+
+
+def chance(options: Sequence[int]) -> float:
+    """The accuracy of guessing: mean of 1 / options over the questions. ValueError on none, or one without options."""
+    if not options or min(options) < 1:
+        raise ValueError(f"chance needs questions with at least one option each, got option counts {list(options)[:5]}")
+    return sum(1 / count for count in options) / len(options)
+
+
+def _search(targets: Annotated, whole: float, unit: str) -> Floor:
+    coarse_N2 = torch.triu_indices(21, 21, offset=1).T.double() / 20
+    near_N2 = torch.cartesian_prod(*[torch.arange(-4, 5).double() / 100] * 2)
+    around_N2 = torch.tensor(_best(targets, coarse_N2 * whole, unit).span) / whole + near_N2
+    inside_N2 = around_N2[
+        (around_N2[:, 0] > -1e-9) & (around_N2[:, 0] < around_N2[:, 1]) & (around_N2[:, 1] < 1 + 1e-9)
+    ]
+    return _best(targets, inside_N2.clamp(0, 1) * whole, unit)
+
+
+def _best(targets: Annotated, spans_N2: Tensor, unit: str) -> Floor:
+    """The span of the highest mIoU among N constant ones; several annotated spans count as the best of them."""
+    durations_M = torch.tensor([duration for _, duration in targets], dtype=torch.float64)
+    most = max(len(spans) for spans, _ in targets)
+    padded = [[*spans, *[(0.0, 0.0)] * (most - len(spans))] for spans, _ in targets]
+    annotated_MS2 = torch.tensor(padded, dtype=torch.float64)
+
+    def score(spans_N2: Tensor) -> Tensor:
+        if unit == "fractions":
+            answered_NM2 = spans_N2[:, None] * durations_M[:, None]
+        else:
+            answered_NM2 = torch.minimum(spans_N2[:, None], durations_M[:, None])
+        return ious(answered_NM2[:, :, None], annotated_MS2).amax(-1)
+
+    rows = max(1, _HELD // annotated_MS2.numel())
+    mious_N = torch.cat([score(chunk).mean(1) for chunk in spans_N2.split(rows)])
+    best = spans_N2[mious_N.argmax()]
+    return Floor(Span(*best.tolist()), unit, tuple(score(best[None])[0].tolist()))

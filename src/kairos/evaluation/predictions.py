@@ -1,0 +1,171 @@
+"""One answered prompt as a row that can be written, read and scored, and the loop that answers prompts greedily."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kairos.core.answers import LENIENT, read
+from kairos.core.spans import Span, best_iou
+from kairos.core.types import Prompt, PromptBatch, Rollout, Sampling
+
+if TYPE_CHECKING:
+    from kairos.core.protocols import RolloutEngine
+    from kairos.data.records import Record
+
+UNKNOWN = "unknown"
+"""The task of a prompt that failed and of which no record says more."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model answered to one prompt, and how right it was.
+
+    `length` counts tokens, spans and `duration` are seconds, `options` is their count. `reason` says why the answer
+    could not be used: the parser's reason, or "failed: ..." or "missing" where there is no answer. `iou` is None where
+    the prompt asks for no span, `correct` None where it asks for no choice; an unusable answer scores 0 and False.
+    """
+
+    uid: str
+    task: str
+    source: str
+    question: str
+    text: str
+    length: int
+    truncated: bool
+    spans: tuple[Span, ...]
+    choice: str | None
+    reason: str | None
+    target_spans: tuple[Span, ...]
+    target_choice: str | None
+    options: int
+    duration: float | None
+    iou: float | None
+    correct: bool | None
+
+    @property
+    def answered(self) -> bool:
+        """False where no model ever answered: the prompt failed, or is missing."""
+        return self.reason is None or not self.reason.startswith(("failed", "missing"))
+
+
+def predict(prompt: Prompt, rollout: Rollout) -> Prediction:
+    """Read one answer through the prompt's own grammar (lenient where it has no template) and score it."""
+    target = prompt.target
+    answer = read(rollout.text, prompt.template.grammar if prompt.template is not None else LENIENT)
+    return Prediction(
+        uid=prompt.uid,
+        task=prompt.task,
+        source=prompt.source,
+        question=prompt.question,
+        text=rollout.text,
+        length=0 if rollout.actions_A is None else len(rollout.actions_A),
+        truncated=rollout.truncated,
+        spans=tuple(answer.spans),
+        choice=answer.choice,
+        reason=answer.reason(target),
+        target_spans=tuple(target.spans),
+        target_choice=target.choice,
+        options=len(prompt.options),
+        duration=float(prompt.clip.duration),
+        iou=best_iou(answer.spans, target.spans) if target.spans else None,
+        correct=answer.choice == target.choice if target.choice is not None else None,
+    )
+
+
+def unanswered(uid: str, reason: str, record: Record | None = None) -> Prediction:
+    """A prompt without an answer, counted as wrong: "failed: ..." at run time, or "missing".
+
+    Without a record nobody knows what was asked, so both scores are wrong.
+    """
+    target = None if record is None else record.target
+    return Prediction(
+        uid=uid,
+        task=UNKNOWN if record is None else record.task,
+        source="" if record is None else record.source,
+        question="" if record is None else record.question,
+        text="",
+        length=0,
+        truncated=False,
+        spans=(),
+        choice=None,
+        reason=reason,
+        target_spans=() if target is None else tuple(target.spans),
+        target_choice=None if target is None else target.choice,
+        options=0 if record is None else len(record.options),
+        duration=None if record is None else record.duration,
+        iou=0.0 if target is None or target.spans else None,
+        correct=False if target is None or target.choice is not None else None,
+    )
+
+
+def answer(
+    engine: RolloutEngine,
+    batches: Iterable[PromptBatch],
+    sampling: Sampling,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> list[Prediction]:
+    """Answer every prompt once, greedily, with an engine that is set up and in sync.
+
+    Of `sampling` only `max_actions` is used. Stand-ins (weight 0) are skipped; the prompts that they stand for come
+    out as failed, and `complete` can say what they asked. `progress` is called after each batch with the number of
+    prompts done in it.
+    """
+    greedy = Sampling(temperature=0.0, max_actions=sampling.max_actions)
+    rows: dict[str, Prediction] = {}
+    for batch in batches:
+        prompts = [prompt for prompt, weight in zip(batch.prompts, batch.weights_P.tolist(), strict=True) if weight > 0]
+        if prompts:
+            for group in engine.generate(prompts, 1, greedy, seed):
+                rows[group.prompt.uid] = predict(group.prompt, group.rollouts[0])
+        for failure in batch.failures:
+            rows[failure.uid] = unanswered(failure.uid, f"failed: {failure.reason}")
+        if progress is not None:
+            progress(len(prompts) + len(batch.failures))
+    return list(rows.values())
+
+
+def complete(predictions: Iterable[Prediction], records: Sequence[Record]) -> list[Prediction]:
+    """Exactly one prediction per record, in the order of `records`: nothing that was asked goes uncounted.
+
+    Failed prompts learn from their record what they asked; a record without a prediction comes out as missing.
+    """
+    rows = {prediction.uid: prediction for prediction in predictions}
+    found: list[Prediction] = []
+    for record in records:
+        row = rows.get(record.uid)
+        if row is not None and row.answered:
+            found.append(row)
+        else:
+            found.append(unanswered(record.uid, "missing" if row is None else row.reason or "missing", record))
+    return found
+
+
+def write(predictions: Iterable[Prediction], path: Path) -> None:
+    """One JSON object a line, in order; the folder is made when it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        for prediction in predictions:
+            file.write(json.dumps(asdict(prediction), ensure_ascii=False) + "\n")
+
+
+def read_file(path: Path) -> list[Prediction]:
+    """The rows of a file written by `write`; ValueError names the line that is not one."""
+    names = {field.name for field in fields(Prediction)}
+    rows: list[Prediction] = []
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path}:{number} is not JSON: {error}") from error
+            if not isinstance(row, dict) or set(row) != names:
+                raise ValueError(f"{path}:{number} is not a prediction: its fields must be {sorted(names)}")
+            row["spans"] = tuple(Span(*span) for span in row["spans"])
+            row["target_spans"] = tuple(Span(*span) for span in row["target_spans"])
+            rows.append(Prediction(**row))
+    return rows

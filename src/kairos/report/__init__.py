@@ -1,0 +1,1 @@
+"""What a run left behind, made readable: pictures, tables, the HTML page, and the versions it ran with."""

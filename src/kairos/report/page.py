@@ -1,0 +1,82 @@
+"""The page of one run: report.html, complete in itself, and its pictures as PNGs beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+from jinja2 import Environment
+from matplotlib.figure import Figure
+
+from kairos.evaluation.summary import floors
+from kairos.report.cells import examples, failures, table, tiles
+from kairos.report.curves import curves
+from kairos.report.intervals import intervals
+from kairos.report.markup import PAGE
+from kairos.report.run import Run, read_run
+from kairos.report.style import data_uri, save
+from kairos.report.tables import Line, before_and_after
+from kairos.report.timeline import timeline
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` and `figures/*.png` from what a run folder holds; says of what is missing that it is.
+
+    Needs neither videos nor the model. ValueError when there is no such folder or a predictions file is broken.
+    """
+    run = read_run(folder)
+    lines = before_and_after(run.before, run.after)
+    trivial = {name: value for name, value in floors(run.before or run.after).items() if isinstance(value, float)}
+    figures: dict[str, Figure | None] = {
+        **curves(run.metrics, trivial),
+        "intervals": intervals(lines),
+        "timeline": timeline(run.before, run.after, run.folder / "strips"),
+    }
+    pictures = {
+        name: data_uri(save(figure, run.folder / "figures" / f"{name}.png"))
+        for name, figure in figures.items()
+        if figure is not None
+    }
+    html = Environment(autoescape=True, trim_blocks=True).from_string(PAGE).render(_values(run, lines, pictures))
+    page = run.folder / "report.html"
+    unfinished = page.with_name(".report.html.unfinished")
+    unfinished.write_text(html, encoding="utf-8")
+    unfinished.replace(page)
+    return page
+
+
+def _values(run: Run, lines: Sequence[Line], pictures: Mapping[str, str]) -> dict[str, object]:
+    return {
+        "name": run.name,
+        "subtitle": _subtitle(run),
+        "overrides": _overrides(run.overrides),
+        "notes": run.notes,
+        "tiles": tiles(lines),
+        "table": table(lines),
+        "pictures": pictures,
+        "has_metrics": len(run.metrics) > 0,
+        "examples": examples(run.before, run.after),
+        "reasons": failures(run.before, run.after),
+        "files": (
+            ("summary.json", json.dumps(run.summary, indent=2) if run.summary is not None else ""),
+            ("config.yaml", run.config),
+            ("versions.txt", run.versions),
+        ),
+    }
+
+
+def _subtitle(run: Run) -> str:
+    parts = [f"{int(run.metrics.index.max())} iterations" if len(run.metrics) else "no iterations yet"]
+    if run.before or run.after:
+        parts.append(f"{len(run.after or run.before)} prompts evaluated")
+    seconds = (run.summary or {}).get("seconds")
+    if isinstance(seconds, int | float):
+        parts.append(f"{seconds:.0f} s")
+    return " · ".join(parts)
+
+
+def _overrides(text: str) -> str:
+    listed = yaml.safe_load(text) if text else None
+    return "  ".join(str(item) for item in listed) if isinstance(listed, list) else ""

@@ -1,0 +1,90 @@
+"""A run folder as values: what is there is read, what is not there is empty, and what is broken is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from kairos.evaluation.predictions import Prediction, read_file
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run. `metrics` has a row per iteration (its index) and a column per metric, NaN where it was not logged.
+
+    `before` and `after` are the predictions of the two evaluations, empty while there are none; the texts are empty
+    when their file is missing; `notes` say what could not be read.
+    """
+
+    folder: Path
+    metrics: pd.DataFrame
+    before: tuple[Prediction, ...] = ()
+    after: tuple[Prediction, ...] = ()
+    summary: Mapping[str, object] | None = None
+    config: str = ""
+    overrides: str = ""
+    versions: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder; ValueError when it is no folder, or a predictions file in it is broken."""
+    folder = folder.resolve()
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a run folder: there is no such folder")
+    rows, notes = json_lines(folder / "metrics.jsonl")
+    summary = folder / "summary.json"
+    return Run(
+        folder=folder,
+        metrics=_by_iteration(rows),
+        before=_predictions(folder / "predictions" / "before.jsonl"),
+        after=_predictions(folder / "predictions" / "after.jsonl"),
+        summary=json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else None,
+        config=_text(folder / "config.yaml"),
+        overrides=_text(folder / "overrides.yaml"),
+        versions=_text(folder / "versions.txt"),
+        notes=notes,
+    )
+
+
+def json_lines(path: Path) -> tuple[list[dict[str, object]], tuple[str, ...]]:
+    """The objects of a JSONL file and notes on lines that are none: a run that was killed may leave a cut last line."""
+    rows: list[dict[str, object]] = []
+    notes: list[str] = []
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            row = None
+        if isinstance(row, dict):
+            rows.append(row)
+        else:
+            notes.append(f"{path.name}: line {number} is not a JSON object and was left out")
+    return rows, tuple(notes)
+
+
+def _by_iteration(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """Rows of the same iteration (training and validation may log apart) become one; the last value wins."""
+    merged: dict[int, dict[str, float]] = {}
+    for row in rows:
+        iteration = row.get("iteration")
+        if isinstance(iteration, int | float):
+            numbers = {k: float(v) for k, v in row.items() if k != "iteration" and isinstance(v, int | float)}
+            merged.setdefault(int(iteration), {}).update(numbers)
+    return pd.DataFrame.from_dict(merged, orient="index", dtype=float).sort_index()
+
+
+def _predictions(path: Path) -> tuple[Prediction, ...]:
+    return tuple(read_file(path)) if path.is_file() else ()
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -1,0 +1,77 @@
+"""Small strips of frames, saved once at evaluation time, so that a report can be rebuilt without the videos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from kairos.core.types import Prompt, VideoClip
+
+INDEX = "strips.json"
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One saved picture: `frames` frames side by side that cover `duration` seconds evenly."""
+
+    uid: str
+    file: str
+    frames: int
+    duration: float
+
+
+def save_strips(
+    prompts: Iterable[Prompt], folder: Path, count: int = 12, frames: int = 12, height: int = 56
+) -> list[Strip]:
+    """Save strips of the first `count` prompts that have frames and ask for a span; prompts on new clips go first.
+
+    Writes `folder/NN.png` and an index; returns the index. Nothing is written when no prompt qualifies.
+    """
+    fresh: list[Prompt] = []
+    again: list[Prompt] = []
+    seen: set[str] = set()
+    for prompt in prompts:
+        if prompt.clip.frames_TCHW is None or len(prompt.clip) == 0 or not prompt.target.spans:
+            continue
+        (again if prompt.clip.uid in seen else fresh).append(prompt)
+        seen.add(prompt.clip.uid)
+        if len(fresh) == count:
+            break
+    strips: list[Strip] = []
+    for number, prompt in enumerate((fresh + again)[:count]):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = f"{number:02d}.png"
+        strip(prompt.clip, frames, height).save(folder / file, optimize=True)
+        strips.append(Strip(prompt.uid, file, frames, float(prompt.clip.duration)))
+    if strips:
+        (folder / INDEX).write_text(json.dumps([asdict(s) for s in strips], indent=1), encoding="utf-8")
+    return strips
+
+
+def read_strips(folder: Path) -> list[Strip]:
+    """What `save_strips` wrote there, or nothing."""
+    index = folder / INDEX
+    return [Strip(**row) for row in json.loads(index.read_text(encoding="utf-8"))] if index.is_file() else []
+
+
+def strip(clip: VideoClip, frames: int, height: int) -> Image.Image:
+    """`frames` frames side by side, each the one shown in the middle of its share of the duration."""
+    assert clip.frames_TCHW is not None
+    middles = (torch.arange(frames, dtype=torch.float64) + 0.5) * (clip.duration / frames)
+    index = torch.searchsorted(clip.seconds_T.double().contiguous(), middles, right=True).sub(1).clamp(min=0)
+    pictures = []
+    for position in index.tolist():
+        picture = Image.fromarray(clip.frames_TCHW[position].permute(1, 2, 0).contiguous().numpy())
+        width = max(1, round(picture.width * height / picture.height))
+        pictures.append(picture.resize((width, height), Image.Resampling.LANCZOS))
+    whole = Image.new("RGB", (sum(p.width for p in pictures), height))
+    left = 0
+    for picture in pictures:
+        whole.paste(picture, (left, 0))
+        left += picture.width
+    return whole

@@ -1,0 +1,53 @@
+"""How every picture looks: one palette, quiet axes, and figures that need no screen and no global state."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, MUTED, RULE = "#1f2933", "#6b7785", "#dfe3e8"
+BEFORE, AFTER, TRUTH = "#a3adb8", "#1f6fb2", "#2f7d5b"
+SERIES = ("#1f6fb2", "#c8702a", "#2f7d5b", "#8a5aa3", "#b0413e", "#5b7083", "#b59a2b", "#4aa3a2")
+
+
+def panel(figure: Figure, rows: int, columns: int) -> list[Axes]:
+    """The axes of a grid in reading order, each styled."""
+    axes = figure.subplots(rows, columns, squeeze=False)
+    return [quiet(axis) for row in axes for axis in row]
+
+
+def quiet(axis: Axes) -> Axes:
+    """Only the axes that carry numbers, thin and grey."""
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.spines[["left", "bottom"]].set_color(RULE)
+    axis.tick_params(colors=MUTED, labelsize=8, length=0)
+    axis.grid(axis="y", color=RULE, linewidth=0.6)
+    axis.set_axisbelow(True)
+    return axis
+
+
+def title(axis: Axes, text: str) -> None:
+    axis.set_title(text, loc="left", fontsize=10, color=INK, pad=8)
+
+
+def legend(axis: Axes, columns: int = 1, place: str = "best") -> None:
+    axis.legend(frameon=False, fontsize=8, labelcolor=INK, ncols=columns, loc=place)
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG at 150 dpi; equal figures give equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, facecolor="white", bbox_inches="tight", metadata={"Software": None})
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+def data_uri(path: Path) -> str:
+    """A picture file as text that an HTML page can carry."""
+    kind = "jpeg" if path.suffix in {".jpg", ".jpeg"} else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

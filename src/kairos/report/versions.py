@@ -1,0 +1,106 @@
+"""What this machine runs: the text of `make doctor` and of every run's versions.txt."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+import torch
+
+PACKAGES = (
+    "kairos-video", "torch", "torchvision", "transformers", "lightning", "hydra-core", "torchmetrics", "tokenizers",
+    "safetensors", "peft", "numpy", "av", "decord", "torchcodec", "matplotlib", "pandas", "wandb",
+)  # fmt: skip
+EXTRAS = {"vllm": "vllm", "flash-attn": "flash", "flash-linear-attention": "fla", "pytest": "dev"}
+_OPENCV = ("opencv-python", "opencv-contrib-python")
+
+
+def versions(folder: Path | None = None) -> str:
+    """Versions, hardware, free disk and memory, the install line of each missing extra, and warnings.
+
+    `folder` is where the disk is measured and the git revision is looked up: the working folder by default.
+    """
+    folder = Path.cwd() if folder is None else folder
+    rows = [("python", f"{platform.python_version()} ({sys.executable})"), ("platform", platform.platform())]
+    revision = _revision(folder)
+    rows += [("revision", revision)] if revision is not None else []
+    rows += [(name, installed(name) or "not installed") for name in PACKAGES]
+    rows += [(name, installed(name) or f"not installed: {install_line(extra)}") for name, extra in EXTRAS.items()]
+    rows += [("CUDA", torch.version.cuda or "torch was built without it"), *_devices(), *_room(folder)]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join([f"{name:<{width}}  {text}" for name, text in rows] + warnings()) + "\n"
+
+
+def installed(name: str) -> str | None:
+    """The version of an installed distribution, or None."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def install_line(extra: str) -> str:
+    return f'pip install "kairos-video[{extra}]"'
+
+
+def warnings() -> list[str]:
+    """What is installed but will not work here, each with its remedy."""
+    found = []
+    for name in _OPENCV:
+        if installed(name) is not None and headless():
+            found.append(
+                f"warning: {name} needs a screen's libraries (libGL) and this host has no display: "
+                f"pip uninstall {name} && pip install {name}-headless"
+            )
+    if installed("decord") is None and installed("torchcodec") is None:
+        found.append("warning: neither decord nor torchcodec is installed, so no video can be decoded")
+    return found
+
+
+def headless() -> bool:
+    """Linux without a display."""
+    return sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _devices() -> list[tuple[str, str]]:
+    if not torch.cuda.is_available():
+        return [("GPU", "none")]
+    devices = []
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        devices.append((f"GPU {index}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"))
+    return devices
+
+
+def _room(folder: Path) -> list[tuple[str, str]]:
+    disk, memory = shutil.disk_usage(folder), psutil.virtual_memory()
+    return [
+        ("CPU", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads for torch"),
+        ("memory", f"{memory.available / 2**30:.1f} GiB free of {memory.total / 2**30:.1f}"),
+        ("disk", f"{disk.free / 2**30:.1f} GiB free of {disk.total / 2**30:.1f}"),
+    ]
+
+
+def _revision(folder: Path) -> str | None:
+    """The git revision that the folder is at, marked when tracked files differ from it; None outside git."""
+    if shutil.which("git") is None:
+        return None
+
+    def git(*arguments: str) -> str | None:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    head = git("rev-parse", "HEAD")
+    if head is None:
+        return None
+    return f"{head} (with local changes)" if git("status", "--porcelain", "--untracked-files=no") else head
+
+
+if __name__ == "__main__":
+    print(versions(), end="")
