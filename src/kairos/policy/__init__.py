@@ -1,0 +1,1 @@
+"""What is trained: language models of video, a temporal agent, and a toy."""

@@ -1,0 +1,88 @@
+"""Lets transformers' own layers run on tokens packed end to end: who sees whom is an `Attend`, not a mask.
+
+Two attention functions are registered with transformers under names of ours. The text layers call `Attend` when one
+is given and transformers' SDPA otherwise; the vision blocks attend within segments (one temporal patch each), batched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+TEXT_ATTENTION = "kairos_packed"
+# transformers hands whole sequences, not one segment at a time, only to names that contain "flash"
+VISION_ATTENTION = "kairos_flash_segments"
+
+
+class Attend(Protocol):
+    """Queries [N, H, D], keys and values [N, Hkv, D] of one layer's packed tokens -> [N, H, D]."""
+
+    def __call__(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor: ...
+
+
+def pick(x_NHD: Tensor, index_PL: Tensor) -> Tensor:
+    """Tokens by index as a padded batch: [N, H, D], [P, L] -> [P, H, L, D]."""
+    picked = x_NHD.index_select(0, index_PL.reshape(-1))
+    return picked.view(*index_PL.shape, *x_NHD.shape[1:]).transpose(1, 2)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None = None) -> Tensor:
+    """Softmax attention [P, H, L, D] over grouped keys [P, Hkv, K, D]; causal without a mask (True: may see)."""
+    repeat = q.shape[1] // k.shape[1]
+    if repeat > 1:
+        k, v = (x[:, :, None].expand(-1, -1, repeat, -1, -1).flatten(1, 2) for x in (k, v))
+    return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale)
+
+
+def _text(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    attend: Attend | None = None,
+    **kwargs: object,
+) -> tuple[Tensor, None]:
+    if attend is None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
+    return attend(int(module.layer_idx), q, k.to(v.dtype), v, scaling)[None], None
+
+
+def _segments(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    segments: Sequence[tuple[int, int]],
+    **kwargs: object,
+) -> tuple[Tensor, None]:
+    del module, attention_mask, kwargs
+    outputs, start = [], 0
+    for count, length in segments:
+        q, k, v = (
+            x[0, :, start : start + count * length].unflatten(1, (count, length)).transpose(0, 1)
+            for x in (query, key, value)
+        )
+        out = scaled_dot_product_attention(q, k, v, scale=scaling)
+        outputs.append(out.transpose(1, 2).flatten(0, 1))
+        start += count * length
+    return torch.cat(outputs)[None], None
+
+
+AttentionInterface.register(TEXT_ATTENTION, _text)
+AttentionInterface.register(VISION_ATTENTION, _segments)
+AttentionMaskInterface.register(TEXT_ATTENTION, sdpa_mask)

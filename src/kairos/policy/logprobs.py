@@ -1,0 +1,63 @@
+"""Log-probabilities and entropies of chosen tokens, in fp32 and in chunks: [B, L, V] never exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+_NEVER = -1e30
+_CHUNK_ELEMENTS = 2**26
+
+
+def scoring_temperature(temperature: float) -> float:
+    """The temperature at which actions are scored: greedy rollouts (0) are scored at 1."""
+    return temperature if temperature > 0 else 1.0
+
+
+def restrict(logits_NV: Tensor, temperature: float, banned: Sequence[int]) -> Tensor:
+    """fp32 logits at `temperature` with the banned tokens out of reach: the distribution that is sampled and trained."""
+    logits = logits_NV.float() / temperature
+    return logits.index_fill(-1, torch.tensor(banned, dtype=torch.long, device=logits.device), _NEVER)
+
+
+def chosen_logprobs(
+    hidden_MD: Tensor,
+    head: Callable[[Tensor], Tensor],
+    chosen_M: Tensor,
+    temperature: float = 1.0,
+    banned: Sequence[int] = (),
+    entropy: bool = False,
+    chunk_elements: int = _CHUNK_ELEMENTS,
+) -> tuple[Tensor, Tensor | None]:
+    """Log-softmax of `head(hidden)` at the chosen tokens, fp32 [M], and the entropy [M] where asked.
+
+    More than one chunk (of `chunk_elements` logits) is computed again in the backward pass instead of kept.
+    """
+
+    def chunk(hidden: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        logits = restrict(head(hidden), temperature, banned)
+        normaliser = logits.logsumexp(-1)
+        logprobs = logits.gather(-1, chosen[:, None]).squeeze(-1) - normaliser
+        if not entropy:
+            return logprobs, logprobs.detach()
+        return logprobs, normaliser - ((logits - normaliser[:, None]).exp() * logits).sum(-1)
+
+    if not len(chosen_M):
+        empty = hidden_MD.new_zeros(0, dtype=torch.float32) + 0.0 * hidden_MD.sum()
+        return empty, empty if entropy else None
+    size = max(1, chunk_elements // _width(head, hidden_MD))
+    pairs = list(zip(hidden_MD.split(size), chosen_M.split(size), strict=True))
+    if len(pairs) == 1 or not torch.is_grad_enabled():
+        results = [chunk(*pair) for pair in pairs]
+    else:
+        results = [checkpoint(chunk, *pair, use_reentrant=False) for pair in pairs]
+    logprobs, entropies = (torch.cat(parts) for parts in zip(*results, strict=True))
+    return logprobs, entropies if entropy else None
+
+
+def _width(head: Callable[[Tensor], Tensor], hidden_MD: Tensor) -> int:
+    features = getattr(head, "out_features", None)
+    return int(features) if features is not None else head(hidden_MD[:1]).shape[-1]

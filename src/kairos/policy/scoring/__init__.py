@@ -1,0 +1,1 @@
+"""How likely are given completions: two scorers that agree."""

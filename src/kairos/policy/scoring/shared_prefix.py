@@ -1,0 +1,42 @@
+"""Scores completions with each prompt computed once per group: [prompt | c1 | ... | cG], exact, gradients included."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from kairos.core.types import ActionStats, RolloutBatch
+from kairos.policy.families.base import Family
+from kairos.policy.logprobs import chosen_logprobs, scoring_temperature
+from kairos.policy.packing import pack
+from kairos.policy.scoring.stats import on_rows
+from kairos.policy.tower import run_text
+
+
+@dataclass(frozen=True)
+class SharedPrefix:
+    """`(model, family, batch, entropy) -> ActionStats`; a micro-batch counts groups.
+
+    Completion g starts at the prompt's largest position + 1, the same for every g; the prompt's last token predicts
+    the first action of each. One vision pass for all prompts, one text pass for all tokens.
+    """
+
+    unit: str = "group"
+
+    def __call__(self, model: PreTrainedModel, family: Family, batch: RolloutBatch, entropy: bool) -> ActionStats:
+        layouts = [prompt.layout for prompt in batch.prompts if prompt.layout is not None]
+        device = next(model.parameters()).device
+        packed = pack(layouts, batch.group_of_B, batch.actions_BA, batch.mask_BA).to(device)
+        seen = family.see(model, batch.prompts)
+        hidden_ND = run_text(model, family, packed.ids_N, packed.positions_3N, seen, packed)
+        logprobs_M, entropy_M = chosen_logprobs(
+            hidden_ND.index_select(0, packed.predictor_M),
+            model.lm_head,
+            batch.actions_BA.to(device)[packed.row_M, packed.column_M],
+            scoring_temperature(batch.temperature),
+            family.banned(model),
+            entropy,
+        )
+        return on_rows(logprobs_M, entropy_M, packed.row_M, packed.column_M, torch.Size(batch.actions_BA.shape))
