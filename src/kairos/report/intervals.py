@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from kairos.report.curves import words
-from kairos.report.style import AFTER, BEFORE, INK, MUTED, legend, panel, title
+from kairos.report.style import AFTER, BEFORE, INK, MUTED, panel, title
 from kairos.report.tables import Line
 
 
@@ -34,10 +34,10 @@ def intervals(lines: Sequence[Line]) -> Figure | None:
     names = [f"{line.task.replace('_', ' ')}  {words(line.name)}" if many else words(line.name) for line in shown]
     axis.set_yticks(range(len(shown)), names, fontsize=8, color=INK)
     axis.set_ylim(len(shown) - 0.5, -0.5)
-    axis.set_xlim(0, 1)
+    axis.set_xlim(-0.012, 1.012)
     axis.grid(axis="x", color="#eef0f3", linewidth=0.6)
     axis.grid(axis="y", visible=False)
     axis.set_xlabel("bars: 95 % bootstrap intervals over prompts", fontsize=8, color=MUTED)
     title(axis, "Before and after")
-    legend(axis, place="lower right")
+    axis.legend(frameon=False, fontsize=8, labelcolor=INK, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
     return figure

@@ -10,7 +10,7 @@ PAGE = """<!doctype html>
 <style>
 :root { --ink: #1f2933; --muted: #6b7785; --rule: #dfe3e8; --accent: #1f6fb2; }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 3rem 1.5rem 5rem; max-width: 62rem; color: var(--ink); background: #fff;
+body { margin: 0 auto; padding: 3rem 1.5rem 5rem; max-width: 66rem; color: var(--ink); background: #fff;
   font: 15px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
 h1 { font-size: 1.7rem; font-weight: 600; margin: 0; letter-spacing: -.01em; }
 h2 { font-size: 1.1rem; font-weight: 600; margin: 3rem 0 .6rem; padding-bottom: .35rem; border-bottom: 1px solid var(--rule); }
@@ -90,7 +90,7 @@ what could not be parsed, failed or is missing scores 0. The best constant span 
 
 <h2>How it was run</h2>
 {% for title, text in files %}{% if text %}<details><summary>{{ title }}</summary><pre>{{ text }}</pre></details>{% endif %}{% endfor %}
-<p class="muted small">Written by Kairos from the files of this folder; `python scripts/report.py {{ name }}` writes it again.</p>
+<p class="muted small">Written by Kairos from the files of this folder; it can be written again from them without videos or model.</p>
 </body>
 </html>
 """

@@ -20,7 +20,7 @@ from kairos.report.style import AFTER, BEFORE, INK, MUTED, RULE, TRUTH
 def timeline(
     before: Sequence[Prediction], after: Sequence[Prediction], strips: Path, count: int = 12, columns: int = 2
 ) -> Figure | None:
-    """One picture for up to `count` prompts: those with a strip, else the first that ask for a span. None without any."""
+    """One picture for up to `count` prompts: those with a strip, else the first that ask for a span."""
     pictures = {strip.uid: strip for strip in read_strips(strips)}
     rows = {name: {p.uid: p for p in rows} for name, rows in (("before", before), ("after", after))}
     known = {p.uid: p for p in (*before, *after) if p.target_spans and p.duration}
@@ -29,7 +29,7 @@ def timeline(
         return None
     lines = math.ceil(len(chosen) / columns)
     tall = 1.55 if pictures else 0.95
-    figure = Figure(figsize=(6.3 * columns, tall * lines), layout="constrained")
+    figure = Figure(figsize=(6.0 * columns, tall * lines), layout="constrained")
     figure.get_layout_engine().set(h_pad=0.06, w_pad=0.12)  # type: ignore[union-attr]
     axes = figure.subplots(lines, columns, squeeze=False).T.ravel()
     for axis, uid in zip(axes, chosen, strict=False):
@@ -50,7 +50,7 @@ def _open(folder: Path, strip: Strip | None) -> np.ndarray | None:
 def _row(axis: Axes, known: Prediction, answers: Mapping[str, Prediction], picture: np.ndarray | None) -> None:
     duration = known.duration or 1.0
     axis.set_axis_off()
-    axis.set_xlim(-0.13 * duration, 1.001 * duration)
+    axis.set_xlim(-0.1 * duration, 1.13 * duration)
     bars = [("true", TRUTH, known.target_spans, "")]
     for name, color in (("before", BEFORE), ("after", AFTER)):
         if name in answers:
@@ -58,9 +58,6 @@ def _row(axis: Axes, known: Prediction, answers: Mapping[str, Prediction], pictu
     top = 0.0
     if picture is not None:
         axis.imshow(picture, extent=(0, duration, 0.2, 3.2), aspect="auto", interpolation="bilinear")
-        for span in known.target_spans:
-            inside = (max(0.0, span.start), min(span.end, duration))
-            axis.plot(inside, (0.1, 0.1), color=TRUTH, linewidth=2, solid_capstyle="butt")
         top = 3.2
     for line, (name, color, spans, score) in enumerate(bars):
         y = -0.55 - 0.9 * line
@@ -68,15 +65,14 @@ def _row(axis: Axes, known: Prediction, answers: Mapping[str, Prediction], pictu
         for span in spans:
             start, end = (min(max(second, 0.0), duration) for second in span)
             axis.barh(y, max(end - start, 0.004 * duration), left=start, height=0.55, color=color, zorder=2)
-        axis.text(-0.015 * duration, y, name, ha="right", va="center", fontsize=7, color=MUTED)
-        if score:
-            axis.text(duration, y + 0.33, score, ha="right", va="center", fontsize=6.5, color=INK, zorder=3)
+        axis.text(-0.012 * duration, y, name, ha="right", va="center", fontsize=8, color=MUTED)
+        axis.text(1.012 * duration, y, score, ha="left", va="center", fontsize=8, color=INK)
     axis.set_ylim(-0.95 - 0.9 * (len(bars) - 1), top + 0.1)
-    text = textwrap.shorten(" ".join(known.question.split()), width=76, placeholder=" …").replace("$", r"\$")
-    axis.set_title(f"{text}   ({duration:.1f} s)", loc="left", x=0.115, fontsize=8, color=INK, pad=3)
+    text = textwrap.shorten(" ".join(known.question.split()), width=70, placeholder=" …").replace("$", r"\$")
+    axis.set_title(f"{text}   ({duration:.1f} s)", loc="left", x=0.1 / 1.23, fontsize=9, color=INK, pad=3)
 
 
 def _score(prediction: Prediction) -> str:
     if not prediction.spans:
-        return prediction.reason or "no span"
+        return "no span"
     return f"IoU {prediction.iou:.2f}" if prediction.iou is not None else ""
