@@ -47,7 +47,7 @@ def run_example(title: str, clone: Path) -> Path:
         if language == "bash":
             commands.append(text)
             continue
-        name = re.match(r"# (\.\./mine/\S+)\n", text)
+        name = re.match(r"(?:# @package \S+\n)?# (\.\./mine/\S+)\n", text)
         assert name, f"a {language} block of '{title}' does not begin with its file name"
         path = clone / name[1]
         path.resolve().parent.mkdir(parents=True, exist_ok=True)
