@@ -24,18 +24,18 @@ class Loader(Protocol):
 class PromptDataset(Dataset[Prompt | Failure]):
     """Map-style: item i is record i as a Prompt, decoded and laid out, or a Failure that names it and says why.
 
-    `records` are records, or the reader that gives them. A video that will not decode and a target span without length
-    are failures of one prompt; anything else that goes wrong is a crash.
+    A video that will not decode and a target span without length are failures of one prompt; anything else that goes
+    wrong is a crash.
     """
 
     def __init__(
         self,
-        records: Sequence[Record] | Reader,
+        records: Sequence[Record],
         loader: Loader,
         template: Template | None = None,
         processor: Processor | None = None,
     ) -> None:
-        self.records = list(records) if isinstance(records, Sequence) else records.records()
+        self.records = list(records)
         if not self.records:
             raise ValueError("no records to learn from: check the paths and the filters of `data`")
         self.loader, self.template, self.processor = loader, template, processor
@@ -64,6 +64,13 @@ class PromptDataset(Dataset[Prompt | Failure]):
             template=self.template,
         )
         return prompt if self.processor is None else replace(prompt, layout=self.processor(prompt))
+
+
+def from_reader(
+    reader: Reader, loader: Loader, template: Template | None = None, processor: Processor | None = None
+) -> PromptDataset:
+    """The data set of everything that a reader gives; reading may render or open files."""
+    return PromptDataset(reader.records(), loader, template, processor)
 
 
 def collate(items: Sequence[Prompt | Failure]) -> PromptBatch:

@@ -1,0 +1,113 @@
+"""The smallest data sets, without any video: spans for the toy policy, and frame features for the temporal agent."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+from torch.utils.data import Dataset
+
+from kairos.core.protocols import Template
+from kairos.core.seeds import mix
+from kairos.core.spans import Span
+from kairos.core.types import Prompt, Target, VideoClip
+from kairos.data.templates.answer import AnswerOnly
+
+_EVENTS = ("rain", "music", "a knock", "laughter", "a bell", "thunder", "applause", "silence")
+
+
+class ToyGrounding(Dataset[Prompt]):
+    """When is rain? A few events, each with one span on a grid of 0.5 s that is the same in every prompt and split.
+
+    There is nothing to see: a policy can only learn each event's span from its reward.
+    """
+
+    def __init__(
+        self,
+        prompts: int = 16,
+        events: int = 4,
+        seconds: float = 16.0,
+        seed: int = 0,
+        split: str = "train",
+        template: Template | None = None,
+    ) -> None:
+        if not 1 <= events <= len(_EVENTS):
+            raise ValueError(f"data.events must lie in 1..{len(_EVENTS)}, got {events}")
+        if prompts < 1 or seconds < 8:
+            raise ValueError(f"data.prompts must be >= 1 and data.seconds >= 8, got {prompts} and {seconds}")
+        self.prompts, self.seconds, self.seed, self.split = prompts, seconds, seed, split
+        self.template = template or AnswerOnly()
+        rng = np.random.default_rng(mix("toy", seed))
+        lengths = rng.integers(4, 9, events) / 2
+        starts = [rng.integers(0, round(2 * (seconds - length)) + 1) / 2 for length in lengths]
+        self.spans = [Span(float(s), float(s + length)) for s, length in zip(starts, lengths, strict=True)]
+
+    def __len__(self) -> int:
+        return self.prompts
+
+    def __getitem__(self, index: int) -> Prompt:
+        if not 0 <= index < self.prompts:
+            raise IndexError(index)
+        event = index % len(self.spans)
+        uid = f"toy/{self.split}-{self.seed}/{index:04d}"
+        return Prompt(
+            uid=uid,
+            task="grounding",
+            source="toy",
+            clip=VideoClip(uid, None, torch.arange(0, self.seconds, 0.5), self.seconds),
+            question=_EVENTS[event],
+            target=Target(spans=(self.spans[event],)),
+            template=self.template,
+        )
+
+
+class ToyFrames(Dataset[Prompt]):
+    """One question about the beginning of one clip, over and over: the evidence is the first `evidence` frames.
+
+    The clip is `frames` random unit vectors of `width` (`clip.features["clip"]`), one a second; the question is another
+    (`features["question"]`). Source: TSPO's toy example (arXiv 2508.04369), with its answerer left out.
+    """
+
+    def __init__(
+        self,
+        prompts: int = 10,
+        frames: int = 128,
+        width: int = 768,
+        evidence: int = 16,
+        seed: int = 0,
+        split: str = "train",
+    ) -> None:
+        if not 1 <= evidence < frames:
+            raise ValueError(f"data.evidence must lie in 1..{frames - 1}, got {evidence}")
+        if prompts < 1:
+            raise ValueError(f"data.prompts must be >= 1, got {prompts}")
+        self.prompts, self.frames, self.width, self.evidence = prompts, frames, width, evidence
+        self.seed, self.split = seed, split
+
+    @cached_property
+    def features(self) -> torch.Tensor:
+        """Frames and, last, the question: float32 [frames + 1, width], each of length one."""
+        generator = torch.Generator().manual_seed(mix("toy frames", self.seed))
+        return normalize(torch.randn(self.frames + 1, self.width, generator=generator), dim=-1)
+
+    def __len__(self) -> int:
+        return self.prompts
+
+    def __getitem__(self, index: int) -> Prompt:
+        if not 0 <= index < self.prompts:
+            raise IndexError(index)
+        uid = f"toy_frames/{self.split}-{self.seed}/{index:04d}"
+        seconds_T = torch.arange(self.frames, dtype=torch.float32)
+        return Prompt(
+            uid=uid,
+            task="needle",
+            source="toy_frames",
+            clip=VideoClip(
+                f"toy_frames/{self.seed}", None, seconds_T, float(self.frames), {"clip": self.features[:-1]}
+            ),
+            question="What is the scene at the beginning of the video?",
+            target=Target(evidence=(Span(0.0, self.evidence - 0.5),)),
+            features={"question": self.features[-1]},
+        )
