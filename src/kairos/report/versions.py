@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def versions(folder: Path | None = None) -> str:
     rows += [(name, installed(name) or f"not installed: {install_line(extra)}") for name, extra in EXTRAS.items()]
     rows += [("CUDA", torch.version.cuda or "torch was built without it"), *_devices(), *_room(folder)]
     width = max(len(name) for name, _ in rows)
-    return "\n".join([f"{name:<{width}}  {text}" for name, text in rows] + warnings()) + "\n"
+    present = [name for name in (*PACKAGES, *_OPENCV) if installed(name) is not None]
+    return "\n".join([f"{name:<{width}}  {text}" for name, text in rows] + warnings(present, has_screen())) + "\n"
 
 
 def installed(name: str) -> str | None:
@@ -49,23 +51,22 @@ def install_line(extra: str) -> str:
     return f'pip install "kairos-video[{extra}]"'
 
 
-def warnings() -> list[str]:
-    """What is installed but will not work here, each with its remedy."""
-    found = []
-    for name in _OPENCV:
-        if installed(name) is not None and headless():
-            found.append(
-                f"warning: {name} needs a screen's libraries (libGL) and this host has no display: "
-                f"pip uninstall {name} && pip install {name}-headless"
-            )
-    if installed("decord") is None and installed("torchcodec") is None:
+def warnings(packages: Collection[str], screen: bool) -> list[str]:
+    """What will not work with these distributions on a host with or without a screen, each with its remedy."""
+    found = [
+        f"warning: {name} needs a screen's libraries (libGL) and this host has no display: "
+        f"pip uninstall {name} && pip install {name}-headless"
+        for name in _OPENCV
+        if name in packages and not screen
+    ]
+    if "decord" not in packages and "torchcodec" not in packages:
         found.append("warning: neither decord nor torchcodec is installed, so no video can be decoded")
     return found
 
 
-def headless() -> bool:
-    """Linux without a display."""
-    return sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+def has_screen() -> bool:
+    """False on Linux without a display."""
+    return not sys.platform.startswith("linux") or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _devices() -> list[tuple[str, str]]:

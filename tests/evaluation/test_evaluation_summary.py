@@ -1,0 +1,52 @@
+"""The summary of predictions: per task with floors beside, and JSON throughout."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kairos.core.spans import Span
+from kairos.evaluation.predictions import Prediction, unanswered
+from kairos.evaluation.summary import flat, summarise
+
+
+def grounded(uid: str, span: Span | None, value: float, letter: str | None) -> Prediction:
+    spans = () if span is None else (span,)
+    reason = "no_pair_of_times" if span is None else None
+    return Prediction(
+        uid, "grounded_qa", "test", "?", "", 6, False, spans, letter, reason, (Span(2.0, 4.0),), "A", 4, 10.0, value,
+        letter == "A",
+    )  # fmt: skip
+
+
+ROWS = [
+    grounded("a", Span(2.0, 4.0), 1.0, "A"),
+    grounded("b", Span(2.0, 3.0), 0.5, "B"),
+    grounded("c", None, 0.0, "A"),
+    unanswered("d", "failed: x.mp4 will not decode: truncated"),
+]
+
+
+def test_grounded_questions_have_both_scores_both_floors_and_every_failure():
+    summary = json.loads(json.dumps(summarise(ROWS)))
+    assert summary["n"] == 4 and list(summary["tasks"]) == ["grounded_qa"], "the failed prompt belongs to the only task"
+    task = summary["tasks"]["grounded_qa"]
+    assert task["n"] == 4 and task["failed"] == 1
+    assert task["scores"]["miou"]["mean"] == pytest.approx(0.375)
+    assert task["scores"]["accuracy"]["mean"] == 0.5
+    assert task["scores"]["miou"]["low"] < 0.375 < task["scores"]["miou"]["high"]
+    assert task["floors"]["chance"] == 0.25 and task["floors"]["miou_constant"] == pytest.approx(1.0)
+    assert task["parse_failures"] == 0.5 and task["reasons"] == {"no_pair_of_times": 1, "failed": 1}
+
+
+def test_flat_names_are_what_logs_hold():
+    logged = flat(summarise(ROWS), "val/")
+    assert logged["val/miou"] == pytest.approx(0.375) and logged["val/recall_50"] == 0.5
+    assert logged["val/accuracy"] == 0.5 and logged["val/parse_failures"] == 0.5 and logged["val/length"] == 6.0
+    assert all(isinstance(value, float) for value in logged.values())
+
+
+def test_nothing_cannot_be_summarised():
+    with pytest.raises(ValueError, match="no predictions"):
+        summarise([])
