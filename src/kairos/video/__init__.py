@@ -1,0 +1,1 @@
+"""From a video file to frames: decode under guard, resize to a pixel budget, keep in a clip store."""

@@ -1,0 +1,117 @@
+"""Fill a clip store ahead of a run: several decoding processes, a progress bar, resume, and a file of failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from kairos.core.types import VideoSource
+from kairos.video.errors import StoreError, VideoError
+from kairos.video.loader import ClipLoader, filled
+
+
+@dataclass(frozen=True)
+class CacheReport:
+    """What came of it: clips asked for, written now, found there, failed (and why), seconds, the file of failures."""
+
+    clips: int
+    written: int
+    present: int
+    failed: tuple[tuple[VideoSource, str], ...]
+    seconds: float
+    failures: Path
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.clips} clips: {self.written} written, {self.present} already there, {len(self.failed)} failed, "
+            f"{self.seconds:.1f} s"
+        )
+        return f"{text}; reasons in {self.failures}" if self.failed else text
+
+
+def cache(
+    sources: Iterable[VideoSource],
+    loader: ClipLoader,
+    workers: int | None = None,
+    failures: Path | None = None,
+    console: Console | None = None,
+) -> CacheReport:
+    """Store every clip of `sources` that is not stored yet, `workers` at a time (by default one per CPU core).
+
+    Each worker decodes in a process of its own. A clip that fails is written to `failures` (by default
+    `failures.jsonl` in the store) with the reason and tried again next time. StoreError where the store cannot be
+    written: it says how far the work came, and the same command resumes.
+    """
+    workers = workers or os.cpu_count() or 1
+    if workers < 1:
+        raise ValueError(f"workers must be >= 1, got {workers}")
+    begun = time.monotonic()
+    store, loader = loader.store, replace(loader, on_miss="fill")
+    failures = failures or store.folder / "failures.jsonl"
+    clips = list(dict.fromkeys(sources))
+    failed: list[tuple[VideoSource, str]] = []
+    written = done = 0
+    store.sweep()
+    note = TextColumn("{task.fields[note]}")
+    columns = TextColumn("caching clips"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), note
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    try:
+        with Progress(*columns, console=console) as bar, ThreadPoolExecutor(workers) as pool:
+            task = bar.add_task("", total=len(clips), note="")
+            pending: dict[Future[bool], VideoSource] = {}
+            queue = iter(clips)
+            try:
+                while True:
+                    for source in queue:
+                        pending[pool.submit(_store, loader, source)] = source
+                        if len(pending) >= 4 * workers:
+                            break
+                    if not pending:
+                        break
+                    for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                        source = pending.pop(future)
+                        try:
+                            written += future.result()
+                            done += 1
+                        except VideoError as error:
+                            failed.append((source, str(error)))
+                        bar.update(task, advance=1, note=f"{len(failed)} failed" if failed else "")
+            except StoreError as error:
+                raise StoreError(f"{done} of {len(clips)} clips are stored ({written} of them now): {error}") from error
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+    finally:
+        torch.set_num_threads(threads)
+        _write_failures(failures, failed)
+    return CacheReport(len(clips), written, done - written, tuple(failed), time.monotonic() - begun, failures)
+
+
+def _store(loader: ClipLoader, source: VideoSource) -> bool:
+    """Whether it had to be written."""
+    return filled(loader.load(source))
+
+
+def _write_failures(path: Path, failed: list[tuple[VideoSource, str]]) -> None:
+    """One JSON line a failure; no file where there is none, nor on a disk that takes no more."""
+    lines = [
+        json.dumps({"path": s.path, "start": s.start, "end": s.end, "fps": s.fps, "reason": reason}) + "\n"
+        for s, reason in failed
+    ]
+    try:
+        if lines:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(lines), encoding="utf-8")
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path}: the failures cannot be written ({error.strerror}); free space and repeat") from error

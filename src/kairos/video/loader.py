@@ -1,0 +1,185 @@
+"""From a source to a clip: out of the store, or decoded under guard, resized to the budget and stored."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from kairos.core.types import VideoClip, VideoSource
+from kairos.video.bounds import Bounds
+from kairos.video.budget import PixelBudget
+from kairos.video.decoders import Decoder, Decord, Images, Probe
+from kairos.video.errors import StoreError, VideoError
+from kairos.video.guard import Guards
+from kairos.video.mapped import StoredClip
+from kairos.video.resize import VERSION, resize
+from kairos.video.store import ClipStore
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that changes a pixel of a clip apart from its source: budget, decoder, resizing. A `Budget` of the store."""
+
+    budget: PixelBudget
+    decoder: Decoder
+
+    def describe(self) -> Mapping[str, str]:
+        return {**self.budget.describe(), **self.decoder.describe(), "resize": VERSION}
+
+
+class _Tally:
+    """Counts over the threads of one process; a copy in another process starts at zero."""
+
+    def __init__(self) -> None:
+        self._lock, self.misses = threading.Lock(), 0
+
+    def __reduce__(self) -> tuple[type[_Tally], tuple[()]]:
+        return _Tally, ()
+
+    def miss(self) -> None:
+        with self._lock:
+            self.misses += 1
+
+
+@dataclass(frozen=True)
+class ClipLoader:
+    """Loads clips; picklable, and usable in a data loader's workers.
+
+    `on_miss`: "fill" decodes what the store lacks and stores it, "require" refuses it, "off" decodes always and leaves
+    the store alone. `time_limit` is in seconds per clip, `bounds` what one file may ask of the machine.
+    """
+
+    store: ClipStore
+    decoder: Decoder = field(default_factory=Decord)
+    budget: PixelBudget = field(default_factory=PixelBudget)
+    on_miss: Literal["fill", "require", "off"] = "fill"
+    time_limit: float = 60.0
+    bounds: Bounds = field(default_factory=Bounds)
+    _guards: Guards = field(default_factory=Guards, init=False, repr=False, compare=False)
+    _tally: _Tally = field(default_factory=_Tally, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.on_miss not in ("fill", "require", "off"):
+            raise ValueError(f"data.on_miss must be fill, require or off, got {self.on_miss!r}")
+        if not self.time_limit > 0:
+            raise ValueError(f"time_limit must be positive (seconds per clip), got {self.time_limit}")
+
+    @property
+    def misses(self) -> int:
+        """Clips that this process had to decode because the store lacked them. `filled(clip)` says it of one clip."""
+        return self._tally.misses
+
+    def load(self, source: VideoSource) -> VideoClip:
+        """The clip, its frames [T, 3, H, W] uint8. VideoError names the file and the remedy; StoreError a full disk,
+        DecoderError a decoder that is not usable here."""
+        recipe = self.recipe(source)
+        if self.on_miss != "off":
+            clip = self.store.get(source, recipe)
+            if clip is not None:
+                return clip
+            if self.on_miss == "require":
+                raise VideoError(
+                    f"{source}: not in the clip store {self.store.folder} as required by data.on_miss=require: "
+                    f"{self.store.explain(source, recipe)}; run scripts/cache_videos.py with the same settings"
+                )
+        clip, facts = self.decode(source)
+        if self.on_miss == "off":
+            return clip
+        self._tally.miss()
+        self.store.put(source, recipe, clip, facts)
+        stored = self.store.get(source, recipe)
+        return replace(stored, filled=True) if isinstance(stored, StoredClip) else clip
+
+    def decode(self, source: VideoSource) -> tuple[VideoClip, dict[str, str | float]]:
+        """Decode and resize, whatever the store holds; also what was found out about the source."""
+        start, end = _span(source)
+        guard = self._guards.get(self.decoder, self.time_limit, self.bounds)
+        opened = guard.open(source)
+        probe, seconds_N = opened.probe, opened.seconds_N
+        if start >= probe.duration:
+            raise VideoError(
+                f"{source}: starts at {start:g} s, behind the end of the video ({probe.duration:g} s); correct the row"
+            )
+        first, last = np.searchsorted(seconds_N, [start, end], side="left") if source.start or source.end else (0, None)
+        chosen_N = seconds_N[first:last]
+        stop = min(end, probe.duration)
+        self.bounds.check_seconds(str(source), stop - start)
+        try:
+            index = self.budget.indices(len(chosen_N), probe.fps)
+            height, width = self.budget.size(probe.height, probe.width, len(index))
+        except ValueError as error:
+            raise VideoError(f"{source}: {error}; leave this row out, or name a longer part of the video") from error
+        frames = torch.empty((len(index), 3, height, width), dtype=torch.uint8)
+        for position, chunk_KHWC in guard.frames([int(first) + i for i in index]):
+            chunk = torch.from_numpy(chunk_KHWC).permute(0, 3, 1, 2)
+            frames[position : position + len(chunk)] = resize(chunk, height, width)
+        seconds_T = torch.from_numpy(chosen_N[index] - (start if source.start else 0.0))
+        clip = VideoClip(self.store.name(source, self.recipe(source)), frames, seconds_T, float(stop - start))
+        facts = {
+            "source_fps": probe.fps,
+            "source_frames": probe.frames,
+            "source_duration": probe.duration,
+            "source_size": f"{probe.width}x{probe.height}",
+            "decoded_by": probe.version,
+            "torch": torch.__version__,
+        }
+        return clip, facts
+
+    def probe(self, source: VideoSource) -> Probe:
+        """What the file of `source` is: frames, fps, size, duration. VideoError."""
+        return self._guards.get(self.decoder, self.time_limit, self.bounds).open(source).probe
+
+    def check(self, sources: Iterable[VideoSource]) -> None:
+        """With `on_miss=require`: StoreError unless every source is stored, with the count, the first five and why."""
+        if self.on_miss != "require":
+            return
+        wanted = list(dict.fromkeys(sources))
+        missing: list[str] = []
+        for source in wanted:
+            recipe = self.recipe(source)
+            try:
+                if not self.store.has(source, recipe):
+                    missing.append("" if len(missing) >= 5 else f"{source}: {self.store.explain(source, recipe)}")
+            except VideoError as error:
+                missing.append(str(error))
+        if missing:
+            named = "\n".join(f"  {line}" for line in missing[:5])
+            more = f"\n  and {len(missing) - 5} more" if len(missing) > 5 else ""
+            raise StoreError(
+                f"{len(missing)} of {len(wanted)} clips are not in the clip store {self.store.folder}, and "
+                f"data.on_miss=require:\n{named}{more}\nRun scripts/cache_videos.py with the same settings, or set "
+                "data.on_miss=fill"
+            )
+
+    def recipe(self, source: VideoSource) -> Recipe:
+        """What the store's key is made of for `source`: a folder of frames is not the decoder's."""
+        return Recipe(self.budget, Images() if Path(source.path).is_dir() else self.decoder)
+
+    def close(self) -> None:
+        """Stop this thread's decoding process; the next clip that needs one starts another."""
+        self._guards.close()
+
+
+def filled(clip: VideoClip) -> bool:
+    """Whether this load had to decode the clip because the store lacked it."""
+    return isinstance(clip, StoredClip) and clip.filled
+
+
+def _span(source: VideoSource) -> tuple[float, float]:
+    """(start, end) in seconds of the source, end infinite where the row names none. VideoError where it is no span."""
+    start = 0.0 if source.start is None else source.start
+    end = math.inf if source.end is None else source.end
+    if math.isnan(end) or not 0 <= start < math.inf:
+        raise VideoError(f"{source.path}: sub-clip from {source.start} to {source.end} s is no span; correct the row")
+    if end <= start:
+        raise VideoError(
+            f"{source.path}: sub-clip from {start:g} to {end:g} s is reversed or has no length; correct the row"
+        )
+    return start, end
