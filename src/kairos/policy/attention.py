@@ -24,7 +24,7 @@ VISION_ATTENTION = "kairos_flash_segments"
 class Attend(Protocol):
     """Queries [N, H, D], keys and values [N, Hkv, D] of one layer's packed tokens -> [N, H, D]."""
 
-    def __call__(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor: ...
+    def __call__(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float, /) -> Tensor: ...
 
 
 def pick(x_NHD: Tensor, index_PL: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from kairos.policy.families.base import Family
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.sampling import draw
 from kairos.policy.scoring.shared_prefix import SharedPrefix
+from kairos.policy.weights import locate
 
 
 class CompletionScorer(Protocol):
@@ -32,9 +33,10 @@ class CompletionScorer(Protocol):
 class LanguagePolicy(nn.Module):
     """Scores and samples text about a clip.
 
-    `weights` is a folder or a Hugging Face id; without it the model is created from `config(tokenizer)`, drawn with
-    `seed`. `freeze` names parts that are not trained: "vision", "text". Trained parameters are fp32; frozen ones turn
-    bf16 when the module moves to a GPU, where compute is bf16 under autocast. On a CPU everything is fp32.
+    `weights` is what `weights.locate` knows: a run, a checkpoint, a Hugging Face folder or id; without it the model is
+    created from `config(tokenizer)`, drawn with `seed`. `freeze` names parts that are not trained: "vision", "text".
+    Trained parameters are fp32; frozen ones turn bf16 when the module moves to a GPU, where compute is bf16 under
+    autocast. On a CPU everything is fp32.
     """
 
     def __init__(
@@ -78,13 +80,16 @@ class LanguagePolicy(nn.Module):
         if self.model is not None:
             return
         if self.weights is not None:
-            model = self.family.load(self.weights)
+            found = locate(self.weights)
+            model = self.family.load(found.base)
+            if (state := found.state()) is not None:
+                model.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
         else:
             assert self.config is not None
             with torch.random.fork_rng():
                 torch.manual_seed(self.seed)
                 model = self.family.create(self.config(self.processor.loaded))
-        parts = {"vision": self.family.vision(model), "text": self.family.text(model)}
+        parts = {"vision": self.family.vision(model), "text": cast("nn.Module", self.family.text(model))}
         for name in self.freeze:
             parts[name].requires_grad_(False)
         if self.gradient_checkpointing:

@@ -18,7 +18,7 @@ def scoring_temperature(temperature: float) -> float:
 
 
 def restrict(logits_NV: Tensor, temperature: float, banned: Sequence[int]) -> Tensor:
-    """fp32 logits at `temperature` with the banned tokens out of reach: the distribution that is sampled and trained."""
+    """fp32 logits at `temperature`, the banned tokens out of reach: what is sampled is what is trained."""
     logits = logits_NV.float() / temperature
     return logits.index_fill(-1, torch.tensor(banned, dtype=torch.long, device=logits.device), _NEVER)
 

@@ -20,7 +20,7 @@ _BUCKET_ELEMENTS = 2**26
 
 @dataclass(frozen=True)
 class Bucket:
-    """Prompts of similar length as a padded batch: indices of their tokens, of their rows' tokens, and who sees whom."""
+    """Prompts of similar length, padded: indices of their tokens, of their rows' tokens, and who sees whom."""
 
     prompt_PL: Tensor
     rows_PQ: Tensor | None

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from kairos.core.types import Layout, Prompt
 from kairos.policy.families.base import Family, Markers
 from kairos.policy.families.qwen3_vl import Qwen3VL
 from kairos.policy.tokenizer import CHAT_TEMPLATE
+from kairos.policy.weights import locate
 
 _VIDEO = "<|vision_start|><|video_pad|><|vision_end|>"
 _REMEMBERED = 10_000
@@ -20,7 +22,7 @@ _REMEMBERED = 10_000
 class LanguageProcessor:
     """`(prompt) -> Layout`, one for policy and data alike.
 
-    `tokenizer` is a folder or a Hugging Face id, loaded at the first call. `chat_template` (Jinja) replaces the
+    `tokenizer` is whatever `policy.weights` may be, loaded at the first call. `chat_template` (Jinja) replaces the
     tokenizer's own; without either the plain Qwen form is used. Pickles as its fields: a loader's worker loads anew.
     """
 
@@ -60,7 +62,7 @@ class LanguageProcessor:
 
     @cached_property
     def loaded(self) -> PreTrainedTokenizerBase:
-        return AutoTokenizer.from_pretrained(self.tokenizer)
+        return AutoTokenizer.from_pretrained(locate(self.tokenizer).base)
 
     @cached_property
     def end(self) -> int:
@@ -72,14 +74,11 @@ class LanguageProcessor:
 
     @cached_property
     def markers(self) -> Markers:
-        ids = [
-            self.loaded.convert_tokens_to_ids(token)
-            for token in ("<|vision_start|>", "<|video_pad|>", "<|vision_end|>")
-        ]
-        return Markers(*ids)
+        start, pad, end = ("<|vision_start|>", "<|video_pad|>", "<|vision_end|>")
+        return Markers(*(self.loaded.convert_tokens_to_ids(token) for token in (start, pad, end)))
 
     @cached_property
-    def _encoder(self):
+    def _encoder(self) -> Tokenizer:
         return self.loaded.backend_tokenizer
 
     @cached_property

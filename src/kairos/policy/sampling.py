@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from kairos.core.seeds import uniforms
 from kairos.core.types import Prompt, Sampling
 from kairos.policy.attention import attention, pick
-from kairos.policy.families.base import Family
+from kairos.policy.families.base import Family, layout_of
 from kairos.policy.logprobs import restrict
 from kairos.policy.tower import run_text
 
@@ -46,8 +46,8 @@ def draw(
     0), and 0 at temperature 0.
     """
     device = next(model.parameters()).device
-    memory = _Memory([len(prompt.layout) for prompt in prompts if prompt.layout is not None], group_size, device)
-    layouts = [prompt.layout for prompt in prompts if prompt.layout is not None]
+    layouts = [layout_of(prompt) for prompt in prompts]
+    memory = _Memory([len(layout) for layout in layouts], group_size, device)
     hidden_ND = run_text(
         model,
         family,
@@ -59,16 +59,15 @@ def draw(
     hidden_BD = hidden_ND.index_select(0, memory.last_P).repeat_interleave(group_size, dim=0)
     position_B = torch.stack([layout.positions_3L.max() + 1 for layout in layouts]).repeat_interleave(group_size)
     position_B = position_B.to(device)
-    noise_BA = torch.cat([uniforms(seed, prompt.uid, group_size, sampling.max_actions) for prompt in prompts]).to(
-        device
-    )
+    noise = [uniforms(seed, prompt.uid, group_size, sampling.max_actions) for prompt in prompts]
+    noise_BA = torch.cat(noise).to(device)
 
     banned = family.banned(model)
     running_B = torch.ones(len(hidden_BD), dtype=torch.bool, device=device)
     length_B = torch.zeros(len(hidden_BD), dtype=torch.long, device=device)
     actions, logprobs = [], []
     for step in range(sampling.max_actions):
-        token_B, logprob_B = _choose(model.lm_head(hidden_BD), noise_BA[:, step], sampling, banned)
+        token_B, logprob_B = _choose(family.head(model)(hidden_BD), noise_BA[:, step], sampling, banned)
         actions.append(torch.where(running_B, token_B, end))
         logprobs.append(torch.where(running_B, logprob_B, 0.0))
         length_B += running_B
@@ -148,12 +147,11 @@ class _Memory:
     def _remember(self, layer: int, k_BHD: Tensor, v_BHD: Tensor) -> tuple[Tensor, Tensor]:
         used = self.used.get(layer, 0)
         if used == 0:
-            self.drawn[layer] = (k_BHD.new_empty(*k_BHD.shape[:2], 16, k_BHD.shape[2]),) * 1 + (
-                v_BHD.new_empty(*v_BHD.shape[:2], 16, v_BHD.shape[2]),
-            )
+            rows, heads, width = k_BHD.shape
+            self.drawn[layer] = (k_BHD.new_empty(rows, heads, 16, width), v_BHD.new_empty(rows, heads, 16, width))
         keys, values = self.drawn[layer]
         if used == keys.shape[2]:
-            keys, values = (pad(x, (0, 0, 0, used)) for x in (keys, values))
+            keys, values = pad(keys, (0, 0, 0, used)), pad(values, (0, 0, 0, used))
             self.drawn[layer] = (keys, values)
         keys[:, :, used], values[:, :, used] = k_BHD, v_BHD
         self.used[layer] = used + 1

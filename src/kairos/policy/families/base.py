@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from kairos.core.types import Layout, Prompt, VideoClip
 
@@ -31,6 +32,26 @@ class Seen:
     deeper: tuple[Tensor, ...] = ()
 
 
+class TextTower(Protocol):
+    """What scoring and sampling use of transformers' text tower; calling it runs the padded forward pass."""
+
+    embed_tokens: nn.Embedding
+    rotary_emb: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    layers: nn.ModuleList
+    norm: nn.Module
+
+    def __call__(
+        self,
+        *,
+        inputs_embeds: Tensor,
+        position_ids: Tensor,
+        attention_mask: Tensor,
+        visual_pos_masks: Tensor,
+        deepstack_visual_embeds: list[Tensor],
+        use_cache: bool,
+    ) -> BaseModelOutputWithPast: ...
+
+
 class Family(Protocol):
     """A picklable value."""
 
@@ -44,11 +65,13 @@ class Family(Protocol):
 
     def create(self, config: PreTrainedConfig) -> PreTrainedModel: ...
 
-    def text(self, model: PreTrainedModel) -> nn.Module:
-        """The text tower: `embed_tokens`, `rotary_emb`, `layers`, `norm`."""
-        ...
+    def text(self, model: PreTrainedModel) -> TextTower: ...
 
     def vision(self, model: PreTrainedModel) -> nn.Module: ...
+
+    def head(self, model: PreTrainedModel) -> nn.Module:
+        """Hidden states to logits."""
+        ...
 
     def video_token(self, model: PreTrainedModel) -> int: ...
 
@@ -59,3 +82,10 @@ class Family(Protocol):
     def see(self, model: PreTrainedModel, prompts: Sequence[Prompt]) -> Seen:
         """One pass of the vision tower over all prompts; every prompt has a layout. Gradients flow."""
         ...
+
+
+def layout_of(prompt: Prompt) -> Layout:
+    """The prompt's layout; ValueError when nobody wrote one."""
+    if prompt.layout is None:
+        raise ValueError(f"prompt {prompt.uid} has no layout: call the processor on it first")
+    return prompt.layout

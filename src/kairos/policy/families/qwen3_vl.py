@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
-from transformers import PreTrainedConfig, PreTrainedModel, Qwen3VLForConditionalGeneration
+from transformers import PreTrainedConfig, PreTrainedModel, Qwen3VLForConditionalGeneration, Qwen3VLVisionModel
 
 from kairos.core.types import Layout, Prompt, VideoClip
 from kairos.policy.attention import TEXT_ATTENTION, VISION_ATTENTION
-from kairos.policy.families.base import Markers, Seen
+from kairos.policy.families.base import Markers, Seen, TextTower, layout_of
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Qwen3VL:
         factor = self.patch * self.merge
         if height % factor or width % factor:
             raise ValueError(
-                f"clip {clip.uid} is {height}x{width}; sides must be multiples of {factor} (frames budget)"
+                f"clip {clip.uid} is {height}x{width}; both must be multiples of {factor}: see the frames budget"
             )
         index = None
         if frames % self.temporal:
@@ -70,11 +71,14 @@ class Qwen3VL:
     def create(self, config: PreTrainedConfig) -> PreTrainedModel:
         return _with_our_attention(Qwen3VLForConditionalGeneration(config))
 
-    def text(self, model: PreTrainedModel) -> nn.Module:
-        return model.model.language_model
+    def text(self, model: PreTrainedModel) -> TextTower:
+        return cast("TextTower", _whole(model).model.language_model)
 
     def vision(self, model: PreTrainedModel) -> nn.Module:
-        return model.model.visual
+        return _whole(model).model.visual
+
+    def head(self, model: PreTrainedModel) -> nn.Module:
+        return _whole(model).lm_head
 
     def video_token(self, model: PreTrainedModel) -> int:
         return model.config.video_token_id
@@ -87,7 +91,7 @@ class Qwen3VL:
 
     def see(self, model: PreTrainedModel, prompts: Sequence[Prompt]) -> Seen:
         """Frames of prompts of one size are one long video to the tower, which looks at each patch in time alone."""
-        tower = self.vision(model)
+        tower = _whole(model).model.visual
         patches, grids = [], []
         for _, run in groupby(prompts, lambda prompt: _frames(prompt).shape[-2:]):
             frames = torch.cat([_frames(prompt) for prompt in run]).to(tower.pos_embed.weight.device)
@@ -124,19 +128,23 @@ def positions(video_L: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def _frames(prompt: Prompt) -> Tensor:
-    frames, layout = prompt.clip.frames_TCHW, prompt.layout
-    if frames is None or layout is None:
-        raise ValueError(f"prompt {prompt.uid} has no frames or no layout")
+    frames, layout = prompt.clip.frames_TCHW, layout_of(prompt)
+    if frames is None:
+        raise ValueError(f"prompt {prompt.uid}: clip {prompt.clip.uid} has no frames")
     return frames if layout.frames is None else frames[layout.frames]
 
 
-def _with_our_attention(model: PreTrainedModel) -> PreTrainedModel:
+def _whole(model: PreTrainedModel) -> Qwen3VLForConditionalGeneration:
+    return cast("Qwen3VLForConditionalGeneration", model)
+
+
+def _with_our_attention(model: Qwen3VLForConditionalGeneration) -> PreTrainedModel:
     model.model.language_model.config._attn_implementation = TEXT_ATTENTION
     model.model.visual.config._attn_implementation = VISION_ATTENTION
     return model
 
 
-def _look(tower: nn.Module, patches: Tensor, grids: Sequence[tuple[int, int, int]], merge: int) -> Seen:
+def _look(tower: Qwen3VLVisionModel, patches: Tensor, grids: Sequence[tuple[int, int, int]], merge: int) -> Seen:
     """The forward pass of transformers' tower, with its blocks, for grids (patches in time, height, width)."""
     project = tower.patch_embed.proj
     hidden = linear(patches.to(project.weight.dtype), project.weight.flatten(1), project.bias)

@@ -9,16 +9,18 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from kairos.core.types import ActionStats, RolloutBatch
-from kairos.policy.families.base import Family
+from kairos.policy.families.base import Family, layout_of
 from kairos.policy.logprobs import chosen_logprobs, scoring_temperature
 from kairos.policy.scoring.stats import on_rows
 
 
 @dataclass(frozen=True)
 class Repeated:
-    """`(model, family, batch, entropy) -> ActionStats`; a micro-batch counts rows. transformers' own text tower runs."""
+    """`(model, family, batch, entropy) -> ActionStats` with transformers' own text tower; a micro-batch counts rows."""
 
-    unit: str = "row"
+    @property
+    def unit(self) -> str:
+        return "row"
 
     def __call__(self, model: PreTrainedModel, family: Family, batch: RolloutBatch, entropy: bool) -> ActionStats:
         text = family.text(model)
@@ -26,12 +28,13 @@ class Repeated:
         actions_BA, mask_BA = batch.actions_BA.cpu(), batch.mask_BA.cpu() > 0
         seen = family.see(model, batch.prompts)
         video = family.video_token(model)
-        counts = [int((p.layout.ids_L == video).sum()) for p in batch.prompts]
+        layouts = [layout_of(prompt) for prompt in batch.prompts]
+        counts = [int((layout.ids_L == video).sum()) for layout in layouts]
         starts = [sum(counts[:p]) for p in range(len(counts))]
 
         ids, positions, features, predictors, rows, columns = [], [], [], [], [], []
         for row, group in enumerate(batch.group_of_B.tolist()):
-            layout = batch.prompts[group].layout
+            layout = layouts[group]
             length = int(mask_BA[row].nonzero().max()) + 1 if mask_BA[row].any() else 0
             after = layout.positions_3L.max() + 1 + torch.arange(length)
             ids.append(torch.cat([layout.ids_L, actions_BA[row, :length]]))
@@ -60,7 +63,7 @@ class Repeated:
         row_M, column_M = (torch.tensor(x, dtype=torch.long, device=device) for x in (rows, columns))
         logprobs_M, entropy_M = chosen_logprobs(
             hidden_BLD[row_M, torch.tensor(predictors, dtype=torch.long, device=device)],
-            model.lm_head,
+            family.head(model),
             actions_BA.to(device)[row_M, column_M],
             scoring_temperature(batch.temperature),
             family.banned(model),

@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from kairos.core.types import ActionStats, RolloutBatch
-from kairos.policy.families.base import Family
+from kairos.policy.families.base import Family, layout_of
 from kairos.policy.logprobs import chosen_logprobs, scoring_temperature
 from kairos.policy.packing import pack
 from kairos.policy.scoring.stats import on_rows
@@ -23,17 +23,19 @@ class SharedPrefix:
     the first action of each. One vision pass for all prompts, one text pass for all tokens.
     """
 
-    unit: str = "group"
+    @property
+    def unit(self) -> str:
+        return "group"
 
     def __call__(self, model: PreTrainedModel, family: Family, batch: RolloutBatch, entropy: bool) -> ActionStats:
-        layouts = [prompt.layout for prompt in batch.prompts if prompt.layout is not None]
+        layouts = [layout_of(prompt) for prompt in batch.prompts]
         device = next(model.parameters()).device
         packed = pack(layouts, batch.group_of_B, batch.actions_BA, batch.mask_BA).to(device)
         seen = family.see(model, batch.prompts)
         hidden_ND = run_text(model, family, packed.ids_N, packed.positions_3N, seen, packed)
         logprobs_M, entropy_M = chosen_logprobs(
             hidden_ND.index_select(0, packed.predictor_M),
-            model.lm_head,
+            family.head(model),
             batch.actions_BA.to(device)[packed.row_M, packed.column_M],
             scoring_temperature(batch.temperature),
             family.banned(model),
