@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kairos.report.compare import compare, last_tenth, without_seed
+from kairos.report.compare import compare, without_seed
 from kairos.report.run import read_run
 
 
@@ -32,8 +32,9 @@ def test_jobs_that_differ_in_their_seed_share_a_row(tmp_path):
 
 
 def test_only_the_last_tenth_counts(tmp_path):
-    assert last_tenth(read_run(job(tmp_path / "a", 0.0)).metrics["reward/total"]) == [1.0, 1.0]
-    assert last_tenth(read_run(job(tmp_path / "b", 0.5, iterations=1)).metrics["reward/total"]) == [0.5]
+    run = read_run(job(tmp_path / "a", 0.0))
+    assert run.metrics["reward/total"].last_tenth(run.iterations) == [1.0, 1.0]
+    assert read_run(job(tmp_path / "b", 0.5, iterations=1)).metrics["reward/total"].last_tenth(1) == [0.5]
 
 
 def test_a_seed_is_taken_out_of_a_name_wherever_it_stands():

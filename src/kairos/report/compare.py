@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kairos.evaluation.bootstrap import Interval, interval
-from kairos.report.curves import iterations, smooth, words
+from kairos.report.curves import iterations, words
 from kairos.report.run import Run, read_run
-from kairos.report.style import INK, MUTED, SERIES, panel, save, title
+from kairos.report.style import INK, MUTED, SERIES, quiet, save, title
 
 _PANELS = {"reward/total": "Reward, total", "val/miou": "Validation mIoU", "val/accuracy": "Validation accuracy"}
 _LINES = ("-", "--", ":", "-.")
@@ -34,7 +33,7 @@ def compare(runs: Sequence[Path], output: Path) -> Path:
 
     Runs that differ in their seed only share a colour and a row. ValueError when no run has logged an iteration.
     """
-    read = [run for run in (read_run(folder) for folder in runs) if len(run.metrics)]
+    read = [run for run in (read_run(folder) for folder in runs) if run.iterations]
     if not read:
         raise ValueError(f"nothing to compare: none of {len(runs)} runs has logged an iteration yet")
     shown = [name for name in _PANELS if any(name in run.metrics for run in read)]
@@ -45,10 +44,10 @@ def compare(runs: Sequence[Path], output: Path) -> Path:
         groups.setdefault(without_seed(run.name), []).append(run)
     found = [standing(name, members, shown) for name, members in groups.items()]
     figure = Figure(figsize=(4.8 * max(2, len(shown)), 3.4 + 0.24 * (len(found) + 2)), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(3.4, 0.24 * (len(found) + 2)))
-    for axis, metric in zip(panel(upper, 1, len(shown)), shown, strict=True):
-        _curves(axis, metric, groups)
-    _table(lower.subplots(), found, shown)
+    grid = figure.add_gridspec(2, len(shown), height_ratios=(3.4, 0.24 * (len(found) + 2)))
+    for column, metric in enumerate(shown):
+        _curves(quiet(figure.add_subplot(grid[0, column])), metric, groups)
+    _table(figure.add_subplot(grid[1, :]), found, shown)
     output.with_suffix(".md").write_text(markdown(found, shown), encoding="utf-8")
     return save(figure, output)
 
@@ -57,18 +56,12 @@ def standing(name: str, runs: Sequence[Run], metrics: Sequence[str]) -> Standing
     """Means with bootstrap intervals over all values that the runs logged in the last tenth of their iterations."""
     final: dict[str, Interval] = {}
     for metric in metrics:
-        values = [value for run in runs if metric in run.metrics for value in last_tenth(run.metrics[metric])]
+        values = [
+            value for run in runs if metric in run.metrics for value in run.metrics[metric].last_tenth(run.iterations)
+        ]
         if values:
             final[metric] = interval(values)
     return Standing(name, len(runs), final)
-
-
-def last_tenth(values: pd.Series) -> list[float]:
-    """What was logged in the last tenth of the iterations, at least the last value."""
-    logged = values.dropna()
-    first, last = float(values.index.min()), float(values.index.max())
-    recent = logged[logged.index > last - (last - first) / 10]
-    return (recent if len(recent) else logged.tail(1)).tolist()
 
 
 def markdown(found: Sequence[Standing], metrics: Sequence[str]) -> str:
@@ -95,8 +88,8 @@ def _curves(axis: Axes, metric: str, groups: dict[str, list[Run]]) -> None:
     for color, runs in zip(_colors(len(groups)), groups.values(), strict=True):
         for style, run in zip(_LINES * len(runs), runs, strict=False):
             if metric in run.metrics:
-                values = run.metrics[metric].dropna()
-                axis.plot(values.index, smooth(values), color=color, linestyle=style, linewidth=1.5)
+                series = run.metrics[metric]
+                axis.plot(series.at, series.smooth(), color=color, linestyle=style, linewidth=1.5)
     title(axis, _PANELS[metric])
     iterations(axis)
 

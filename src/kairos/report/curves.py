@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from kairos.report.series import Series
 from kairos.report.style import AFTER, INK, MUTED, SERIES, legend, panel, title
 
 _APART = ("reward/", "reward_", "val/", "time/", "rollout/length", "throughput/")
+_NOT_TERMS = ("reward/total", "reward/spread", "reward/no_spread")
 _SCORES = ("miou", "recall_50", "accuracy", "parse_failures")
 _LINE = {"miou": SERIES[0], "recall_50": SERIES[1], "accuracy": SERIES[2], "parse_failures": SERIES[4]}
 
 
-def curves(metrics: pd.DataFrame, floors: Mapping[str, float] | None = None) -> dict[str, Figure]:
+def curves(metrics: Mapping[str, Series], floors: Mapping[str, float] | None = None) -> dict[str, Figure]:
     """Figures by name: "reward", "length", "validation", "rest", those of them that have something to show.
 
     `floors` may hold `miou_constant` and `chance`, drawn as dotted lines.
@@ -31,17 +32,11 @@ def curves(metrics: pd.DataFrame, floors: Mapping[str, float] | None = None) -> 
     return {name: figure for name, figure in made.items() if figure is not None}
 
 
-def smooth(values: pd.Series) -> pd.Series:
-    """A centred running mean over about a tenth of the points."""
-    return values.rolling(max(1, len(values) // 10), min_periods=1, center=True).mean()
-
-
-def draw(axis: Axes, values: pd.Series, label: str, color: str, raw: bool = True) -> None:
+def draw(axis: Axes, series: Series, label: str, color: str) -> None:
     """One series: what was logged, faint, under its running mean."""
-    values = values.dropna()
-    if raw:
-        axis.plot(values.index, values, color=color, alpha=0.25, linewidth=1)
-    axis.plot(values.index, smooth(values), color=color, linewidth=1.8, label=label, **_dot(values))
+    axis.plot(series.at, series.values, color=color, alpha=0.25, linewidth=1)
+    marker = "o" if len(series) == 1 else ""
+    axis.plot(series.at, series.smooth(), color=color, linewidth=1.8, label=label, marker=marker)
 
 
 def iterations(axis: Axes) -> None:
@@ -49,16 +44,8 @@ def iterations(axis: Axes) -> None:
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
 
 
-def _dot(values: pd.Series) -> dict[str, str]:
-    return {"marker": "o"} if len(values) == 1 else {}
-
-
-def _columns(metrics: pd.DataFrame, prefix: str) -> list[str]:
-    return [name for name in metrics.columns if str(name).startswith(prefix)]
-
-
-def _reward(metrics: pd.DataFrame) -> Figure | None:
-    terms = [n for n in _columns(metrics, "reward/") if n not in {"reward/total", "reward/spread", "reward/no_spread"}]
+def _reward(metrics: Mapping[str, Series]) -> Figure | None:
+    terms = [name for name in metrics if name.startswith("reward/") and name not in _NOT_TERMS]
     if "reward/total" not in metrics and not terms:
         return None
     figure = Figure(figsize=(9.2, 3.1), layout="constrained")
@@ -76,7 +63,7 @@ def _reward(metrics: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def _lengths(metrics: pd.DataFrame) -> Figure | None:
+def _lengths(metrics: Mapping[str, Series]) -> Figure | None:
     named = {"rollout/length": ("rollouts", AFTER), "val/length": ("validation, greedy", SERIES[1])}
     found = {name: drawn for name, drawn in named.items() if name in metrics}
     if not found:
@@ -92,15 +79,17 @@ def _lengths(metrics: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def _validation(metrics: pd.DataFrame, floors: Mapping[str, float]) -> Figure | None:
+def _validation(metrics: Mapping[str, Series], floors: Mapping[str, float]) -> Figure | None:
     found = [name for name in _SCORES if f"val/{name}" in metrics]
     if not found:
         return None
     figure = Figure(figsize=(4.6, 3.1), layout="constrained")
     (axis,) = panel(figure, 1, 1)
     for name in found:
-        values = metrics[f"val/{name}"].dropna()
-        axis.plot(values.index, values, color=_LINE[name], linewidth=1.8, marker="o", markersize=3.5, label=words(name))
+        series = metrics[f"val/{name}"]
+        axis.plot(
+            series.at, series.values, color=_LINE[name], linewidth=1.8, marker="o", markersize=3.5, label=words(name)
+        )
     for name, score, text in (("miou_constant", "miou", "best constant span"), ("chance", "accuracy", "chance")):
         if name in floors and score in found:
             axis.axhline(floors[name], color=_LINE[score], linestyle=":", linewidth=1.2, label=text)
@@ -111,8 +100,8 @@ def _validation(metrics: pd.DataFrame, floors: Mapping[str, float]) -> Figure | 
     return figure
 
 
-def _rest(metrics: pd.DataFrame) -> Figure | None:
-    names = [str(name) for name in metrics.columns if not str(name).startswith(_APART) and metrics[name].nunique() > 1]
+def _rest(metrics: Mapping[str, Series]) -> Figure | None:
+    names = [name for name, series in metrics.items() if not name.startswith(_APART) and len(set(series.values)) > 1]
     if not names:
         return None
     columns = 4

@@ -56,7 +56,7 @@ def _values(run: Run, lines: Sequence[Line], pictures: Mapping[str, str]) -> dic
         "tiles": tiles(lines),
         "table": table(lines),
         "pictures": pictures,
-        "has_metrics": len(run.metrics) > 0,
+        "has_metrics": run.iterations > 0,
         "examples": examples(run.before, run.after),
         "reasons": failures(run.before, run.after),
         "files": (
@@ -68,7 +68,7 @@ def _values(run: Run, lines: Sequence[Line], pictures: Mapping[str, str]) -> dic
 
 
 def _subtitle(run: Run) -> str:
-    parts = [f"{int(run.metrics.index.max())} iterations" if len(run.metrics) else "no iterations yet"]
+    parts = [f"{run.iterations} iterations" if run.iterations else "no iterations yet"]
     if run.before or run.after:
         parts.append(f"{len(run.after or run.before)} prompts evaluated")
     seconds = (run.summary or {}).get("seconds")

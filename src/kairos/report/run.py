@@ -7,21 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from kairos.evaluation.predictions import Prediction, read_file
+from kairos.report.series import Series, by_metric
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run. `metrics` has a row per iteration (its index) and a column per metric, NaN where it was not logged.
+    """One run: its metrics over iterations, what was answered, and the texts that say how it was run.
 
     `before` and `after` are the predictions of the two evaluations, empty while there are none; the texts are empty
     when their file is missing; `notes` say what could not be read.
     """
 
     folder: Path
-    metrics: pd.DataFrame
+    metrics: Mapping[str, Series]
     before: tuple[Prediction, ...] = ()
     after: tuple[Prediction, ...] = ()
     summary: Mapping[str, object] | None = None
@@ -34,6 +33,11 @@ class Run:
     def name(self) -> str:
         return self.folder.name
 
+    @property
+    def iterations(self) -> int:
+        """The last iteration that was logged, 0 before there is one."""
+        return max((series.at[-1] for series in self.metrics.values()), default=0)
+
 
 def read_run(folder: Path) -> Run:
     """Read a run folder; ValueError when it is no folder, or a predictions file in it is broken."""
@@ -44,7 +48,7 @@ def read_run(folder: Path) -> Run:
     summary = folder / "summary.json"
     return Run(
         folder=folder,
-        metrics=_by_iteration(rows),
+        metrics=by_metric(rows),
         before=_predictions(folder / "predictions" / "before.jsonl"),
         after=_predictions(folder / "predictions" / "after.jsonl"),
         summary=json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else None,
@@ -69,17 +73,6 @@ def json_lines(path: Path) -> tuple[list[dict[str, object]], tuple[str, ...]]:
         else:
             notes.append(f"{path.name}: line {number} is not a JSON object and was left out")
     return rows, tuple(notes)
-
-
-def _by_iteration(rows: list[dict[str, object]]) -> pd.DataFrame:
-    """Rows of the same iteration (training and validation may log apart) become one; the last value wins."""
-    merged: dict[int, dict[str, float]] = {}
-    for row in rows:
-        iteration = row.get("iteration")
-        if isinstance(iteration, int | float):
-            numbers = {k: float(v) for k, v in row.items() if k != "iteration" and isinstance(v, int | float)}
-            merged.setdefault(int(iteration), {}).update(numbers)
-    return pd.DataFrame.from_dict(merged, orient="index", dtype=float).sort_index()
 
 
 def _predictions(path: Path) -> tuple[Prediction, ...]:

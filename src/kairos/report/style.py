@@ -34,8 +34,8 @@ def title(axis: Axes, text: str) -> None:
     axis.set_title(text, loc="left", fontsize=10, color=INK, pad=8)
 
 
-def legend(axis: Axes, columns: int = 1, place: str = "best") -> None:
-    axis.legend(frameon=False, fontsize=8, labelcolor=INK, ncols=columns, loc=place)
+def legend(axis: Axes) -> None:
+    axis.legend(frameon=False, fontsize=8, labelcolor=INK, loc="best")
 
 
 def save(figure: Figure, path: Path) -> Path:
