@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import ConcatDataset, Dataset
 
 from kairos.core.protocols import Processor, Template
 from kairos.core.types import Failure, Prompt, PromptBatch, VideoClip, VideoSource
@@ -24,18 +24,18 @@ class Loader(Protocol):
 class PromptDataset(Dataset[Prompt | Failure]):
     """Map-style: item i is record i as a Prompt, decoded and laid out, or a Failure that names it and says why.
 
-    A video that will not decode and a target span without length are failures of one prompt; anything else that goes
-    wrong is a crash.
+    `records` are records, or the reader that gives them (which may render or open files). A video that will not decode
+    and a target span without length are failures of one prompt; anything else that goes wrong is a crash.
     """
 
     def __init__(
         self,
-        records: Sequence[Record],
+        records: Sequence[Record] | Reader,
         loader: Loader,
         template: Template | None = None,
         processor: Processor | None = None,
     ) -> None:
-        self.records = list(records)
+        self.records = list(records) if isinstance(records, Sequence) else records.records()
         if not self.records:
             raise ValueError("no records to learn from: check the paths and the filters of `data`")
         self.loader, self.template, self.processor = loader, template, processor
@@ -66,11 +66,9 @@ class PromptDataset(Dataset[Prompt | Failure]):
         return prompt if self.processor is None else replace(prompt, layout=self.processor(prompt))
 
 
-def from_reader(
-    reader: Reader, loader: Loader, template: Template | None = None, processor: Processor | None = None
-) -> PromptDataset:
-    """The data set of everything that a reader gives; reading may render or open files."""
-    return PromptDataset(reader.records(), loader, template, processor)
+def concatenated(parts: Mapping[str, Callable[[], Dataset[Prompt | Failure]]]) -> Dataset[Prompt | Failure]:
+    """Several data sets one behind the other, in the mapping's order: other templates, other readers."""
+    return ConcatDataset([part() for part in parts.values()])
 
 
 def collate(items: Sequence[Prompt | Failure]) -> PromptBatch:

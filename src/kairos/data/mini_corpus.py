@@ -19,7 +19,7 @@ def corpus() -> list[str]:
     for template in (AnswerOnly(), Think()):
         for wording in (template.grounding, template.choice, template.grounded_qa):
             texts += [
-                wording.replace("{question}", question).replace("{options}", lettered(options))
+                "user\n" + wording.replace("{question}", question).replace("{options}", lettered(options))
                 for question in asked
                 for options in (names[:3], list(SHAPES[:3]), list(COLOURS)[:4])
             ]
@@ -27,7 +27,7 @@ def corpus() -> list[str]:
             for letter in (None, "A", "B", "C", "D"):
                 span = Span(index * 0.7, index * 0.7 + 2.5)
                 said = f"{name} {span.start:.1f} to {span.end:.1f}"
-                texts.append(template.answer(Target(spans=(span,), choice=letter, demonstration=said)))
+                texts.append("assistant\n" + template.answer(Target(spans=(span,), choice=letter, demonstration=said)))
                 if letter:
                     texts.append(template.answer(Target(choice=letter, demonstration=said)))
     return texts

@@ -100,13 +100,12 @@ class ToyFrames(Dataset[Prompt]):
             raise IndexError(index)
         uid = f"toy_frames/{self.split}-{self.seed}/{index:04d}"
         seconds_T = torch.arange(self.frames, dtype=torch.float32)
+        features = {"clip": self.features[:-1]}
         return Prompt(
             uid=uid,
             task="needle",
             source="toy_frames",
-            clip=VideoClip(
-                f"toy_frames/{self.seed}", None, seconds_T, float(self.frames), {"clip": self.features[:-1]}
-            ),
+            clip=VideoClip(f"toy_frames/{self.seed}", None, seconds_T, float(self.frames), features),
             question="What is the scene at the beginning of the video?",
             target=Target(evidence=(Span(0.0, self.evidence - 0.5),)),
             features={"question": self.features[-1]},
