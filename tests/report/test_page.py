@@ -105,6 +105,18 @@ def test_a_cut_last_line_is_named_and_the_rest_is_shown(tmp_path):
     assert "metrics.jsonl: line 5 is not a JSON object" in html and "3 iterations" in html
 
 
+def test_the_last_group_of_rollouts_is_shown_best_first(tmp_path):
+    rows = [
+        {"iteration": i, "uid": uid, "text": f"says {i} {uid} {row}", "reward": row / 4, "terms": {"iou": row / 4}}
+        for i in (1, 2)
+        for uid in ("a", "b")
+        for row in range(3)
+    ]  # fmt: skip
+    (tmp_path / "rollouts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"cut')
+    html = write_report(tmp_path).read_text()
+    assert re.findall(r"says \d \w \d", html) == ["says 2 a 2", "says 2 a 1", "says 2 a 0"] and "iou 0.5" in html
+
+
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="no such folder"):
         write_report(tmp_path / "nowhere")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kairos.evaluation.bootstrap import Interval
 from kairos.evaluation.predictions import Prediction
@@ -96,7 +96,7 @@ def _truth(row: Prediction) -> str:
 def _said(row: Prediction | None) -> str:
     if row is None:
         return "–"
-    text = row.text if len(row.text) <= 400 else f"{row.text[:200]} … {row.text[-190:]}"
+    text = _short(row.text)
     return f"{text}  ({row.reason})" if row.reason is not None else text
 
 
@@ -109,3 +109,32 @@ def failures(before: Sequence[Prediction], after: Sequence[Prediction]) -> list[
         for side, rows in zip(counted, (before, after), strict=True)
     ]
     return [{"reason": name, "before": shown[0][name], "after": shown[1][name]} for name in names]
+
+
+def group(rows: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
+    """The rollouts of one group, the best first: text, who wrote it, reward, terms and advantage."""
+    ordered = sorted(rows, key=lambda row: -_float(row.get("reward")))
+    return [
+        {
+            "text": _short(str(row.get("text") or f"frames {row.get('actions')}")),
+            "origin": str(row.get("origin", "")).replace("_", " "),
+            "reward": f"{_float(row.get('reward')):.3f}",
+            "terms": _terms(row.get("terms")),
+            "advantage": f"{_float(row.get('advantage')):+.2f}",
+        }
+        for row in ordered
+    ]
+
+
+def _terms(terms: object) -> str:
+    if not isinstance(terms, Mapping):
+        return ""
+    return "  ".join(f"{name} {_float(value):.3g}" for name, value in terms.items())
+
+
+def _float(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 400 else f"{text[:200]} … {text[-190:]}"

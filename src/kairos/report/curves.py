@@ -21,7 +21,7 @@ _LINE = {"miou": SERIES[0], "recall_50": SERIES[1], "accuracy": SERIES[2], "pars
 def curves(metrics: Mapping[str, Series], floors: Mapping[str, float] | None = None) -> dict[str, Figure]:
     """Figures by name: "reward", "length", "validation", "rest", those of them that have something to show.
 
-    `floors` may hold `miou_constant` and `chance`, drawn as dotted lines.
+    `floors` may hold `miou_constant` and `chance`, drawn as dotted lines where validation did not log its own.
     """
     made = {
         "reward": _reward(metrics),
@@ -91,8 +91,10 @@ def _validation(metrics: Mapping[str, Series], floors: Mapping[str, float]) -> F
             series.at, series.values, color=_LINE[name], linewidth=1.8, marker="o", markersize=3.5, label=words(name)
         )
     for name, score, text in (("miou_constant", "miou", "best constant span"), ("chance", "accuracy", "chance")):
-        if name in floors and score in found:
-            axis.axhline(floors[name], color=_LINE[score], linestyle=":", linewidth=1.2, label=text)
+        logged = metrics.get(f"val/{name}")
+        floor = logged.values[-1] if logged is not None else floors.get(name)
+        if floor is not None and score in found:
+            axis.axhline(floor, color=_LINE[score], linestyle=":", linewidth=1.2, label=text)
     axis.set_ylim(0, 1)
     title(axis, "Validation, greedy")
     legend(axis)

@@ -82,6 +82,15 @@ what could not be parsed, failed or is missing scores 0. The best constant span 
 {%- endfor %}</tbody>
 </table>{% endif %}
 
+{% if group %}<h2>A group of the last iteration</h2>
+<p class="muted small">{{ asked }}</p>
+<table>
+<thead><tr><th>Rollout</th><th>By</th><th>Reward</th><th>Terms, raw</th><th>Advantage</th></tr></thead>
+<tbody>{% for row in group %}
+<tr><td class="text">{{ row.text }}</td><td>{{ row.origin }}</td><td>{{ row.reward }}</td><td><small>{{ row.terms }}</small></td><td>{{ row.advantage }}</td></tr>
+{%- endfor %}</tbody>
+</table>{% endif %}
+
 {% if reasons %}<h2>Answers that could not be used</h2>
 <table>
 <thead><tr><th>Reason</th><th>Before</th><th>After</th></tr></thead>

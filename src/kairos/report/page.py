@@ -11,7 +11,7 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 
 from kairos.evaluation.summary import floors
-from kairos.report.cells import examples, failures, table, tiles
+from kairos.report.cells import examples, failures, group, table, tiles
 from kairos.report.curves import curves
 from kairos.report.intervals import intervals
 from kairos.report.markup import PAGE
@@ -58,6 +58,8 @@ def _values(run: Run, lines: Sequence[Line], pictures: Mapping[str, str]) -> dic
         "pictures": pictures,
         "has_metrics": run.iterations > 0,
         "examples": examples(run.before, run.after),
+        "group": group(run.rollouts),
+        "asked": str(run.rollouts[0].get("question", "")) if run.rollouts else "",
         "reasons": failures(run.before, run.after),
         "files": (
             ("summary.json", json.dumps(run.summary, indent=2) if run.summary is not None else ""),

@@ -10,19 +10,23 @@ from pathlib import Path
 from kairos.evaluation.predictions import Prediction, read_file
 from kairos.report.series import Series, by_metric
 
+_TAIL = 2**20  # bytes
+
 
 @dataclass(frozen=True)
 class Run:
     """One run: its metrics over iterations, what was answered, and the texts that say how it was run.
 
-    `before` and `after` are the predictions of the two evaluations, empty while there are none; the texts are empty
-    when their file is missing; `notes` say what could not be read.
+    `before` and `after` are the predictions of the two evaluations, empty while there are none; `rollouts` are the rows
+    of one group of the last iteration; the texts are empty when their file is missing; `notes` say what could not be
+    read.
     """
 
     folder: Path
     metrics: Mapping[str, Series]
     before: tuple[Prediction, ...] = ()
     after: tuple[Prediction, ...] = ()
+    rollouts: tuple[Mapping[str, object], ...] = ()
     summary: Mapping[str, object] | None = None
     config: str = ""
     overrides: str = ""
@@ -51,6 +55,7 @@ def read_run(folder: Path) -> Run:
         metrics=by_metric(rows),
         before=_predictions(folder / "predictions" / "before.jsonl"),
         after=_predictions(folder / "predictions" / "after.jsonl"),
+        rollouts=_last_group(folder / "rollouts.jsonl"),
         summary=json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else None,
         config=_text(folder / "config.yaml"),
         overrides=_text(folder / "overrides.yaml"),
@@ -63,16 +68,32 @@ def json_lines(path: Path) -> tuple[list[dict[str, object]], tuple[str, ...]]:
     """The objects of a JSONL file and notes on lines that are none: a run that was killed may leave a cut last line."""
     rows: list[dict[str, object]] = []
     notes: list[str] = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            row = None
-        if isinstance(row, dict):
+    for number, line in enumerate(_text(path).split("\n"), start=1):
+        row = _object(line)
+        if row is not None:
             rows.append(row)
-        else:
+        elif line:
             notes.append(f"{path.name}: line {number} is not a JSON object and was left out")
     return rows, tuple(notes)
+
+
+def _object(line: str | bytes) -> dict[str, object] | None:
+    try:
+        row = json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _last_group(path: Path) -> tuple[dict[str, object], ...]:
+    """The rows of the first prompt of the last iteration that stand in the last megabyte: the file may be huge."""
+    if not path.is_file():
+        return ()
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        rows = [row for line in file.read().split(b"\n") if (row := _object(line)) is not None]
+    last = [row for row in rows if row.get("iteration") == rows[-1].get("iteration")]
+    return tuple(row for row in last if row.get("uid") == last[0].get("uid"))
 
 
 def _predictions(path: Path) -> tuple[Prediction, ...]:
