@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,15 @@ def test_the_change_is_paired_by_prompt_whatever_the_order():
     assert miou.change is not None and miou.change.mean == pytest.approx(sum(differences) / 15)
     assert miou.n == 15 and miou.floor is not None and miou.floor > 0.5
     assert all(line.change is None for line in before_and_after(before[1:], after)), "other prompts are no pairs"
+
+
+def test_failed_prompts_of_an_unknown_task_have_a_line_of_their_own_beside_several_tasks():
+    rows = answers("<answer>2.0 to 4.5</answer>")
+    other = [
+        replace(row, uid=f"q{i}", task="choice", iou=None, correct=True, target_spans=()) for i, row in enumerate(rows)
+    ]
+    lost = unanswered("lost", "failed: broken")
+    several = before_and_after([], [*rows, *other, lost])
+    assert [(line.name, line.n) for line in several if line.task == "unknown"] == [("parse_failures", 1)]
+    (miou,) = [line for line in before_and_after([], [*rows, lost]) if line.name == "miou"]
+    assert miou.n == 16, "beside a single task it is one of its prompts"

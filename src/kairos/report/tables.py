@@ -29,21 +29,24 @@ class Line:
 
 def before_and_after(before: Sequence[Prediction], after: Sequence[Prediction], seed: int = 0) -> list[Line]:
     """The lines of the table, task by task; a side without predictions is None in each line."""
-    tasks = sorted({p.task for p in (*before, *after)} - {UNKNOWN}) or sorted({p.task for p in (*before, *after)})
+    tasks = sorted({p.task for p in (*before, *after)})
+    if len(tasks) == 2 and UNKNOWN in tasks:  # prompts that failed unnamed: the only task there is must be theirs
+        tasks.remove(UNKNOWN)
     lines: list[Line] = []
     for task in tasks:
-        alone = len(tasks) == 1
-        mine = [[p for p in rows if p.task == task or (alone and p.task == UNKNOWN)] for rows in (before, after)]
-        lines += _lines(task, mine[0], mine[1], seed)
+        sides = [[p for p in rows if p.task == task or p.task not in tasks] for rows in (before, after)]
+        lines += _lines(task, sides[0], sides[1], seed)
     return lines
 
 
 def _lines(task: str, before: list[Prediction], after: list[Prediction], seed: int) -> list[Line]:
-    asked = [p for p in (before or after) if p.task != UNKNOWN] or before or after
+    asked = [p for p in (before or after) if p.task != UNKNOWN]
     trivial = floors(before or after)
     found: list[Line] = []
     for name in (*(score for score in SCORES if per_row(asked, score)), *RATES):
         sides = [interval(values, seed=seed) if (values := per_row(rows, name)) else None for rows in (before, after)]
+        if sides == [None, None]:
+            continue
         floor, called = _floor(trivial, name)
         change = _change(before, after, name, seed)
         found.append(Line(task, name, len(after or before), sides[0], sides[1], change, floor, called))
