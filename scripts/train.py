@@ -14,7 +14,7 @@ from kairos.report.compare import compare
 from kairos.report.page import write_report
 from omegaconf import DictConfig
 
-from kairos.compose import CONF, Experiment, assemble, compose, folder_of, resolved
+from kairos.compose import CONF, Experiment, assemble, compose, config_dir, folder_of, resolved
 from kairos.report.folder import RunError, RunFolder
 from kairos.report.strips import save_strips
 from kairos.report.summary import write_summary
@@ -65,7 +65,7 @@ def _open(config: DictConfig) -> tuple[DictConfig, list[str], RunFolder | None]:
         if not run.begun:
             raise RunError(f"run={config.run} holds no run to continue (no config.yaml); leave run= out to start one")
         overrides = [*run.overrides(), *(o for o in overrides if not o.startswith("run="))]
-        config = compose([*overrides, f"run={config.run}"], _config_dir())
+        config = compose([*overrides, f"run={config.run}"], config_dir())
     else:
         run = RunFolder(folder_of(config, overrides))
     if config.overwrite and main_process():
@@ -78,11 +78,6 @@ def _open(config: DictConfig) -> tuple[DictConfig, list[str], RunFolder | None]:
             f"{run.path} is finished; say overwrite=true to replace it, run={run.path} iterations=N to go on"
         )
     return config, overrides, run
-
-
-def _config_dir() -> str | None:
-    sources = HydraConfig.get().runtime.config_sources
-    return next((source.path for source in sources if source.provider == "command-line"), None)
 
 
 def _fit(experiment: Experiment, run: RunFolder) -> None:

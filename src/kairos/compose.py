@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -88,6 +89,12 @@ def resolved(config: DictConfig) -> dict[str, object]:
     tree = cast("dict[str, object]", OmegaConf.to_container(config, resolve=True))
     tree.pop("hydra", None)
     return tree
+
+
+def config_dir() -> str | None:
+    """The folder that `--config-dir` named on the command line of the running script."""
+    sources = HydraConfig.get().runtime.config_sources
+    return next((source.path for source in sources if source.provider == "command-line"), None)
 
 
 def _present(nodes: Mapping[str, DictConfig | None]) -> list[object]:

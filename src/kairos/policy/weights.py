@@ -31,7 +31,7 @@ class Weights:
 
 
 def locate(weights: str) -> Weights:
-    """`mini_base`, `runs/<name>`, `runs/<name>/checkpoints/<file>.ckpt`, a folder or an id. ValueError says what lacks."""
+    """`mini_base`, `runs/<name>`, `runs/<name>/checkpoints/<file>.ckpt`, a folder or an id. ValueError says why not."""
     if weights == SHIPPED:
         return Weights(str(Path(__file__).parent / SHIPPED))
     path = Path(weights)

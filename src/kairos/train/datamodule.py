@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import lightning as L
 import torch
@@ -10,7 +11,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from kairos.core.types import Failure, Prompt, PromptBatch
 from kairos.curriculum.order import EpochBatches, Order
+from kairos.data.dataset import StandIns
 from kairos.train import ranks
+from kairos.train.travel import Parcel, receive, send
 
 
 class IterationSampler(Sampler[list[int]]):
@@ -75,7 +78,7 @@ class PromptDataModule(L.LightningDataModule):
             self._sets[split] = self._builders[split]()
         return self._sets[split]
 
-    def train_dataloader(self) -> DataLoader[PromptBatch]:
+    def train_dataloader(self) -> PromptLoader:
         module = self.trainer.lightning_module if self.trainer is not None else None
         sampler = IterationSampler(
             size=len(self.dataset("train")),  # type: ignore[arg-type]
@@ -89,7 +92,7 @@ class PromptDataModule(L.LightningDataModule):
         )
         return self._loader(self.dataset("train"), sampler)
 
-    def batches(self, split: str, count: int | None = None, size: int | None = None) -> DataLoader[PromptBatch]:
+    def batches(self, split: str, count: int | None = None, size: int | None = None) -> PromptLoader:
         """The first `count` prompts of a split (all of them by default) in order, this rank's share of them."""
         dataset = self.dataset(split)
         total = len(dataset) if count is None else min(count, len(dataset))  # type: ignore[arg-type]
@@ -99,16 +102,42 @@ class PromptDataModule(L.LightningDataModule):
 
     def _loader(
         self, dataset: Dataset[Prompt | Failure], indices: Sampler[list[int]] | list[list[int]]
-    ) -> DataLoader[PromptBatch]:
-        return DataLoader(
+    ) -> PromptLoader:
+        loader = DataLoader(
             dataset,
             batch_sampler=indices,
-            collate_fn=self._collate,
+            collate_fn=_Sent(self._collate) if self.workers else self._collate,
             num_workers=self.workers,
             prefetch_factor=self.prefetch if self.workers else None,
             multiprocessing_context="forkserver" if self.workers else None,
             worker_init_fn=_one_thread if self.workers else None,
         )
+        return PromptLoader(loader)
+
+
+class PromptLoader:
+    """Batches as the trainer sees them: unpacked, and filled up where every prompt of one failed."""
+
+    def __init__(self, loader: DataLoader[PromptBatch]) -> None:
+        self._loader = loader
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[PromptBatch]:
+        filled = StandIns()
+        for batch in self._loader:
+            yield filled(receive(batch) if isinstance(batch, Parcel) else batch)
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """Collates in the worker and packs for the way; picklable."""
+
+    collate: Callable[[Sequence[Prompt | Failure]], PromptBatch]
+
+    def __call__(self, items: Sequence[Prompt | Failure]) -> Parcel:
+        return send(self.collate(items))
 
 
 def _one_thread(worker: int) -> None:

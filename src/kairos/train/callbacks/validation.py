@@ -10,8 +10,8 @@ from lightning.pytorch.callbacks import Callback
 
 from kairos.core.protocols import RolloutEngine
 from kairos.core.types import PromptBatch, Sampling
+from kairos.evaluation.metrics import scores
 from kairos.evaluation.predictions import Prediction, answer
-from kairos.evaluation.summary import summarise
 from kairos.rollout.live import Live
 from kairos.train import ranks, sharding
 from kairos.train.datamodule import PromptDataModule
@@ -34,9 +34,17 @@ class Validation(Callback):
         if self.every and module.iteration % self.every == 0:
             started = time.perf_counter()
             datamodule = cast("PromptDataModule", trainer.datamodule)  # type: ignore[attr-defined]
-            summary = summarise(predict(module, datamodule, self.split, self.count))
-            module.metrics |= {f"val/{name}": value for name, value in summary.items() if isinstance(value, float)}
+            module.metrics |= measured(predict(module, datamodule, self.split, self.count))
             module.metrics["time/validation"] = time.perf_counter() - started
+
+
+def measured(predictions: list[Prediction]) -> dict[str, float]:
+    """`val/<metric>` over all predictions, and `val_<task>/<metric>` where there are several tasks."""
+    tasks = {prediction.task for prediction in predictions}
+    parts = {"val": predictions}
+    if len(tasks) > 1:
+        parts |= {f"val_{task}": [p for p in predictions if p.task == task] for task in sorted(tasks)}
+    return {f"{part}/{name}": value for part, rows in parts.items() for name, value in scores(rows).items()}
 
 
 def greedy_engine(engine: RolloutEngine) -> RolloutEngine:

@@ -1,0 +1,58 @@
+"""Answer a split greedily and print the scores: `python scripts/evaluate.py policy.weights=runs/<name> data=mini`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from kairos.compose import CONF, assemble, compose, config_dir
+from kairos.evaluation.predictions import Prediction, write
+from kairos.evaluation.summary import summarise
+from kairos.train.callbacks.validation import predict
+from kairos.train.device import place
+
+
+@hydra.main(version_base="1.3", config_path=CONF, config_name="evaluate")
+def main(config: DictConfig) -> None:
+    overrides = list(HydraConfig.get().overrides.task)
+    scores: dict[str, object] = {}
+    module = None
+    for name in config.templates or [None]:
+        chosen = [*overrides, f"template={name}"] if name else overrides
+        experiment = assemble(compose(chosen, config_dir(), "evaluate"), chosen, Path("runs/evaluation"))
+        if module is None:
+            module = place(experiment.module, config.trainer.accelerator)
+        predictions = predict(module, experiment.datamodule, config.split, config.count, config.size)
+        label = name or "default"
+        scores[label] = summary = summarise(predictions)
+        show(label, summary)
+        if config.output:
+            save(Path(config.output), label, predictions, scores)
+
+
+def save(output: Path, label: str, predictions: list[Prediction], scores: dict[str, object]) -> None:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+    write(predictions, output.parent / "predictions" / f"{output.stem}.{label}.jsonl")
+
+
+def show(label: str, summary: dict[str, object]) -> None:
+    table = Table("task", "n", "score", "value", "95 % interval", "floor", "parse failures", title=f"template {label}")
+    for task, row in summary["tasks"].items():  # type: ignore[attr-defined]
+        for name, value in row["scores"].items():
+            floor = row["floors"].get("chance" if name == "accuracy" else "miou_constant")
+            table.add_row(
+                task, str(row["n"]), name, f"{value['mean']:.3f}", f"{value['low']:.3f} to {value['high']:.3f}",
+                f"{floor:.3f}" if floor is not None and name in ("accuracy", "miou") else "", f"{row['parse_failures']:.3f}",
+            )  # fmt: skip
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

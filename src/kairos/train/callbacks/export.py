@@ -1,0 +1,31 @@
+"""Writes the trained policy as a Hugging Face folder: for `from_pretrained`, for vLLM and as `policy.weights`."""
+
+from __future__ import annotations
+
+from typing import Protocol, cast, runtime_checkable
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from kairos.train import sharding
+from kairos.train.grpo import GRPOModule
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    def save_pretrained(self, folder: str, dtype: torch.dtype | None = None) -> None: ...
+
+
+class Export(Callback):
+    """`dtype` is torch's name of the stored type; a policy that has no such form (the toy) is left alone."""
+
+    def __init__(self, folder: str, dtype: str = "bfloat16") -> None:
+        self.folder, self.dtype = folder, cast("torch.dtype", getattr(torch, dtype))
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        policy = cast("GRPOModule", pl_module).policy
+        if isinstance(policy, Exportable):
+            with sharding.gathered(policy):
+                if trainer.is_global_zero:
+                    policy.save_pretrained(self.folder, self.dtype)
