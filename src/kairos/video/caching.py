@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,12 +88,14 @@ def cache(
                             failed.append((source, str(error)))
                         bar.update(task, advance=1, note=f"{len(failed)} failed" if failed else "")
             except StoreError as error:
+                with suppress(StoreError):  # a disk that takes no clip may take no line either
+                    _write_failures(failures, failed)
                 raise StoreError(f"{done} of {len(clips)} clips are stored ({written} of them now): {error}") from error
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
     finally:
         torch.set_num_threads(threads)
-        _write_failures(failures, failed)
+    _write_failures(failures, failed)
     return CacheReport(len(clips), written, done - written, tuple(failed), time.monotonic() - begun, failures)
 
 
@@ -102,7 +105,7 @@ def _store(loader: ClipLoader, source: VideoSource) -> bool:
 
 
 def _write_failures(path: Path, failed: list[tuple[VideoSource, str]]) -> None:
-    """One JSON line a failure; no file where there is none, nor on a disk that takes no more."""
+    """One JSON line a failure; no file where there is none. StoreError where it cannot be written."""
     lines = [
         json.dumps({"path": s.path, "start": s.start, "end": s.end, "fps": s.fps, "reason": reason}) + "\n"
         for s, reason in failed

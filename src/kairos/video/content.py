@@ -64,7 +64,7 @@ class ContentIndex:
             for line in lines:
                 try:
                     path, size, modified, content = json.loads(line)
-                except ValueError:  # a line cut off by a full disk
+                except (ValueError, TypeError):  # a line cut off by a full disk
                     continue
                 self._known[(path, size, modified)] = content
         return self._known

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -108,6 +109,7 @@ class Images:
         return ImageFolder(path, fps)
 
 
+@lru_cache
 def installed(package: str) -> str:
     """The installed version of `package`; DecoderError with the remedy where there is none."""
     try:

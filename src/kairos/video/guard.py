@@ -22,12 +22,13 @@ import numpy as np
 from kairos.core.types import VideoSource
 from kairos.video.bounds import Bounds
 from kairos.video.decoders import Decoder, Probe
-from kairos.video.errors import DecoderError, VideoError
+from kairos.video.errors import DecoderError, StoreError, VideoError
 from kairos.video.worker import SLOTS
 
 _CHUNK_BYTES = 16 << 20
 _KEPT_BYTES = 128 << 20
 _START_SECONDS = 120.0
+_END_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,19 @@ class _Worker:
         size = max(size, min(self.size, _KEPT_BYTES))
         if size != self.size:
             self.map = None
-            os.ftruncate(self.memory, size)
+            try:
+                os.ftruncate(self.memory, size)
+            except OSError as error:
+                raise StoreError(
+                    f"no {size} bytes to share with the decoding process ({error.strerror}); raise the file-size limit "
+                    "(ulimit -f) or free memory"
+                ) from error
             self.map, self.size = mmap.mmap(self.memory, size), size
 
     def last_words(self) -> str:
         """How the process ended and the last line that it wrote."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_END_SECONDS)
         self.stop()
         code = self.process.returncode
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
@@ -116,7 +125,8 @@ class Guard:
             self._worker = _Worker(self._decoder, self._bounds)
         self._worker.stderr.truncate(0)
         self._worker.stderr.seek(0)
-        self._send((os.path.abspath(source.path), source.fps))  # noqa: PTH100 - must not resolve links
+        whole = source.start is None and source.end is None
+        self._send((os.path.abspath(source.path), source.fps, whole))  # noqa: PTH100 - must not resolve links
         _, probe, seconds_N = self._receive()
         self._opened = Opened(probe, seconds_N)
         return self._opened
@@ -130,7 +140,7 @@ class Guard:
             raise ValueError("open a source before asking for its frames")
         probe, self._opened, worker = self._opened.probe, None, self._worker
         frame = probe.height * probe.width * 3
-        chunk = max(1, min(len(index_N), _CHUNK_BYTES // frame))
+        chunk = max(1, min(len(index_N), min(_CHUNK_BYTES, _largest_file() // SLOTS) // frame))
         worker.resize(SLOTS * chunk * frame)
         shape = (SLOTS, chunk, probe.height, probe.width, 3)
         assert worker.map is not None
@@ -213,6 +223,16 @@ def _anonymous_file() -> int:
         return os.memfd_create("kairos-frames")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
+
+
+def _largest_file() -> int:
+    """The limit that the system sets on files, which holds for shared memory too."""
+    try:
+        import resource
+    except ImportError:
+        return _CHUNK_BYTES * SLOTS
+    soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return _CHUNK_BYTES * SLOTS if soft == resource.RLIM_INFINITY else soft
 
 
 def _stop(process: subprocess.Popen[bytes], pipe: Connection, memory: int, owner: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from kairos.video.bounds import Bounds
 from kairos.video.errors import VideoError
@@ -19,8 +19,20 @@ _CONTAINERS = {b"trak", b"mdia", b"minf", b"stbl"}
 _MOOV_LIMIT = 512 << 20
 
 
-def check_header(path: str, bounds: Bounds) -> None:
-    """VideoError when the file is missing, empty, cut off, without video, or claims frames beyond `bounds`."""
+class Claim(NamedTuple):
+    """What a video stream's header says: pixels (0 where it does not say) and seconds (0 likewise)."""
+
+    width: int
+    height: int
+    seconds: float
+
+
+def check_header(path: str, bounds: Bounds, whole: bool = True) -> None:
+    """VideoError when the file is missing, empty, cut off, without video, or claims more than `bounds` allow.
+
+    How long it claims to last matters only where the `whole` file is meant. Some writers leave sizes out: the first
+    decoded frame is checked again.
+    """
     file = Path(path)
     if not file.is_file():
         raise VideoError(f"{path}: there is no such file; check the annotation's path and the video folder")
@@ -28,16 +40,18 @@ def check_header(path: str, bounds: Bounds) -> None:
         raise VideoError(f"{path}: the file is empty (0 bytes); copy or download it again")
     with file.open("rb") as stream:
         first = stream.read(8)
-        sizes = _iso_sizes(path, stream, file.stat().st_size) if first[4:8] in _ISO_FIRST else _ffmpeg_sizes(path)
-    if not sizes:
+        claims = _iso_claims(path, stream, file.stat().st_size) if first[4:8] in _ISO_FIRST else _ffmpeg_claims(path)
+    if not claims:
         raise VideoError(f"{path}: holds no video stream (audio only?); leave this row out")
-    for width, height in sizes:
-        if width and height:  # some writers leave them out; the first decoded frame is checked again
-            bounds.check_size(path, width, height)
+    for claim in claims:
+        if claim.width and claim.height:
+            bounds.check_size(path, claim.width, claim.height)
+        if whole:
+            bounds.check_seconds(path, claim.seconds)
 
 
-def _iso_sizes(path: str, stream: BinaryIO, size: int) -> list[tuple[int, int]]:
-    """(width, height) of each video track."""
+def _iso_claims(path: str, stream: BinaryIO, size: int) -> list[Claim]:
+    """What each video track claims."""
     moov, position = b"", 0
     while position + 8 <= size:
         stream.seek(position)
@@ -60,18 +74,24 @@ def _iso_sizes(path: str, stream: BinaryIO, size: int) -> list[tuple[int, int]]:
         position += length
     if not moov:
         raise VideoError(f"{path}: truncated: it has no index (moov box); copy or download it again")
-    return [found for kind, body in _boxes(moov) if kind == b"trak" and (found := _track_size(body))]
+    return [found for kind, body in _boxes(moov) if kind == b"trak" and (found := _track_claim(body))]
 
 
-def _track_size(trak: bytes) -> tuple[int, int] | None:
-    """(width, height) of the first sample entry if this is a video track."""
+def _track_claim(trak: bytes) -> Claim | None:
+    """Sample entry and media header, if this is a video track."""
     boxes: dict[bytes, bytes] = {}
     for kind, body in _descendants(trak):
         boxes.setdefault(kind, body)  # QuickTime has a second hdlr, further in
     if boxes.get(b"hdlr", b"")[8:12] != b"vide":
         return None
     width, height = struct.unpack(">HH", boxes.get(b"stsd", b"")[40:44].rjust(4, b"\0"))
-    return width, height
+    media = boxes.get(b"mdhd", b"")
+    layout, at = (">IQ", 20) if media[:1] == b"\1" else (">II", 12)
+    scale, length = struct.unpack(
+        layout, media[at : at + struct.calcsize(layout)].rjust(struct.calcsize(layout), b"\0")
+    )
+    known = scale > 0 and length not in (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
+    return Claim(width, height, length / scale if known else 0.0)
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -88,16 +108,17 @@ def _descendants(data: bytes, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
     for kind, body in _boxes(data):
         if kind in _CONTAINERS and depth < 4:
             yield from _descendants(body, depth + 1)
-        elif kind in (b"stsd", b"hdlr"):
+        elif kind in (b"stsd", b"hdlr", b"mdhd"):
             yield kind, body
 
 
-def _ffmpeg_sizes(path: str) -> list[tuple[int, int]]:
+def _ffmpeg_claims(path: str) -> list[Claim]:
     import av
 
     try:
         with av.open(path) as container:
-            return [(s.codec_context.width, s.codec_context.height) for s in container.streams.video]
+            seconds = (container.duration or 0) / av.time_base
+            return [Claim(s.codec_context.width, s.codec_context.height, seconds) for s in container.streams.video]
     except av.FFmpegError as error:
         raise VideoError(
             f"{path}: not a video that FFmpeg can read ({error.strerror}); copy it again or re-encode it"

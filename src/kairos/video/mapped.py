@@ -61,9 +61,12 @@ def open_clip(path: str) -> Mapped:
     return _open(path, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def checksum(frames_TCHW: Tensor) -> int:
-    """CRC-32 of the frames' bytes."""
-    return zlib.crc32(memoryview(frames_TCHW.contiguous().numpy()).cast("B"))
+def checksum(about: str, seconds_T: Tensor, frames_TCHW: Tensor) -> int:
+    """CRC-32 of all that a file holds; both tensors contiguous."""
+    crc = zlib.crc32(f"{about}{tuple(frames_TCHW.shape)}".encode())
+    for tensor in (seconds_T, frames_TCHW):
+        crc = zlib.crc32(memoryview(tensor.numpy()).cast("B"), crc)
+    return crc
 
 
 def release() -> None:
@@ -89,7 +92,7 @@ def _open(path: str, inode: int, size: int, modified_ns: int) -> Mapped:
     if frames.dtype != torch.uint8 or frames.dim() != 4 or len(frames) != len(seconds):
         raise BrokenFile(f"frames {tuple(frames.shape)} {frames.dtype} do not fit {len(seconds)} frame times")
     # Not the time that the writer gave it: copied, or tampered with. Worth reading it all, once.
-    if modified_ns != sealed and checksum(frames) != expected:
+    if modified_ns != sealed and checksum(metadata["about"], seconds, frames) != expected:
         raise BrokenFile("its checksum is wrong")
     return Mapped(path, frames, seconds, about)
 

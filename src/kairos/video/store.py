@@ -72,14 +72,14 @@ class ClipStore:
         frames = clip.frames_TCHW.contiguous()
         about = {**(facts or {}), "key": key, "source": str(source), "duration": clip.duration}
         sealed = int(time.time()) // 2 * 2  # seconds that every file system can represent
+        text, seconds = json.dumps(about, sort_keys=True), clip.seconds_T.to(torch.float64).contiguous()
         metadata = {
             "format": FORMAT,
-            "about": json.dumps(about, sort_keys=True),
-            "crc32": str(checksum(frames)),
+            "about": text,
+            "crc32": str(checksum(text, seconds, frames)),
             "sealed_ns": str(sealed * 10**9),
         }
-        tensors = {"frames": frames, "seconds": clip.seconds_T.to(torch.float64).contiguous()}
-        self._write(path, safetensors.torch.save(tensors, metadata), sealed)
+        self._write(path, safetensors.torch.save({"frames": frames, "seconds": seconds}, metadata), sealed)
 
     def explain(self, source: VideoSource, budget: Budget) -> str:
         """Why `get` finds nothing: a broken file, a parameter that differs, a changed source, or never cached."""
@@ -112,7 +112,7 @@ class ClipStore:
             mapped = open_clip(str(path))
             if wanted is not None and mapped.about.get("key") != wanted:
                 raise BrokenFile(f"it holds another clip: {', '.join(_differences(wanted, mapped.about.get('key')))}")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except BrokenFile as error:
             if str(path) not in self.broken:

@@ -35,11 +35,11 @@ def serve(pipe: int, memory: int) -> None:
     connection.send("ready")
     while True:
         try:
-            path, fps = connection.recv()
+            path, fps, whole = connection.recv()
         except EOFError:
             return
         try:
-            reader = _open(path, fps, decoder, bounds)
+            reader = _open(path, fps, whole, decoder, bounds)
             connection.send(("opened", reader.probe, np.asarray(reader.seconds_N, dtype=np.float64)))
             _read(reader, connection, memory)
         except VideoError as error:
@@ -48,11 +48,11 @@ def serve(pipe: int, memory: int) -> None:
             connection.send(("unusable", str(error)))
 
 
-def _open(path: str, fps: float | None, decoder: Decoder, bounds: Bounds) -> Reader:
+def _open(path: str, fps: float | None, whole: bool, decoder: Decoder, bounds: Bounds) -> Reader:
     if Path(path).is_dir():
         reader = Images().open(path, fps)
     else:
-        check_header(path, bounds)
+        check_header(path, bounds, whole)
         reader = decoder.open(path, fps)
     bounds.check_size(path, reader.probe.width, reader.probe.height)
     bounds.check_frames(path, reader.probe.frames)
