@@ -6,8 +6,8 @@ is given and transformers' SDPA otherwise; the vision blocks attend within segme
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -53,11 +53,10 @@ def _text(
     **kwargs: object,
 ) -> tuple[Tensor, None]:
     if attend is None:
-        return sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
-        )
+        whole = cast("Callable[..., tuple[Tensor, None]]", sdpa_attention_forward)
+        return whole(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    return attend(int(module.layer_idx), q, k.to(v.dtype), v, scaling)[None], None
+    return attend(cast("int", module.layer_idx), q, k.to(v.dtype), v, scaling)[None], None
 
 
 def _segments(

@@ -159,7 +159,7 @@ class LanguagePolicy(nn.Module):
     def _laid_out(self, prompts: Sequence[Prompt]) -> list[Prompt]:
         return [p if p.layout is not None else replace(p, layout=self.processor(p)) for p in prompts]
 
-    def _precision(self) -> AbstractContextManager[None]:
+    def _precision(self) -> AbstractContextManager[object]:
         on_gpu = self.device.type == "cuda"
         return torch.autocast("cuda", dtype=torch.bfloat16) if on_gpu else nullcontext()
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase, Qwen3VLConfig
 
+from kairos.policy.tokenizer import token_id
+
 
 @dataclass(frozen=True)
 class MiniConfig:
@@ -32,15 +34,6 @@ class MiniConfig:
             raise ValueError(f"deepstack {self.deepstack} names a layer beyond the {self.vision_layers} of the tower")
 
     def __call__(self, tokenizer: PreTrainedTokenizerBase) -> Qwen3VLConfig:
-        ids = {
-            name: tokenizer.convert_tokens_to_ids(token)
-            for name, token in {
-                "image_token_id": "<|image_pad|>",
-                "video_token_id": "<|video_pad|>",
-                "vision_start_token_id": "<|vision_start|>",
-                "vision_end_token_id": "<|vision_end|>",
-            }.items()
-        }
         text = {
             "vocab_size": len(tokenizer),
             "hidden_size": self.hidden,
@@ -71,7 +64,15 @@ class MiniConfig:
             "num_position_embeddings": 256,
             "deepstack_visual_indexes": list(self.deepstack),
         }
-        return Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **ids)
+        return Qwen3VLConfig(
+            text_config=text,
+            vision_config=vision,
+            tie_word_embeddings=True,
+            image_token_id=token_id(tokenizer, "<|image_pad|>"),
+            video_token_id=token_id(tokenizer, "<|video_pad|>"),
+            vision_start_token_id=token_id(tokenizer, "<|vision_start|>"),
+            vision_end_token_id=token_id(tokenizer, "<|vision_end|>"),
+        )
 
 
 def mini_config(tokenizer: PreTrainedTokenizerBase) -> Qwen3VLConfig:

@@ -26,6 +26,10 @@ class Bucket:
     rows_PQ: Tensor | None
     mask_P1QK: Tensor | None
 
+    def to(self, device: torch.device) -> Bucket:
+        rows, mask = (None if x is None else x.to(device) for x in (self.rows_PQ, self.mask_P1QK))
+        return Bucket(self.prompt_PL.to(device), rows, mask)
+
 
 @dataclass(frozen=True)
 class Packed:
@@ -43,14 +47,8 @@ class Packed:
     home_N: Tensor
 
     def to(self, device: torch.device) -> Packed:
-        buckets = tuple(
-            Bucket(*(None if x is None else x.to(device, non_blocking=True) for x in vars(bucket).values()))
-            for bucket in self.buckets
-        )
-        moved = {
-            name: value.to(device, non_blocking=True) for name, value in vars(self).items() if isinstance(value, Tensor)
-        }
-        return Packed(**moved, buckets=buckets)
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return Packed(**moved, buckets=tuple(bucket.to(device) for bucket in self.buckets))
 
     def __call__(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
         """Attention of one layer (an `Attend`): prompts causally, rows over their prompt and themselves."""

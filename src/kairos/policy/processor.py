@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import cast
 
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -11,7 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from kairos.core.types import Layout, Prompt
 from kairos.policy.families.base import Family, Markers
 from kairos.policy.families.qwen3_vl import Qwen3VL
-from kairos.policy.tokenizer import CHAT_TEMPLATE
+from kairos.policy.tokenizer import CHAT_TEMPLATE, token_id
 from kairos.policy.weights import locate
 
 _VIDEO = "<|vision_start|><|video_pad|><|vision_end|>"
@@ -42,10 +44,9 @@ class LanguageProcessor:
 
     def text(self, messages: list[dict[str, object]]) -> str:
         """The conversation as one string, the assistant's turn opened."""
+        render = cast("Callable[..., str]", self.loaded.apply_chat_template)
         template = self.chat_template or self.loaded.chat_template or CHAT_TEMPLATE
-        return self.loaded.apply_chat_template(
-            messages, chat_template=template, tokenize=False, add_generation_prompt=True
-        )
+        return render(messages, chat_template=template, tokenize=False, add_generation_prompt=True)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`; short texts (timestamps, fixed wordings) are remembered."""
@@ -68,18 +69,18 @@ class LanguageProcessor:
     def end(self) -> int:
         """The token that ends an answer."""
         end = self.loaded.eos_token_id
-        if end is None:
-            raise ValueError(f"the tokenizer {self.tokenizer} names no eos_token, so an answer has no end")
-        return int(end)
+        if not isinstance(end, int):
+            raise ValueError(f"the tokenizer {self.tokenizer} must name one eos_token, which ends an answer; got {end}")
+        return end
 
     @cached_property
     def markers(self) -> Markers:
-        start, pad, end = ("<|vision_start|>", "<|video_pad|>", "<|vision_end|>")
-        return Markers(*(self.loaded.convert_tokens_to_ids(token) for token in (start, pad, end)))
+        tokens = ("<|vision_start|>", "<|video_pad|>", "<|vision_end|>")
+        return Markers(*(token_id(self.loaded, token) for token in tokens))
 
     @cached_property
     def _encoder(self) -> Tokenizer:
-        return self.loaded.backend_tokenizer
+        return cast("Tokenizer", self.loaded.backend_tokenizer)
 
     @cached_property
     def _memory(self) -> dict[str, list[int]]:

@@ -6,12 +6,13 @@ and a space before a number is a token of its own, so that a time reads the same
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, repeat
 from pathlib import Path
+from typing import cast
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 END = "<|im_end|>"
 SPECIAL = (
@@ -63,6 +64,15 @@ def build_tokenizer(texts: Sequence[str], folder: str | Path, vocabulary: int = 
     wrapped.chat_template = CHAT_TEMPLATE
     wrapped.save_pretrained(str(folder))
     return Path(folder)
+
+
+def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
+    """The id of one added token; ValueError when the tokenizer has none."""
+    added = cast("Callable[[], dict[str, int]]", tokenizer.get_added_vocab)
+    number = added().get(token)
+    if number is None:
+        raise ValueError(f"the tokenizer {tokenizer.name_or_path} has no token {token}; a video policy needs it")
+    return number
 
 
 def _without_whole(text: str) -> str:

@@ -60,6 +60,7 @@ class Repeated:
             deepstack_visual_embeds=[deep[feature] for deep in seen.deeper],
             use_cache=False,
         ).last_hidden_state
+        assert hidden_BLD is not None
         row_M, column_M = (torch.tensor(x, dtype=torch.long, device=device) for x in (rows, columns))
         logprobs_M, entropy_M = chosen_logprobs(
             hidden_BLD[row_M, torch.tensor(predictors, dtype=torch.long, device=device)],

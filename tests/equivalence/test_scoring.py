@@ -1,0 +1,163 @@
+"""Scoring with the prompt shared is scoring with the prompt repeated, in values and in gradients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_language import batch, policy, prompts, tokenizer_folder
+from torch import Tensor
+
+from kairos.core.types import ActionStats, RolloutBatch
+from kairos.policy import logprobs, packing
+from kairos.policy.language import LanguagePolicy
+from kairos.policy.scoring.repeated import Repeated
+from kairos.policy.scoring.shared_prefix import SharedPrefix
+
+GROUPS = [2, 0, 1, 0, 0, 2]
+RAGGED = [5, 1, 9, 3, 7, 4]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
+
+
+def rows(language: LanguagePolicy, groups: list[int], lengths: list[int], temperature: float = 1.0) -> RolloutBatch:
+    return batch(prompts(), groups, lengths, len(language.processor.loaded), temperature)
+
+
+def scored(
+    language: LanguagePolicy, scorer: Repeated | SharedPrefix, rollouts: RolloutBatch, entropy: bool = True
+) -> tuple[ActionStats, dict[str, Tensor]]:
+    """Statistics, and the gradient of a loss that weighs every action differently."""
+    language.zero_grad()
+    language.scorer = scorer
+    stats = language(rollouts, entropy=entropy)
+    weights = torch.randn(rollouts.mask_BA.shape, generator=torch.Generator().manual_seed(1)) * rollouts.mask_BA
+    loss = (weights * stats.logprobs_BA).sum()
+    if stats.entropy_BA is not None:
+        loss = loss + (weights.flip(0) * stats.entropy_BA).sum() * 0.1
+    loss.backward()
+    gradients = {name: p.grad.clone() for name, p in language.named_parameters() if p.grad is not None}
+    return stats, gradients
+
+
+def assert_equal_gradients(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
+    assert ours.keys() == theirs.keys() and ours
+    whole = torch.stack([gradient.norm() for gradient in theirs.values()]).norm()
+    for name, gradient in theirs.items():
+        difference = (ours[name] - gradient).norm()
+        assert difference <= 1e-5 * gradient.norm() + 1e-7 * whole, (name, float(difference), float(gradient.norm()))
+
+
+@pytest.mark.parametrize("freeze", [(), ("vision",)], ids=["trained tower", "frozen tower"])
+@pytest.mark.parametrize(
+    "groups,lengths",
+    [(GROUPS, RAGGED), (GROUPS, [1] * 6), ([0, 1, 2], [4, 4, 4]), ([1, 1, 1, 1], [1, 6, 2, 6])],
+    ids=["ragged", "one token each", "one row each", "one group"],
+)
+def test_shared_equals_repeated_in_values_and_gradients(
+    folder: str, freeze: tuple[str, ...], groups: list[int], lengths: list[int]
+) -> None:
+    language = policy(folder, freeze=freeze)
+    rollouts = rows(language, groups, lengths, temperature=0.7)
+    if len(set(groups)) < 3:
+        rollouts = rollouts.take(list(range(len(groups))))
+    ours, our_gradients = scored(language, SharedPrefix(), rollouts)
+    theirs, their_gradients = scored(language, Repeated(), rollouts)
+    torch.testing.assert_close(ours.logprobs_BA, theirs.logprobs_BA, atol=1e-5, rtol=0)
+    torch.testing.assert_close(ours.entropy_BA, theirs.entropy_BA, atol=1e-5, rtol=0)
+    assert (ours.logprobs_BA[rollouts.mask_BA == 0] == 0).all()
+    assert (ours.logprobs_BA[rollouts.mask_BA > 0] < 0).all()
+    assert_equal_gradients(our_gradients, their_gradients)
+    assert any("visual" in name for name in our_gradients) == (not freeze)
+
+
+def test_the_tower_matters(folder: str) -> None:
+    """The gradients that are compared above are no zeros, and other frames give other values."""
+    language = policy(folder)
+    rollouts = rows(language, GROUPS, RAGGED)
+    stats, gradients = scored(language, SharedPrefix(), rollouts)
+    assert all(gradient.norm() > 0 for gradient in gradients.values())
+    darker = [
+        replace(p, clip=replace(p.clip, frames_TCHW=p.clip.frames_TCHW // 2), layout=None) for p in rollouts.prompts
+    ]
+    other = language(replace(rollouts, prompts=tuple(darker))).logprobs_BA
+    assert (other - stats.logprobs_BA).abs()[rollouts.mask_BA > 0].min() > 1e-6
+
+
+def test_a_hole_in_the_mask_hides_an_action_but_not_its_token(folder: str) -> None:
+    language = policy(folder)
+    rollouts = rows(language, GROUPS, RAGGED)
+    mask = rollouts.mask_BA.clone()
+    mask[2, 3] = 0
+    mask[4] = 0
+    holed = replace(rollouts, mask_BA=mask)
+    ours, our_gradients = scored(language, SharedPrefix(), holed)
+    theirs, their_gradients = scored(language, Repeated(), holed)
+    torch.testing.assert_close(ours.logprobs_BA, theirs.logprobs_BA, atol=1e-5, rtol=0)
+    assert_equal_gradients(our_gradients, their_gradients)
+    whole = language(rollouts).logprobs_BA * mask
+    torch.testing.assert_close(ours.logprobs_BA, whole, atol=1e-5, rtol=0)
+
+
+def test_buckets_of_prompts_change_nothing(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    language = policy(folder)
+    rollouts = rows(language, GROUPS, RAGGED)
+    together, gradients = scored(language, SharedPrefix(), rollouts)
+    monkeypatch.setattr(packing, "_BUCKET_ELEMENTS", 1)
+    apart, other_gradients = scored(language, SharedPrefix(), rollouts)
+    torch.testing.assert_close(apart.logprobs_BA, together.logprobs_BA, atol=1e-5, rtol=0)
+    assert_equal_gradients(other_gradients, gradients)
+
+
+def test_chunks_of_the_head_change_nothing() -> None:
+    head = torch.nn.Linear(8, 50)
+    chosen = torch.randint(4, 50, (23,))
+
+    def run(chunk_elements: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        head.zero_grad()
+        hidden = torch.randn(23, 8, generator=torch.Generator().manual_seed(2)).requires_grad_()
+        values, entropies = logprobs.chosen_logprobs(hidden, head, chosen, 0.7, (1, 2), True, chunk_elements)
+        (values.sum() + 2 * entropies.sum()).backward()
+        return values.detach(), entropies.detach(), hidden.grad, head.weight.grad.clone()
+
+    for whole, chunked in zip(run(2**20), run(200), strict=True):
+        torch.testing.assert_close(chunked, whole)
+    logits = (head(torch.randn(23, 8, generator=torch.Generator().manual_seed(2))) / 0.7).detach()
+    logits[:, [1, 2]] = -torch.inf
+    distribution = torch.distributions.Categorical(logits=logits)
+    torch.testing.assert_close(run(200)[0], distribution.log_prob(chosen))
+    probabilities = distribution.probs[:, [0, *range(3, 50)]]
+    torch.testing.assert_close(run(200)[1], -(probabilities * probabilities.log()).sum(-1))
+
+
+def test_gradient_checkpointing_changes_nothing(folder: str) -> None:
+    plain, checkpointed = policy(folder), policy(folder)
+    checkpointed.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    rollouts = rows(plain, GROUPS, RAGGED)
+    stats, gradients = scored(plain, SharedPrefix(), rollouts)
+    other, other_gradients = scored(checkpointed, SharedPrefix(), rollouts)
+    torch.testing.assert_close(other.logprobs_BA, stats.logprobs_BA)
+    assert_equal_gradients(other_gradients, gradients)
+
+
+def test_the_order_of_rows_and_their_company_change_nothing(folder: str) -> None:
+    language = policy(folder)
+    rollouts = rows(language, GROUPS, RAGGED)
+    whole = language(rollouts).logprobs_BA
+    picked = [4, 2, 1]
+    torch.testing.assert_close(language(rollouts.take(picked)).logprobs_BA, whole[picked], atol=1e-5, rtol=0)
+
+
+def test_a_vision_token_has_no_probability(folder: str) -> None:
+    language = policy(folder)
+    rollouts = rows(language, [0, 1], [3, 3]).take([0, 1])
+    actions = rollouts.actions_BA.clone()
+    actions[0, 1] = language.processor.markers.pad
+    last = replace(rollouts, actions_BA=actions[:, :2], mask_BA=rollouts.mask_BA[:, :2])
+    assert float(language(last).logprobs_BA[0, 1]) < -1e20
+    with pytest.raises(ValueError, match="vision tokens"):
+        language.encode("<answer><|video_pad|></answer>")
