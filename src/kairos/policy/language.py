@@ -147,7 +147,11 @@ class LanguagePolicy(nn.Module):
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """A Hugging Face folder: config, safetensors (in `dtype` where given) and tokenizer."""
         model = self._built()
-        state = {name: tensor if dtype is None else tensor.to(dtype) for name, tensor in model.state_dict().items()}
+        cast_once: dict[int, Tensor] = {}  # tied weights stay one tensor, and are stored once
+        state = {
+            name: cast_once.setdefault(tensor.data_ptr(), tensor if dtype is None else tensor.to(dtype))
+            for name, tensor in model.state_dict().items()
+        }
         model.save_pretrained(str(folder), state_dict=state)
         self.processor.loaded.save_pretrained(str(folder))
 

@@ -7,6 +7,7 @@ Nothing forces that order, so there is a format to keep; the start is biased tow
 from __future__ import annotations
 
 import copy
+import math
 import re
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ from kairos.core.types import ActionStats, Prompt, Rollout, RolloutBatch, Rollou
 
 _ANSWER = re.compile(r"<answer>\s*(\d+(?:\.\d+)?)\s*to\s*(\d+(?:\.\d+)?)\s*</answer>")
 _STEPS = 3
+_BUMPS = 8
 
 
 class ToyPolicy(nn.Module):
@@ -28,6 +30,7 @@ class ToyPolicy(nn.Module):
     """
 
     microbatch_unit = "row"
+    bumps: Tensor
 
     def __init__(
         self, seconds: float = 16.0, bins: int = 32, width: int = 8, words: int = 64, order: float = 3.0, seed: int = 0
@@ -42,7 +45,13 @@ class ToyPolicy(nn.Module):
         self.previous = nn.Parameter(0.1 * torch.randn(self.end + 2, width, generator=generator))
         self.head = nn.Parameter(0.1 * torch.randn(width, self.end + 1, generator=generator))
         kind_V = torch.arange(self.end + 1) // bins
-        self.step = nn.Parameter(order * torch.nn.functional.one_hot(kind_V, _STEPS).T.float())
+        step_SV = order * torch.nn.functional.one_hot(kind_V, _STEPS).T.float()
+        step_SV[:, self.end] += math.log(bins)  # one end token weighs as much as all starts, or all ends
+        self.step = nn.Parameter(step_SV)
+        self.coarse = nn.Parameter(torch.zeros(width, 2 * _BUMPS))
+        centre_U, bin_N = (torch.linspace(0.0, 1.0, n) for n in (_BUMPS, bins))
+        bumps_UN = torch.exp(-0.5 * ((bin_N - centre_U[:, None]) * (_BUMPS - 1)) ** 2)
+        self.register_buffer("bumps", torch.block_diag(bumps_UN, bumps_UN, torch.zeros(0, 1)), persistent=False)
 
     def build(self) -> None:
         """Nothing to load."""
@@ -120,7 +129,8 @@ class ToyPolicy(nn.Module):
         return torch.stack([self.word[torch.tensor(words, device=self.word.device)].mean(0) for words in index])
 
     def _logits(self, about: Tensor, previous: Tensor, step: Tensor) -> Tensor:
-        return (about + self.previous[previous]) @ self.head + self.step[step]
+        state = about + self.previous[previous]
+        return state @ (self.head + self.coarse @ self.bumps) + self.step[step]
 
 
 def _choose(logits_BV: Tensor, noise_B: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -92,9 +92,10 @@ class Qwen3VL:
     def see(self, model: PreTrainedModel, prompts: Sequence[Prompt]) -> Seen:
         """Frames of prompts of one size are one long video to the tower, which looks at each patch in time alone."""
         tower = _whole(model).model.visual
+        device = tower.pos_embed.weight.device
         patches, grids = [], []
         for _, run in groupby(prompts, lambda prompt: _frames(prompt).shape[-2:]):
-            frames = torch.cat([_frames(prompt) for prompt in run]).to(tower.pos_embed.weight.device)
+            frames = torch.cat([_frames(prompt).to(device, non_blocking=True) for prompt in run])
             patches.append(self.patches(frames))
             grids.append((len(frames) // self.temporal, *(side // self.patch for side in frames.shape[-2:])))
         return _look(tower, torch.cat(patches), grids, self.merge)
