@@ -114,12 +114,13 @@ def _descendants(data: bytes, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
 
 def _ffmpeg_claims(path: str) -> list[Claim]:
     import av
+    import av.error
 
     try:
         with av.open(path) as container:
             seconds = (container.duration or 0) / av.time_base
             return [Claim(s.codec_context.width, s.codec_context.height, seconds) for s in container.streams.video]
-    except av.FFmpegError as error:
+    except av.error.FFmpegError as error:
         raise VideoError(
             f"{path}: not a video that FFmpeg can read ({error.strerror}); copy it again or re-encode it"
         ) from error
