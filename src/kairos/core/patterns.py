@@ -20,11 +20,17 @@ _SIGNS = "+-\u2212"
 
 
 class Found(NamedTuple):
-    """`text[begin:end]` says `span`, which may be reversed or not finite."""
+    """`text[begin:end]` names two times, as numbers or as they are written."""
 
     begin: int
     end: int
-    span: Span
+    first: str | float
+    second: str | float
+
+    @property
+    def span(self) -> Span:
+        """In seconds; it may be reversed or not finite."""
+        return Span(seconds(self.first), seconds(self.second))
 
 
 class Pattern(Protocol):
@@ -67,24 +73,18 @@ class Pair:
         _check_pick(self.pick)
 
     def find(self, text: str) -> Iterator[Found]:
-        run, following = _compile(self)
+        here, ahead = _compile(self)
         position = 0
-        while left := run.search(text, position):
-            floor, position = position, left.end()
-            number = _last_number(left[0], self.clock)
-            if number and (right := following.match(text, position)):
-                begin = left.end() - len(number)
-                start = seconds(number)
-                if (
-                    self.signs
-                    and begin > floor
-                    and text[begin - 1] in _SIGNS
-                    and not text[begin - 2 : begin - 1].isalnum()
-                ):
-                    begin, start = begin - 1, start if text[begin - 1] == "+" else -start
-                end = -seconds(right[2]) if right[1] and right[1] != "+" else seconds(right[2])
-                position = right.end()
-                yield Found(begin, position, Span(start, end))
+        while match := here.match(text, position) or ahead.search(text, position):
+            number = _last_number(match[1], self.clock)
+            if number:
+                begin = match.end(1) - len(number)
+                if self.signs and begin > position and _signed(text, begin):
+                    begin, number = begin - 1, text[begin - 1] + number
+                position = match.end()
+                yield Found(begin, position, number, match[2] + match[3])
+            else:
+                position = match.end(1)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class FirstNumbers:
         numbers = _BOUNDED.finditer(text)
         first, second = next(numbers, None), next(numbers, None)
         if first and second:
-            yield Found(first.start(), second.end(), Span(float(first[0]), float(second[0])))
+            yield Found(first.start(), second.end(), first[0], second[0])
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class JsonKeys:
         begin, end, value = _json_object(text, self.embedded)
         pair = _pair_of([value.get(self.start), value.get(self.end)], self.unquoted)
         if pair:
-            yield Found(begin, end, pair)
+            yield Found(begin, end, *pair)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class JsonList:
         if isinstance(listed, list):
             for item in listed if listed and isinstance(listed[0], list) else [listed]:
                 if pair := _pair_of(item, unquoted=True):
-                    yield Found(begin, end, pair)
+                    yield Found(begin, end, *pair)
 
 
 @dataclass(frozen=True)
@@ -163,12 +163,14 @@ class Letter:
         return begun[1] if begun else None
 
 
-def seconds(number: str) -> float:
-    """What "3.5", "0:03.5" or "1:02:03" says, in seconds; infinite on overflow."""
+def seconds(number: str | float) -> float:
+    """What 3.5, "3.5", "-3.5", "0:03.5" or "1:02:03" says, in seconds; infinite on overflow."""
+    if not isinstance(number, str) or ":" not in number:
+        return float(number.replace("\u2212", "-")) if isinstance(number, str) else number
     total = 0.0
-    for part in number.split(":"):
+    for part in number.lstrip(_SIGNS).split(":"):
         total = total * 60.0 + float(part)
-    return total
+    return -total if number[0] in "-\u2212" else total
 
 
 def _check_pick(pick: str) -> None:
@@ -178,21 +180,25 @@ def _check_pick(pick: str) -> None:
 
 @lru_cache(maxsize=256)
 def _compile(pair: Pair) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """A run of characters of numbers, and what follows the left number: separator, (sign), (number)."""
+    """(run of a number's characters) separator (sign) (number): right here, and from the next run on.
+
+    Looking behind lets every run be tried once, at its first character, which keeps the search linear.
+    """
+    run = r"[\d.:]" if pair.clock else r"[\d.]"
     number = _CLOCK if pair.clock else r"\d++\.?+\d*+"
     unit = _UNIT if pair.units else ""
     space = " " if pair.spacing == "one" else r"\s*+"
     words = "|".join(re.escape(separator) for separator in pair.separators)
     sign = rf"([{re.escape(_SIGNS)}]?+)" if pair.signs else "()"
-    following = rf"{unit}{space}(?:{words}){space}{sign}({number}){unit}"
-    return re.compile(r"\d[\d.:]*+" if pair.clock else r"[\d.]++"), re.compile(
-        following, re.IGNORECASE if pair.any_case else 0
-    )
+    body = f"({run}++){unit}{space}(?:{words}){space}{sign}({number}){unit}"
+    flags = re.IGNORECASE if pair.any_case else 0
+    return re.compile(body, flags), re.compile(f"(?<!{run}){body}", flags)
 
 
 def _last_number(run: str, clock: bool) -> str:
     r"""The longest `\d+\.?\d*` that ends where the run ends, "" if none; of a clock run all of it or nothing."""
     if clock:
+        run = run.lstrip(".:")
         return run if _CLOCK_ONLY.fullmatch(run) else ""
     parts = run.rsplit(".", 2)
     if len(parts) == 1:
@@ -201,13 +207,22 @@ def _last_number(run: str, clock: bool) -> str:
     return f"{whole}.{fraction}" if whole else fraction
 
 
+def _signed(text: str, begin: int) -> bool:
+    """Whether the number at `begin` has a sign: one that no letter or digit touches from the left."""
+    return text[begin - 1] in _SIGNS and not text[max(0, begin - 2) : begin - 1].isalnum()
+
+
 _CLOCK_ONLY = re.compile(_CLOCK)
 _BOUNDED = re.compile(r"\b\d++(?:\.(?:\d++\b|(?=\w))|\b)")
 
 
+_LONGEST_JSON = 100_000
+"""Characters. What is longer is no answer, and building a huge dictionary takes more than linear time."""
+
+
 def _json_object(text: str, embedded: bool) -> tuple[int, int, dict[str, object]]:
     begin, end = (text.find("{"), text.rfind("}") + 1) if embedded else (0, len(text))
-    if begin < 0 or end <= begin:
+    if begin < 0 or not begin < end <= begin + _LONGEST_JSON:
         return 0, 0, {}
     try:
         value = json.loads(text[begin:end], parse_int=float)

@@ -22,9 +22,9 @@ def mix(*parts: int | str) -> int:
 
 
 def uniforms(seed: int, uid: str, rows: int, positions: int, first_row: int = 0) -> Tensor:
-    """Uniform numbers in (0, 1), float64 [rows, positions]: element (i, j) depends only on (seed, uid, first_row + i, j).
+    """Uniform numbers in (0, 1), float64 [rows, positions].
 
-    A splitmix64 finaliser over a counter; 53 bits each.
+    Element (i, j) depends only on (seed, uid, first_row + i, j). A splitmix64 finaliser over a counter; 53 bits each.
     """
     key = np.uint64(mix(seed, uid))
     row = (np.arange(first_row, first_row + rows, dtype=np.uint64)[:, None] + np.uint64(1)) << np.uint64(32)

@@ -27,14 +27,16 @@ class Span(NamedTuple):
 
 
 def iou(a: Span, b: Span) -> float:
-    """Intersection over the hull of two spans, 0 where they do not overlap or the hull has no length.
+    """Intersection over the hull of two spans, 0 where they do not overlap or one of them is not proper.
 
     >>> round(iou(Span(5.0, 11.6), Span(5.1, 10.2)), 6)
     0.772727
     """
+    if not (a.proper and b.proper):
+        return 0.0
     intersection = min(a.end, b.end) - max(a.start, b.start)
     hull = max(a.end, b.end) - min(a.start, b.start)
-    return intersection / hull if intersection > 0 and hull > 0 else 0.0
+    return intersection / hull if intersection > 0 else 0.0
 
 
 def ious(a: Tensor, b: Tensor) -> Tensor:

@@ -14,6 +14,13 @@ def permutation(size: int, seed: int, epoch: int) -> list[int]:
 
 
 @dataclass(frozen=True)
+class Order:
+    """Every prompt once an epoch: shuffled anew each epoch, or in the order of the data set."""
+
+    shuffle: bool = True
+
+
+@dataclass(frozen=True)
 class EpochBatches:
     """The batches of one epoch for one rank: lists of `prompts` indices into a data set of `size`.
 

@@ -55,22 +55,20 @@ class Weighted:
 class Rubric:
     """total = sum of weight * shape(raw) over the terms that score the prompt's task.
 
-    `Scores.terms` holds the raw terms that applied. RewardError when a term crashes, returns another shape than [G],
-    or a number that is not finite; ValueError when no term scores the prompt's task.
+    `Scores.terms` holds the raw terms that applied. A term that is None is left out (so a configuration can strike
+    one it inherits); a rubric without any term rewards nothing (supervised learning). RewardError when a term crashes,
+    returns another shape than [G], or a number that is not finite; ValueError when no term scores the prompt's task.
     """
 
-    terms: Mapping[str, Weighted]
-
-    def __post_init__(self) -> None:
-        if not self.terms:
-            raise ValueError("a rubric needs at least one term")
+    terms: Mapping[str, Weighted | None]
 
     def __call__(self, group: RolloutGroup) -> Scores:
         prompt = group.prompt
-        applied = {name: weighted for name, weighted in self.terms.items() if weighted.scores(prompt.task)}
-        if not applied:
+        terms = {name: weighted for name, weighted in self.terms.items() if weighted is not None}
+        applied = {name: weighted for name, weighted in terms.items() if weighted.scores(prompt.task)}
+        if terms and not applied:
             raise ValueError(
-                f"prompt {prompt.uid!r}: no term of the rubric ({', '.join(self.terms)}) scores task {prompt.task!r}; "
+                f"prompt {prompt.uid!r}: no term of the rubric ({', '.join(terms)}) scores task {prompt.task!r}; "
                 f"add one, or add the task to a term's `tasks`"
             )
         raw = {name: _raw(name, weighted.term, group) for name, weighted in applied.items()}
