@@ -142,7 +142,8 @@ def test_json_keys_may_have_to_be_quoted():
 
 @pytest.mark.parametrize(
     "block", ["[1, 2]", "null", "3", '{"start_time": 1}', '{"start_time": [1], "end_time": 2}', '{"time": 3}',
-              '{"time": []}', '{"time": [1, 2, 3]}', '{"start_time": "x", "end_time": 2}', "{" * 50, "[" * 5000, '{"a":' * 5000],
+              '{"time": []}', '{"time": [1, 2, 3]}', '{"start_time": "x", "end_time": 2}', "{" * 50, "[" * 5000,
+              '{"a":' * 5000],
 )  # fmt: skip
 def test_odd_json_is_no_pair(block):
     grammar = Grammar((JsonKeys(), JsonList(), JsonKeys(embedded=True)))
@@ -152,7 +153,7 @@ def test_odd_json_is_no_pair(block):
 def test_an_object_longer_than_any_answer_is_not_read():
     keys = ",".join(f'"{key}": 1' for key in range(20_000))
     for grammar in (Grammar((JsonKeys(),)), Grammar((JsonKeys(embedded=True),))):
-        assert read(f'<answer>{{"start_time": 1, "end_time": 2, {keys[:9]}}}</answer>', grammar).spans == (Span(1, 2),)
+        assert read('<answer>{"start_time": 1, "end_time": 2, "0": 1}</answer>', grammar).spans == (Span(1, 2),)
         assert read(f'<answer>{{"start_time": 1, "end_time": 2, {keys}}}</answer>', grammar).spans == ()
 
 

@@ -32,8 +32,9 @@ FORMATS = (timezero_format, temporal_r1_format, tempsamp_format, tempsamp_strict
 
 PIECES = (
     *"0123456789.:-+,{}[]\"' \n\tabBsS_\u0663\u00b2\u2212\x1c", "to", "and", " to ", " TO ", " and ", " - ", "..",
-    "1.5", "10:03", "<answer>", "</answer>", "<Answer>", "<think>", "</think>", '"start_time"', '"end_time"', '{"time": [',
-    "NaN", "1e999", '{"start_time": "1.0", "end_time": "2"}', "seconds", "s", "\ud800", "\U0001f600", "9" * 320,
+    "1.5", "10:03", "<answer>", "</answer>", "<Answer>", "<think>", "</think>", '"start_time"', '"end_time"',
+    '{"time": [', "NaN", "1e999", '{"start_time": "1.0", "end_time": "2"}', "seconds", "s", "\ud800",
+    "\U0001f600", "9" * 320,
 )  # fmt: skip
 texts = st.one_of(
     st.lists(st.sampled_from(PIECES), max_size=40).map("".join),
@@ -95,7 +96,8 @@ def test_first_numbers_are_those_of_the_released_expression(text):
 
 FORMAT_PIECES = (
     "<think>", "</think>", "<answer>", "</answer>", " ", "\n", "x", "{", "}", '"start_time"', '"end_time"', ":", ",",
-    '"1.5"', "3 to 6", '<answer>{"start_time": "1", "end_time": "2.5"}</answer>', "<think>x</think><answer>3 to 6</answer>",
+    '"1.5"', "3 to 6", '<answer>{"start_time": "1", "end_time": "2.5"}</answer>',
+    "<think>x</think><answer>3 to 6</answer>",
     '<answer> { "start_time" : "1.2.3" , "end_time" : "." } </answer>',
 )  # fmt: skip
 

@@ -42,15 +42,15 @@ class TimestampAwareIoU:
         return torch.tensor([self._score(answer.spans, spans, duration) for answer in answers(group)])
 
     def _score(self, stated: Sequence[Span], annotated: Sequence[Span], duration: float) -> float:
-        if not stated:
-            return 0.0
         if len(stated) == 1:
-            return max(iou(stated[0], span) * self._nearness(stated[0], span, duration) for span in annotated)
-        return best_iou(stated, annotated) * self._nearness(_hull(stated), _hull(annotated), duration)
+            return max(self._aware(iou(stated[0], span), stated[0], span, duration) for span in annotated)
+        return self._aware(best_iou(stated, annotated), _hull(stated), _hull(annotated), duration) if stated else 0.0
 
-    def _nearness(self, a: Span, b: Span, duration: float) -> float:
-        factors = 1.0 - abs(a.start - b.start) / duration, 1.0 - abs(a.end - b.end) / duration
-        return max(0.0, factors[0]) * max(0.0, factors[1]) if self.clamp else factors[0] * factors[1]
+    def _aware(self, overlap: float, a: Span, b: Span, duration: float) -> float:
+        if not overlap:
+            return 0.0
+        start, end = 1.0 - abs(a.start - b.start) / duration, 1.0 - abs(a.end - b.end) / duration
+        return overlap * (max(0.0, start) * max(0.0, end) if self.clamp else start * end)
 
 
 def _annotated(group: RolloutGroup) -> tuple[Span, ...]:
