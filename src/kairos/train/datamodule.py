@@ -16,6 +16,9 @@ from kairos.train import ranks
 from kairos.train.travel import Parcel, receive, send
 
 
+_FEW = 2000
+
+
 class IterationSampler(Sampler[list[int]]):
     """The indices of every iteration for one rank; iterating starts at `start`, the length counts all iterations.
 
@@ -90,27 +93,31 @@ class PromptDataModule(L.LightningDataModule):
             world=ranks.world(),
             order=self.order,
         )
-        return self._loader(self.dataset("train"), sampler)
+        return self._loader(self.dataset("train"), sampler, self.workers)
 
     def batches(self, split: str, count: int | None = None, size: int | None = None) -> PromptLoader:
-        """The first `count` prompts of a split (all of them by default) in order, this rank's share of them."""
+        """The first `count` prompts of a split (all of them by default) in order, this rank's share of them.
+
+        A few hundred prompts come from this process: starting workers would take longer.
+        """
         dataset = self.dataset(split)
         total = len(dataset) if count is None else min(count, len(dataset))  # type: ignore[arg-type]
         mine = list(range(ranks.rank(), total, ranks.world()))
         step = size or self.prompts
-        return self._loader(dataset, [mine[first : first + step] for first in range(0, len(mine), step)])
+        chunks = [mine[first : first + step] for first in range(0, len(mine), step)]
+        return self._loader(dataset, chunks, self.workers if len(mine) > _FEW else 0)
 
     def _loader(
-        self, dataset: Dataset[Prompt | Failure], indices: Sampler[list[int]] | list[list[int]]
+        self, dataset: Dataset[Prompt | Failure], indices: Sampler[list[int]] | list[list[int]], workers: int
     ) -> PromptLoader:
         loader = DataLoader(
             dataset,
             batch_sampler=indices,
-            collate_fn=_Sent(self._collate) if self.workers else self._collate,
-            num_workers=self.workers,
-            prefetch_factor=self.prefetch if self.workers else None,
-            multiprocessing_context="forkserver" if self.workers else None,
-            worker_init_fn=_one_thread if self.workers else None,
+            collate_fn=_Sent(self._collate) if workers else self._collate,
+            num_workers=workers,
+            prefetch_factor=self.prefetch if workers else None,
+            worker_init_fn=_one_thread if workers else None,
+            pin_memory=workers > 0 and torch.cuda.is_available(),
         )
         return PromptLoader(loader)
 

@@ -24,6 +24,10 @@ class Parcel:
     flat: dict[torch.dtype, Tensor]
     places: list[tuple[torch.dtype, int, tuple[int, ...]]]
 
+    def pin_memory(self) -> Parcel:
+        """Called by the loader's own thread, so that frames go to the GPU without waiting."""
+        return replace(self, flat={dtype: tensor.pin_memory() for dtype, tensor in self.flat.items()})
+
 
 def send(batch: PromptBatch) -> Parcel:
     """In the worker: memory-mapped frames are read here, and travel with the rest."""
