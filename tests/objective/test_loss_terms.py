@@ -175,4 +175,4 @@ def test_the_gradient_of_chosen_frames_is_that_of_tspo():
     expected = torch.zeros(frames, dtype=torch.float64)
     for row in range(group):
         expected[actions_BA[row]] -= advantages_B[row] / (group * chosen)
-    assert float(loss) == pytest.approx(0.0, abs=1e-7) and torch.allclose(logits.grad, expected, atol=1e-7)
+    assert loss.item() == pytest.approx(0.0, abs=1e-7) and torch.allclose(logits.grad, expected, atol=1e-7)
