@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +33,7 @@ class ContentIndex:
         """32 hexadecimal digits for the whole of `source`'s file or folder. VideoError when it cannot be read."""
         path = os.path.abspath(source.path)  # noqa: PTH100 - the name as given, links kept
         try:
-            stamp = _stamp(Path(path))
+            stamp = _stamp(path)
             key = (path, *stamp)
             known = self._load()
             if key not in known:
@@ -79,12 +80,12 @@ class ContentIndex:
             _log.warning("%s: the index of contents cannot be written (%s)", self._file, error.strerror)
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: str) -> tuple[int, int]:
     """(size, modification time in ns), of a folder those of its images taken together."""
-    status = path.stat()
-    if not path.is_dir():
+    status = os.stat(path)  # noqa: PTH116 - this is the hot path
+    if not stat.S_ISDIR(status.st_mode):
         return status.st_size, status.st_mtime_ns
-    each = [file.stat() for file in image_files(path)]
+    each = [file.stat() for file in image_files(Path(path))]
     names = len(each) << 48
     return names + sum(s.st_size for s in each), max([status.st_mtime_ns, *(s.st_mtime_ns for s in each)])
 

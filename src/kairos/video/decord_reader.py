@@ -21,7 +21,7 @@ class DecordReader:
             count = len(self._video)
             if count < 1:
                 raise VideoError(f"{path}: holds no frames; re-encode it")
-            times_N2 = np.asarray(self._video.get_frame_timestamp(range(count)), dtype=np.float64)
+            times_N2 = np.asarray(self._video.get_frame_timestamp(np.arange(count)), dtype=np.float64)
             self._first = self._video[0].asnumpy()
             fps = float(self._video.get_avg_fps())
         except (decord.DECORDError, RuntimeError, IndexError) as error:

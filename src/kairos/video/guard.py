@@ -25,7 +25,7 @@ from kairos.video.decoders import Decoder, Probe
 from kairos.video.errors import DecoderError, StoreError, VideoError
 from kairos.video.worker import SLOTS
 
-_CHUNK_BYTES = 16 << 20
+_CHUNK_BYTES = 4 << 20
 _KEPT_BYTES = 128 << 20
 _START_SECONDS = 120.0
 _END_SECONDS = 5.0

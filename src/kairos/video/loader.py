@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -31,6 +33,10 @@ class Recipe:
     decoder: Decoder
 
     def describe(self) -> Mapping[str, str]:
+        return self._described
+
+    @cached_property
+    def _described(self) -> Mapping[str, str]:
         return {**self.budget.describe(), **self.decoder.describe(), "resize": VERSION}
 
 
@@ -117,9 +123,10 @@ class ClipLoader:
         except ValueError as error:
             raise VideoError(f"{source}: {error}; leave this row out, or name a longer part of the video") from error
         frames = torch.empty((len(index), 3, height, width), dtype=torch.uint8)
-        for position, chunk_KHWC in guard.frames([int(first) + i for i in index]):
-            chunk = torch.from_numpy(chunk_KHWC).permute(0, 3, 1, 2)
-            frames[position : position + len(chunk)] = resize(chunk, height, width)
+        with _one_core_less():
+            for position, chunk_KHWC in guard.frames([int(first) + i for i in index]):
+                chunk = torch.from_numpy(chunk_KHWC).permute(0, 3, 1, 2)
+                frames[position : position + len(chunk)] = resize(chunk, height, width)
         seconds_T = torch.from_numpy(chosen_N[index] - (start if source.start else 0.0))
         clip = VideoClip(self.store.name(source, self.recipe(source)), frames, seconds_T, float(stop - start))
         facts = {
@@ -160,7 +167,11 @@ class ClipLoader:
 
     def recipe(self, source: VideoSource) -> Recipe:
         """What the store's key is made of for `source`: a folder of frames is not the decoder's."""
-        return Recipe(self.budget, Images() if Path(source.path).is_dir() else self.decoder)
+        return self._recipes[1 if os.path.isdir(source.path) else 0]  # noqa: PTH112 - this is the hot path
+
+    @cached_property
+    def _recipes(self) -> tuple[Recipe, Recipe]:
+        return Recipe(self.budget, self.decoder), Recipe(self.budget, Images())
 
     def close(self) -> None:
         """Stop this thread's decoding process; the next clip that needs one starts another."""
@@ -170,6 +181,20 @@ class ClipLoader:
 def filled(clip: VideoClip) -> bool:
     """Whether this load had to decode the clip because the store lacked it."""
     return isinstance(clip, StoredClip) and clip.filled
+
+
+@contextmanager
+def _one_core_less() -> Iterator[None]:
+    """Leave the decoding process a core: with none to spare, every parallel loop here would wait for it."""
+    threads = torch.get_num_threads()
+    if threads == 1 or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    torch.set_num_threads(threads - 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _span(source: VideoSource) -> tuple[float, float]:

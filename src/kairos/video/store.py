@@ -32,6 +32,7 @@ class ClipStore:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder).absolute()
         self.broken: dict[str, str] = {}
+        self._root = str(self.folder)
         self._contents = ContentIndex(self.folder)
 
     def get(self, source: VideoSource, budget: Budget) -> VideoClip | None:
@@ -43,7 +44,7 @@ class ClipStore:
             return None
         duration = float(str(mapped.about["duration"]))
         return StoredClip(
-            path.stem, mapped.frames_TCHW, mapped.seconds_T, duration, path=mapped.path, mapped=mapped.frames_TCHW
+            Path(path).stem, mapped.frames_TCHW, mapped.seconds_T, duration, path=mapped.path, mapped=mapped.frames_TCHW
         )
 
     def has(self, source: VideoSource, budget: Budget) -> bool:
@@ -52,7 +53,7 @@ class ClipStore:
 
     def name(self, source: VideoSource, budget: Budget) -> str:
         """The clip's uid: its content and a hash of the key, the same on every machine."""
-        return self._find(source, budget)[0].stem
+        return Path(self._find(source, budget)[0]).stem
 
     def about(self, source: VideoSource, budget: Budget) -> Mapping[str, object] | None:
         """What was written beside the frames: key, source, source_fps, duration, decoder, ...; None where absent."""
@@ -79,47 +80,48 @@ class ClipStore:
             "crc32": str(checksum(text, seconds, frames)),
             "sealed_ns": str(sealed * 10**9),
         }
-        self._write(path, safetensors.torch.save({"frames": frames, "seconds": seconds}, metadata), sealed)
+        self._write(Path(path), safetensors.torch.save({"frames": frames, "seconds": seconds}, metadata), sealed)
 
     def explain(self, source: VideoSource, budget: Budget) -> str:
         """Why `get` finds nothing: a broken file, a parameter that differs, a changed source, or never cached."""
         path, wanted = self._find(source, budget)
-        if str(path) in self.broken:
-            return f"the stored file {path.name} is broken: {self.broken[str(path)]}"
-        others = [found for other in self._files(wanted["content"]) if (found := self._open(other, None)) is not None]
+        if path in self.broken:
+            return f"the stored file {Path(path).name} is broken: {self.broken[path]}"
+        others = [
+            found for other in self._files(wanted["content"]) if (found := self._open(str(other), None)) is not None
+        ]
         if not others:
             changed = any(self._files(content) for content in self._contents.earlier(source) - {wanted["content"]})
             return "its file has changed since it was cached" if changed else "it was never cached"
         differences = [_differences(wanted, other.about["key"]) for other in others]
         return "stored with " + ", ".join(min(differences, key=len))
 
-    def _find(self, source: VideoSource, budget: Budget) -> tuple[Path, dict[str, str]]:
+    def _find(self, source: VideoSource, budget: Budget) -> tuple[str, dict[str, str]]:
         """Where the clip would be, and all that makes it what it is."""
-        key = {"content": self._contents.of(source), **{k: str(v) for k, v in budget.describe().items()}}
-        for name in ("start", "end"):
-            value = getattr(source, name)
-            key[name] = "" if value is None else repr(float(value))
-        if source.fps is not None and Path(source.path).is_dir():
+        key = {"content": self._contents.of(source), **budget.describe()}
+        key["start"] = "" if source.start is None else repr(float(source.start))
+        key["end"] = "" if source.end is None else repr(float(source.end))
+        if source.fps is not None and os.path.isdir(source.path):  # noqa: PTH112 - this is the hot path
             key["folder_fps"] = repr(float(source.fps))
         digest = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8).hexdigest()
-        return self.folder / key["content"][:2] / f"{key['content']}-{digest}.safetensors", key
+        return f"{self._root}/{key['content'][:2]}/{key['content']}-{digest}.safetensors", key
 
     def _files(self, content: str) -> list[Path]:
         return sorted((self.folder / content[:2]).glob(f"{content}-*.safetensors"))
 
-    def _open(self, path: Path, wanted: Mapping[str, str] | None) -> Mapped | None:
+    def _open(self, path: str, wanted: Mapping[str, str] | None) -> Mapped | None:
         try:
-            mapped = open_clip(str(path))
+            mapped = open_clip(path)
             if wanted is not None and mapped.about.get("key") != wanted:
                 raise BrokenFile(f"it holds another clip: {', '.join(_differences(wanted, mapped.about.get('key')))}")
         except (FileNotFoundError, NotADirectoryError):
             return None
         except BrokenFile as error:
-            if str(path) not in self.broken:
+            if path not in self.broken:
                 _log.warning("%s: not used: %s; it will be cached again where on_miss=fill", path, error)
-            self.broken[str(path)] = str(error)
+            self.broken[path] = str(error)
             return None
-        self.broken.pop(str(path), None)
+        self.broken.pop(path, None)
         return mapped
 
     def _write(self, path: Path, data: bytes, sealed: int) -> None:

@@ -33,15 +33,15 @@ def serve(pipe: int, memory: int) -> None:
     decoder, bounds = connection.recv()
     _limit_memory(bounds.memory)
     connection.send("ready")
+    shared = _Shared(memory)
     while True:
         try:
             path, fps, whole = connection.recv()
         except EOFError:
             return
         try:
-            reader = _open(path, fps, whole, decoder, bounds)
-            connection.send(("opened", reader.probe, np.asarray(reader.seconds_N, dtype=np.float64)))
-            _read(reader, connection, memory)
+            # No name for the reader here: it closes while the parent works, not while the next clip waits.
+            _read(_open(path, fps, whole, decoder, bounds), connection, shared)
         except VideoError as error:
             connection.send(("failed", str(error)))
         except DecoderError as error:
@@ -59,14 +59,27 @@ def _open(path: str, fps: float | None, whole: bool, decoder: Decoder, bounds: B
     return reader
 
 
-def _read(reader: Reader, connection: Connection, memory: int) -> None:
-    """Write the frames asked for, chunk by chunk; None instead of a request means that they are not wanted."""
+class _Shared:
+    """The memory shared with the parent, mapped again only when its size changes."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self._map = descriptor, None
+
+    def slots(self, shape: tuple[int, ...], size: int) -> np.ndarray:
+        if self._map is None or len(self._map) != size:
+            self._map = mmap.mmap(self._descriptor, size)
+        return np.frombuffer(self._map, dtype=np.uint8, count=int(np.prod(shape))).reshape(shape)
+
+
+def _read(reader: Reader, connection: Connection, shared: _Shared) -> None:
+    """Say what was opened, then write the frames asked for, chunk by chunk; None asks for none."""
+    connection.send(("opened", reader.probe, np.asarray(reader.seconds_N, dtype=np.float64)))
     request = connection.recv()
     if request is None:
         return
     index_N, chunk, size = request
     shape = (SLOTS, chunk, reader.probe.height, reader.probe.width, 3)
-    slots = np.frombuffer(mmap.mmap(memory, size), dtype=np.uint8, count=int(np.prod(shape))).reshape(shape)
+    slots = shared.slots(shape, size)
     for number, first in enumerate(range(0, len(index_N), chunk)):
         if number >= SLOTS:
             connection.recv()  # the parent has read the slot that comes next
