@@ -11,21 +11,29 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from kairos.compose import CONF, assemble, compose, config_dir
+from kairos.compose import CONF, assemble, compose, config_dir, user_errors, wording
 from kairos.evaluation.predictions import Prediction, write
 from kairos.evaluation.summary import summarise
+from kairos.report.folder import reworded
 from kairos.train.callbacks.validation import predict
 from kairos.train.device import place
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="evaluate")
 def main(config: DictConfig) -> None:
+    with user_errors():
+        evaluate(config)
+
+
+def evaluate(config: DictConfig) -> None:
     overrides = list(HydraConfig.get().overrides.task)
     scores: dict[str, object] = {}
     module = None
     for name in config.templates or [None]:
         chosen = [*overrides, f"template={name}"] if name else overrides
         experiment = assemble(compose(chosen, config_dir(), "evaluate"), chosen, Path("runs/evaluation"))
+        if changed := reworded(experiment.config.policy.get("weights"), wording(experiment.config)):
+            print(changed)
         if module is None:
             module = place(experiment.module, config.trainer.accelerator)
         predictions = predict(module, experiment.datamodule, config.split, config.count, config.size)

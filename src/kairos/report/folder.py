@@ -21,6 +21,12 @@ FREE = (
     "folder",
     "workers",
 )
+"""Top-level keys that may change when a run goes on."""
+FREE_PARTS = ("module.iterations", "datamodule.workers")
+FIXED_PARTS = ("trainer.devices", "trainer.num_nodes")
+"""The number of processes says how many prompts a step has."""
+FOR_THE_COMMAND = ("overwrite", "allow_changes", "run")
+"""Overrides that speak of one command, and not of the run."""
 FINISHED = "summary.json"
 
 
@@ -51,16 +57,25 @@ class RunFolder:
         return (self.path / FINISHED).exists()
 
     def overrides(self) -> list[str]:
-        """The overrides that the run was begun with."""
-        return list(yaml.safe_load((self.path / "overrides.yaml").read_text(encoding="utf-8")))
+        """The overrides that the run was begun with, those aside that spoke of the command only."""
+        begun = list(yaml.safe_load((self.path / "overrides.yaml").read_text(encoding="utf-8")))
+        return [override for override in begun if override.partition("=")[0] not in FOR_THE_COMMAND]
 
     def config(self) -> dict[str, object]:
         return dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
 
     def begin(
-        self, config: Mapping[str, object], overrides: Sequence[str], versions: str, allow_changes: bool = False
+        self,
+        config: Mapping[str, object],
+        overrides: Sequence[str],
+        versions: str,
+        allow_changes: bool = False,
+        wording: Mapping[str, str] | None = None,
     ) -> None:
-        """Write down what is run; a begun folder must hold the same method, or RunError shows the difference."""
+        """Write down what is run; a begun folder must hold the same method, or RunError shows the difference.
+
+        From here on it is not finished. `wording` is what the template says, for whoever uses the weights later.
+        """
         if self.begun:
             changes = differences(self.config(), config)
             if changes and not allow_changes:
@@ -73,6 +88,9 @@ class RunFolder:
         self._write("config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         self._write("overrides.yaml", yaml.safe_dump(list(overrides), allow_unicode=True))
         self._write("versions.txt", versions)
+        if wording:
+            self._write("template.yaml", yaml.safe_dump(dict(wording), sort_keys=False, allow_unicode=True))
+        (self.path / FINISHED).unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove the folder, if it is a run's and nothing else's."""
@@ -94,8 +112,29 @@ def differences(old: Mapping[str, object], new: Mapping[str, object]) -> dict[st
     return {
         key: (before.get(key), after.get(key))
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and key.split(".")[0] not in FREE and key != "module.iterations"
+        if before.get(key) != after.get(key) and not _free(key)
     }
+
+
+def reworded(weights: object, wording: Mapping[str, str]) -> str | None:
+    """How `wording` differs from the one that `weights` (a run, its checkpoint, its model/) was trained with, in lines.
+
+    None where it does not, or where the weights do not say.
+    """
+    if not isinstance(weights, str):
+        return None
+    path = Path(weights)
+    written = next((f for p in (path, path.parent, path.parent.parent) if (f := p / "template.yaml").is_file()), None)
+    if written is None:
+        return None
+    trained = dict(yaml.safe_load(written.read_text(encoding="utf-8")))
+    names = [name for name in {**trained, **wording} if trained.get(name) != wording.get(name)]
+    lines = [f"  {name}: {trained.get(name)!r} -> {wording.get(name)!r}" for name in names]
+    return "\n".join([f"the template is not the one that {weights} was trained with:", *lines]) if names else None
+
+
+def _free(key: str) -> bool:
+    return key not in FIXED_PARTS and (key in FREE_PARTS or key.split(".")[0] in FREE)
 
 
 def _flat(tree: object, prefix: str = "") -> dict[str, object]:

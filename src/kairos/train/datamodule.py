@@ -14,7 +14,7 @@ from kairos.curriculum.order import EpochBatches, Order
 from kairos.data.dataset import StandIns
 from kairos.train import ranks
 from kairos.train.travel import Parcel, receive, send
-
+from kairos.video.loader import filled
 
 _FEW = 2000
 
@@ -93,7 +93,7 @@ class PromptDataModule(L.LightningDataModule):
             world=ranks.world(),
             order=self.order,
         )
-        return self._loader(self.dataset("train"), sampler, self.workers)
+        return PromptLoader(self._loader(self.dataset("train"), sampler, self.workers), StandIns())
 
     def batches(self, split: str, count: int | None = None, size: int | None = None) -> PromptLoader:
         """The first `count` prompts of a split (all of them by default) in order, this rank's share of them.
@@ -105,46 +105,73 @@ class PromptDataModule(L.LightningDataModule):
         mine = list(range(ranks.rank(), total, ranks.world()))
         step = size or self.prompts
         chunks = [mine[first : first + step] for first in range(0, len(mine), step)]
-        return self._loader(dataset, chunks, self.workers if len(mine) > _FEW else 0)
+        return PromptLoader(self._loader(dataset, chunks, self.workers if len(mine) > _FEW else 0))
 
     def _loader(
         self, dataset: Dataset[Prompt | Failure], indices: Sampler[list[int]] | list[list[int]], workers: int
-    ) -> PromptLoader:
-        loader = DataLoader(
+    ) -> DataLoader[PromptBatch]:
+        return DataLoader(
             dataset,
             batch_sampler=indices,
-            collate_fn=_Sent(self._collate) if workers else self._collate,
+            collate_fn=_Collate(self._collate, send=workers > 0),
             num_workers=workers,
             prefetch_factor=self.prefetch if workers else None,
             worker_init_fn=_one_thread if workers else None,
             pin_memory=workers > 0 and torch.cuda.is_available(),
         )
-        return PromptLoader(loader)
+
+
+@dataclass(frozen=True)
+class CountedBatch(PromptBatch):
+    """A batch that knows how many of its clips had to be decoded because the store lacked them (`on_miss=fill`)."""
+
+    misses: int = 0
 
 
 class PromptLoader:
-    """Batches as the trainer sees them: unpacked, and filled up where every prompt of one failed."""
+    """Batches as the trainer sees them: unpacked, and filled up by `stand_ins` where every prompt of one failed.
 
-    def __init__(self, loader: DataLoader[PromptBatch]) -> None:
-        self._loader = loader
+    What stops a worker is raised here as what it is, without the worker's stack trace in its message.
+    """
+
+    def __init__(self, loader: DataLoader[PromptBatch], stand_ins: StandIns | None = None) -> None:
+        self._loader, self._stand_ins = loader, stand_ins
 
     def __len__(self) -> int:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[PromptBatch]:
-        filled = StandIns()
-        for batch in self._loader:
-            yield filled(receive(batch) if isinstance(batch, Parcel) else batch)
+        batches = iter(self._loader)
+        while True:
+            try:
+                batch = next(batches, None)
+            except ValueError as error:
+                raise type(error)(_without_trace(error)) from error
+            if batch is None:
+                return
+            batch = receive(batch) if isinstance(batch, Parcel) else batch
+            yield batch if self._stand_ins is None else self._stand_ins(batch)
 
 
 @dataclass(frozen=True)
-class _Sent:
-    """Collates in the worker and packs for the way; picklable."""
+class _Collate:
+    """Collates, counts what the store lacked, and packs for the way where the batch is made in a worker; picklable."""
 
     collate: Callable[[Sequence[Prompt | Failure]], PromptBatch]
+    send: bool
 
-    def __call__(self, items: Sequence[Prompt | Failure]) -> Parcel:
-        return send(self.collate(items))
+    def __call__(self, items: Sequence[Prompt | Failure]) -> PromptBatch | Parcel:
+        batch = self.collate(items)
+        misses = sum(filled(item.clip) for item in items if isinstance(item, Prompt))
+        counted = CountedBatch(batch.prompts, batch.weights_P, batch.failures, misses)
+        return send(counted) if self.send else counted
+
+
+def _without_trace(error: ValueError) -> str:
+    """The loader writes a worker's whole stack trace into the message; the message proper follows the type's name."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return str(error).rpartition(f"\n{name}: ")[2].strip()
 
 
 def _one_thread(worker: int) -> None:

@@ -67,7 +67,7 @@ def measure_learning(
             meter.add(f"objective/{name}", float((weight_BA * value_BA).sum()) / max(total, 1e-12), total)
         if stats.entropy_BA is not None:
             meter.add("policy/entropy", float((weight_BA * stats.entropy_BA).sum()) / max(total, 1e-12), total)
-        own = (batch.mask_BA > 0) & (batch.origin_B == int(Origin.POLICY))[:, None]
+        own = (batch.mask_BA > 0) & ((batch.origin_B == int(Origin.POLICY)) & (batch.weights_B > 0))[:, None]
         if batch.behavior_logprobs_BA is not None and bool(own.any()):
             gap = (stats.logprobs_BA - batch.behavior_logprobs_BA)[own].abs()
             meter.add("policy/sampling_gap", float(gap.mean()), float(own.sum()))

@@ -221,6 +221,8 @@ class GRPOModule(L.LightningModule):
         state = cast("dict[str, Tensor]", checkpoint["state_dict"])
         checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith("reference.")}
         checkpoint["iteration"] = self.iteration
+        loops = cast("dict[str, dict[str, dict[str, object]]]", checkpoint["loops"])
+        loops["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"] = False  # a run may go on for longer than meant
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, object]) -> None:
         self.iteration = int(cast("int", checkpoint["iteration"]))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback
 
 from kairos.core.types import PromptBatch
@@ -65,5 +66,11 @@ class SaveEvery(Callback):
 
 
 def newest(folder: Path) -> Path | None:
-    """The checkpoint of the latest iteration, or None."""
-    return max(folder.glob("iteration-*.ckpt"), default=None)
+    """The checkpoint of the latest iteration, or None. ValueError where it holds weights only."""
+    path = max(folder.glob("iteration-*.ckpt"), default=None)
+    if path is not None and "optimizer_states" not in torch.load(path, "cpu", weights_only=True, mmap=True):
+        raise ValueError(
+            f"{path} holds weights only (callbacks.checkpoint.weights_only=true), so the run cannot be continued: "
+            f"start another from it with policy.weights={path} name=..., or say overwrite=true"
+        )
+    return path

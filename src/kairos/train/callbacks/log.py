@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
@@ -12,12 +13,14 @@ from lightning.pytorch.callbacks import Callback
 
 from kairos.core.types import PromptBatch
 from kairos.train import ranks
+from kairos.train.datamodule import CountedBatch
 from kairos.train.diagnostics import records
 from kairos.train.grpo import GRPOModule
 
 
 class RunLog(Callback):
-    """`metrics.jsonl` gets a row an iteration, `rollouts.jsonl` a row a rollout of every `rollouts_every`-th iteration.
+    """`metrics.jsonl` gets a row an iteration, `rollouts.jsonl` a row a rollout of every `rollouts_every`-th iteration,
+    `failures.jsonl` a row a prompt that could not be used, with its name and the reason.
 
     Rows are flushed before a checkpoint is saved. Loggers besides (wandb) get the same numbers.
     """
@@ -30,7 +33,7 @@ class RunLog(Callback):
         module = cast("GRPOModule", pl_module)
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for name in ("metrics.jsonl", "rollouts.jsonl"):
+            for name in ("metrics.jsonl", "rollouts.jsonl", "failures.jsonl"):
                 cut_back(self.folder / name, module.iteration)
 
     def on_train_batch_start(
@@ -49,12 +52,16 @@ class RunLog(Callback):
         due = self.rollouts_every and module.iteration % self.rollouts_every == 0
         rows = [row for group in module.credited for row in records(module.iteration, group)] if due else []
         everyone = ranks.gather(rows)
+        failures = ranks.gather([{"iteration": module.iteration, **asdict(failure)} for failure in batch.failures])
+        misses = sum(ranks.gather([batch.misses if isinstance(batch, CountedBatch) else 0]))
         actions = 0.0 if module.rollouts is None else float(module.rollouts.mask_BA.sum())
         module.metrics["time/iteration"] = seconds
         module.metrics["throughput/prompts_per_second"] = len(batch) * ranks.world() / seconds
         module.metrics["throughput/actions_per_second"] = actions * ranks.world() / seconds
+        module.metrics["throughput/misses"] = misses  # clips; what is in the store already differs from run to run
         if trainer.is_global_zero:
             append(self.folder / "rollouts.jsonl", everyone)
+            append(self.folder / "failures.jsonl", failures)
             self.write(trainer, module.iteration, module.metrics)
         self._ended = time.perf_counter()
 

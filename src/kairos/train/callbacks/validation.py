@@ -10,8 +10,9 @@ from lightning.pytorch.callbacks import Callback
 
 from kairos.core.protocols import RolloutEngine
 from kairos.core.types import PromptBatch, Sampling
+from kairos.data.dataset import PromptDataset
 from kairos.evaluation.metrics import scores
-from kairos.evaluation.predictions import Prediction, answer
+from kairos.evaluation.predictions import Prediction, answer, complete
 from kairos.rollout.live import Live
 from kairos.train import ranks, sharding
 from kairos.train.datamodule import PromptDataModule
@@ -24,8 +25,8 @@ class Validation(Callback):
     The run's own engine answers where it asks the policy, else a live one: a demonstration never validates itself.
     """
 
-    def __init__(self, every: int = 10, count: int = 64, split: str = "val", at_start: bool = False) -> None:
-        self.every, self.count, self.split, self.at_start = every, count, split, at_start
+    def __init__(self, every: int = 10, count: int = 64, split: str = "val") -> None:
+        self.every, self.count, self.split = every, count, split
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: PromptBatch, batch_idx: int
@@ -55,7 +56,10 @@ def greedy_engine(engine: RolloutEngine) -> RolloutEngine:
 def predict(
     module: GRPOModule, datamodule: PromptDataModule, split: str, count: int | None, size: int | None = None
 ) -> list[Prediction]:
-    """All ranks' predictions for the first `count` prompts of a split, in the order of the split."""
+    """All ranks' predictions for the first `count` prompts of a split, in the order of the split.
+
+    A prompt that failed is among them, with its task where the data set has records.
+    """
     engine = greedy_engine(module.engine)
     engine.setup(module.device)
     greedy = Sampling(temperature=0.0, max_actions=module.sampling.max_actions, group_size=1)
@@ -64,4 +68,6 @@ def predict(
         mine = answer(engine, datamodule.batches(split, count, size), greedy)
         engine.release()
     everyone = ranks.gather(list(enumerate(mine)))
-    return [prediction for _, prediction in sorted(everyone, key=lambda pair: pair[0])]
+    predictions = [prediction for _, prediction in sorted(everyone, key=lambda pair: pair[0])]
+    dataset = datamodule.dataset(split)
+    return complete(predictions, dataset.records[:count]) if isinstance(dataset, PromptDataset) else predictions
