@@ -57,15 +57,15 @@ def render_job(job: tuple[Scene, str]) -> None:
 
 
 def _background(scene: Scene) -> np.ndarray:
-    """Plain or lightly textured and dark; out of distribution mid-grey stripes or checks."""
+    """Mid-grey, plain or lightly textured; out of distribution darker, with stripes."""
     rng = np.random.default_rng(scene.background)
     rows, columns = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
     if scene.kind.foreign:
-        base = rng.uniform(70, 110) + rng.uniform(-8, 8, 3)
+        base = rng.uniform(60, 95) + rng.uniform(-8, 8, 3)
         period, angle = rng.uniform(8, 20), rng.uniform(0, np.pi)
         texture = 14 * np.sign(np.sin((columns * np.cos(angle) + rows * np.sin(angle)) * 2 * np.pi / period))
     else:
-        base = rng.uniform(12, 45) + rng.uniform(-6, 6, 3)
+        base = rng.uniform(110, 145) + rng.uniform(-6, 6, 3)
         angle = rng.uniform(0, 2 * np.pi)
         texture = rng.uniform(0, 12) * (columns * np.cos(angle) + rows * np.sin(angle)) / SIZE
     return np.clip(base + texture[..., None], 0, 255).astype(np.uint8)

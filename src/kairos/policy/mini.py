@@ -13,7 +13,8 @@ from kairos.policy.tokenizer import token_id
 class MiniConfig:
     """`(tokenizer) -> Qwen3VLConfig`. Sizes are the defaults of the shipped base; tests make them smaller.
 
-    The head's width must be 2 * sum(sections), the rotary sections of time, height and width.
+    `text_std` and `vision_std` are the spread of fresh weights: at the 0.02 of large models these small towers pass
+    almost nothing of a frame on, and training stays at the prior for thousands of steps. The head's width must be 2 * sum(sections), the rotary sections of time, height and width.
     """
 
     hidden: int = 256
@@ -26,6 +27,8 @@ class MiniConfig:
     vision_layers: int = 3
     vision_heads: int = 4
     deepstack: tuple[int, ...] = (1,)
+    text_std: float = 0.04
+    vision_std: float = 0.06
 
     def __post_init__(self) -> None:
         if self.heads % self.key_heads:
@@ -51,6 +54,7 @@ class MiniConfig:
             },
             "eos_token_id": tokenizer.eos_token_id,
             "tie_word_embeddings": True,
+            "initializer_range": self.text_std,
         }
         vision = {
             "depth": self.vision_layers,
@@ -63,6 +67,7 @@ class MiniConfig:
             "out_hidden_size": self.hidden,
             "num_position_embeddings": 256,
             "deepstack_visual_indexes": list(self.deepstack),
+            "initializer_range": self.vision_std,
         }
         return Qwen3VLConfig(
             text_config=text,

@@ -12,7 +12,7 @@ SCORES = ("miou", "recall_30", "recall_50", "recall_70", "accuracy", "parse_fail
 
 
 def write_summary(run: Path, seconds: float, seed: int, iterations: int) -> dict[str, object]:
-    """Scores of predictions/before.jsonl and after.jsonl side by side, with the floors; `seconds` is the whole run's."""
+    """Scores of predictions/before.jsonl and after.jsonl side by side, with the floors; `seconds` of the whole run."""
     row: dict[str, object] = {}
     for when in ("before", "after"):
         path = run / "predictions" / f"{when}.jsonl"
