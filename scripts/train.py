@@ -10,8 +10,6 @@ import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from kairos.report.compare import compare
-from kairos.report.page import write_report
 from omegaconf import DictConfig
 
 from kairos.compose import (
@@ -27,7 +25,9 @@ from kairos.compose import (
     user_errors,
     wording,
 )
+from kairos.report.compare import compare
 from kairos.report.folder import RunError, RunFolder, reworded
+from kairos.report.page import write_report
 from kairos.report.strips import save_strips
 from kairos.report.summary import write_summary
 from kairos.report.versions import versions

@@ -1,4 +1,4 @@
-"""Keeps Lightning's remarks that say nothing of a run here from the user; everything else it says still comes through."""
+"""Keeps those of Lightning's remarks from the user that say nothing of a run here; all others still come through."""
 
 from __future__ import annotations
 

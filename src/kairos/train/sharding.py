@@ -13,6 +13,8 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 def shard(policy: nn.Module, mesh: DeviceMesh | None) -> None:
     """Shard the parameters over the mesh's data-parallel axis; nothing without a mesh."""
     if mesh is not None:
+        for parameter in policy.parameters():
+            parameter.data = parameter.data.contiguous()  # FSDP2 takes no other
         fully_shard(policy, mesh=mesh["data_parallel"])
 
 

@@ -1,0 +1,94 @@
+"""Two processes on the CPU: DDP and FSDP2 train what one process trains, and a wrong sharding is noticed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from running import fit, metrics, rows, weights
+
+OPTIONS = [
+    "data=toy", "policy=toy", "template=answer", "method=timezero", "optimizer=sgd", "optimizer.learning_rate=0.5",
+    "trainer=cpu", "callbacks.progress=null", "callbacks.validation.every=2", "callbacks.checkpoint.every=1",
+]  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return bound.getsockname()[1]
+
+
+def run(command: list[str], folder: Path, repository: Path) -> subprocess.CompletedProcess[str]:
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+    }
+    environment |= {
+        "PYTHONPATH": str(repository / "src"), "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+    }  # fmt: skip
+    script = str(repository / "scripts" / "train.py")
+    command = [sys.executable, *(script if part == "SCRIPT" else part for part in command)]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=200
+    )
+
+
+def torchrun() -> list[str]:
+    return ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}", "SCRIPT"]
+
+
+def test_two_processes_train_what_one_process_trains(repository: Path, workplace: Path):
+    """2 prompts on each of 2 ranks are the 4 prompts of one process; the step, the log and validation agree."""
+    two = [*OPTIONS, "prompts=2", "trainer.devices=2", "iterations=3"]
+    ddp = run(["SCRIPT", *two, "strategy=ddp", "name=ddp"], workplace, repository)
+    assert ddp.returncode == 0, ddp.stderr[-4000:]
+    fsdp2 = run([*torchrun(), *two, "strategy=fsdp2", "name=fsdp2"], workplace, repository)
+    assert fsdp2.returncode == 0, fsdp2.stderr[-4000:]
+    longer = run([*torchrun(), "run=runs/fsdp2", "iterations=4"], workplace, repository)
+    assert longer.returncode == 0, longer.stderr[-4000:]
+    assert "continuing runs/fsdp2 from iteration-000003.ckpt" in longer.stdout
+
+    alone = fit(*OPTIONS, "prompts=4", "iterations=4", "name=alone", "callbacks.checkpoint.keep=all").folder
+    assert_same_weights(alone / "checkpoints", workplace / "runs" / "ddp" / "checkpoints", 3)
+    assert_same_weights(alone / "checkpoints", workplace / "runs" / "fsdp2" / "checkpoints", 4)
+    assert_same_log(alone, workplace / "runs" / "ddp", 3)
+    assert_same_log(alone, workplace / "runs" / "fsdp2", 4)
+
+
+def assert_same_weights(alone: Path, together: Path, iteration: int) -> None:
+    name = f"iteration-{iteration:06d}.ckpt"
+    mine, theirs = weights(alone / name), weights(together / name)
+    assert mine.keys() == theirs.keys()
+    for parameter, value in mine.items():
+        torch.testing.assert_close(theirs[parameter], value, atol=1e-6, rtol=0, msg=lambda text: f"{parameter}: {text}")
+
+
+def assert_same_log(alone: Path, together: Path, iterations: int) -> None:
+    mine, theirs = metrics(alone)[:iterations], metrics(together)
+    assert len(theirs) == iterations
+    for one, other in zip(mine, theirs, strict=True):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            if not name.startswith(("learn/", "objective/")):  # weighted means of the same rows, summed elsewhere
+                assert other[name] == pytest.approx(value, abs=1e-5), name
+    texts = [
+        [(row["iteration"], row["uid"], row["row"], row["text"]) for row in rows(folder / "rollouts.jsonl")]
+        for folder in (alone, together)
+    ]
+    assert [row for row in texts[0] if row[0] <= iterations] == texts[1]  # type: ignore[operator]
+
+
+def test_replicas_that_exchange_no_gradients_are_noticed(repository: Path, workplace: Path):
+    """Left to itself the strategy makes two replicas that drift apart."""
+    wrong = ["strategy=fsdp2", "trainer.strategy.data_parallel_size=1", "trainer.strategy.tensor_parallel_size=2"]
+    command = [*torchrun(), *OPTIONS, "prompts=2", "trainer.devices=2", "iterations=3", "name=wrong", *wrong]
+    done = run(command, workplace, repository)
+    assert done.returncode != 0
+    assert "the ranks hold different weights after one iteration" in done.stderr
+    assert len(rows(workplace / "runs" / "wrong" / "metrics.jsonl")) <= 1

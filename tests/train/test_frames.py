@@ -1,0 +1,51 @@
+"""An action may be a frame: TSPO's toy example runs through the same module, which knows nothing of frames."""
+
+from __future__ import annotations
+
+import ast
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from running import curve, rows
+
+from kairos.compose import build
+from kairos.train.grpo import GRPOModule
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_agent_finds_the_beginning_within_ten_iterations(seed: int):
+    """Released run: mean reward .08 .42 .75 1 .92 .92 .92 1 1 1 (spec of TSPO's toy example)."""
+    built = build(["experiment=frame_toy", f"seed={seed}", "callbacks.progress=null", f"name=seed{seed}"])
+    assert type(built.module) is GRPOModule
+    built.trainer.fit(built.module, built.datamodule)
+    rewards = curve(built.folder, "reward/total")
+    assert len(rewards) == 10
+    assert rewards[0] < 0.9, "there was nothing to learn"
+    assert max(rewards) == 1.0
+    assert rewards[-1] > 0.95
+    assert curve(built.folder, "rollout/length") == [6.0] * 10
+    for row in rows(built.folder / "rollouts.jsonl"):
+        frames = row["actions"]
+        assert frames == sorted(set(frames)) and len(frames) == 6  # type: ignore[arg-type]
+        assert row["terms"]["hit"] == float(min(frames) < 16)  # type: ignore[index, type-var]
+
+
+def test_the_temperature_falls_from_first_to_last():
+    built = build(["experiment=frame_toy", "name=a"])
+    at = [built.module.sampling.at(iteration, 10).temperature for iteration in range(10)]
+    assert at[0] == 0.025 and at[-1] == pytest.approx(0.01)
+    assert at == sorted(at, reverse=True) and len(set(at)) == 10
+    steps = [first - second for first, second in pairwise(at)]
+    assert max(steps) == pytest.approx(min(steps))
+
+
+def test_training_has_never_heard_of_frames(repository: Path):
+    """Names in the code of train/, docstrings aside."""
+    known = set()
+    for path in (repository / "src" / "kairos" / "train").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "arg", None)
+            if isinstance(name, str) and "frame" in name.lower():
+                known.add(f"{path.name}: {name}")
+    assert known == {"travel.py: frames_TCHW"}, "only the carrier of clips may touch a clip's frames"
