@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import fit, metrics, rows, weights
+from running import assert_same_run, fit, metrics, rows, weights
 
 OPTIONS = [
     "data=toy", "policy=toy", "template=answer", "method=timezero", "optimizer=sgd", "optimizer.learning_rate=0.5",
@@ -50,15 +51,26 @@ def test_two_processes_train_what_one_process_trains(repository: Path, workplace
     assert ddp.returncode == 0, ddp.stderr[-4000:]
     fsdp2 = run([*torchrun(), *two, "strategy=fsdp2", "name=fsdp2"], workplace, repository)
     assert fsdp2.returncode == 0, fsdp2.stderr[-4000:]
-    longer = run([*torchrun(), "run=runs/fsdp2", "iterations=4"], workplace, repository)
-    assert longer.returncode == 0, longer.stderr[-4000:]
-    assert "continuing runs/fsdp2 from iteration-000003.ckpt" in longer.stdout
+    alone = fit(*OPTIONS, "prompts=4", "iterations=3", "name=alone").folder
+    for together in ("ddp", "fsdp2"):
+        assert_same_weights(alone / "checkpoints", workplace / "runs" / together / "checkpoints", 3)
+        assert_same_log(alone, workplace / "runs" / together, 3)
 
-    alone = fit(*OPTIONS, "prompts=4", "iterations=4", "name=alone", "callbacks.checkpoint.keep=all").folder
-    assert_same_weights(alone / "checkpoints", workplace / "runs" / "ddp" / "checkpoints", 3)
-    assert_same_weights(alone / "checkpoints", workplace / "runs" / "fsdp2" / "checkpoints", 4)
-    assert_same_log(alone, workplace / "runs" / "ddp", 3)
-    assert_same_log(alone, workplace / "runs" / "fsdp2", 4)
+
+def test_a_sharded_run_resumes_bit_for_bit(repository: Path, workplace: Path):
+    """With the reference of the KL term, which is no part of a checkpoint."""
+    adam = [*OPTIONS, "optimizer=adamw", "prompts=2", "trainer.devices=2", "callbacks.checkpoint.keep=all"]
+    whole = run([*torchrun(), *adam, "strategy=fsdp2", "iterations=4", "name=whole"], workplace, repository)
+    assert whole.returncode == 0, whole.stderr[-4000:]
+    part = workplace / "runs" / "part"
+    shutil.copytree(workplace / "runs" / "whole", part)
+    (part / "summary.json").unlink()
+    for later in (3, 4):
+        (part / "checkpoints" / f"iteration-{later:06d}.ckpt").unlink()
+    resumed = run([*torchrun(), "run=runs/part"], workplace, repository)
+    assert resumed.returncode == 0, resumed.stderr[-4000:]
+    assert "continuing runs/part from iteration-000002.ckpt" in resumed.stdout
+    assert_same_run(workplace / "runs" / "whole", part)
 
 
 def assert_same_weights(alone: Path, together: Path, iteration: int) -> None:
@@ -66,7 +78,7 @@ def assert_same_weights(alone: Path, together: Path, iteration: int) -> None:
     mine, theirs = weights(alone / name), weights(together / name)
     assert mine.keys() == theirs.keys()
     for parameter, value in mine.items():
-        torch.testing.assert_close(theirs[parameter], value, atol=1e-6, rtol=0, msg=lambda text: f"{parameter}: {text}")
+        torch.testing.assert_close(theirs[parameter], value, atol=1e-6, rtol=0)
 
 
 def assert_same_log(alone: Path, together: Path, iterations: int) -> None:

@@ -55,6 +55,7 @@ class IterationSampler(Sampler[list[int]]):
 class PromptDataModule(L.LightningDataModule):
     """Prompts for training, `prompts` per rank and iteration, and a fixed set for validation.
 
+    `only_first` leaves out all but the first so many prompts for training.
     `train` and `val` build their data set when they are first asked for it: that may render, decode or read files.
     """
 
@@ -68,8 +69,12 @@ class PromptDataModule(L.LightningDataModule):
         workers: int = 0,
         order: Order | None = None,
         prefetch: int = 2,
+        only_first: int | None = None,
     ) -> None:
         super().__init__()
+        if only_first is not None and only_first < 1:
+            raise ValueError(f"only_first must be >= 1 prompt, or null for all, got {only_first}")
+        self.only_first = only_first
         self.prompts, self.seed, self.workers, self.prefetch = prompts, seed, workers, prefetch
         self.order = order or Order()
         self._builders = {"train": train, "val": val}
@@ -83,8 +88,9 @@ class PromptDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> PromptLoader:
         module = self.trainer.lightning_module if self.trainer is not None else None
+        size = len(self.dataset("train"))  # type: ignore[arg-type]
         sampler = IterationSampler(
-            size=len(self.dataset("train")),  # type: ignore[arg-type]
+            size=size if self.only_first is None else min(size, self.only_first),
             prompts=self.prompts,
             iterations=module.iterations,  # type: ignore[union-attr]
             seed=self.seed,

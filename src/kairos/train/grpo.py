@@ -53,7 +53,7 @@ class GRPOModule(L.LightningModule):
             raise ValueError(f"iterations, epochs, minibatches must be >= 1: {iterations=} {epochs=} {minibatches=}")
         self.automatic_optimization = False
         self.policy = cast("nn.Module", policy)
-        self.reference: Scorer | None = None
+        self._held: tuple[Scorer, ...] = ()  # within a tuple it is no submodule: in no state_dict, and never sharded
         self.engine, self.reward, self.injection, self.advantage, self.gate = engine, reward, injection, advantage, gate
         self.objective, self.sampling, self.optimizer = objective, sampling, optimizer
         self.iterations, self.epochs, self.minibatches = iterations, epochs, minibatches
@@ -187,6 +187,11 @@ class GRPOModule(L.LightningModule):
         return logprobs
 
     @property
+    def reference(self) -> Scorer | None:
+        """The frozen scorer to compare with: the policy before any update; None where no term asks for it."""
+        return self._held[0] if self._held else None
+
+    @property
     def trained(self) -> Policy:
         return cast("Policy", self.policy)
 
@@ -203,13 +208,15 @@ class GRPOModule(L.LightningModule):
         self._built = True
         self.trained.build()
         if "reference" in self.objective.needs:
-            self.reference = self.trained.reference()
+            self._held = (self.trained.reference(),)
         sharding.shard(self.policy, self.device_mesh)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return self.optimizer.build(self.policy.parameters())
 
     def on_fit_start(self) -> None:
+        if isinstance(self.reference, nn.Module):
+            self.reference.to(self.device)
         self.engine.setup(self.device)
 
     def transfer_batch_to_device(self, batch: PromptBatch, device: torch.device, dataloader_idx: int) -> PromptBatch:
@@ -218,14 +225,9 @@ class GRPOModule(L.LightningModule):
         return batch
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
-        state = cast("dict[str, Tensor]", checkpoint["state_dict"])
-        checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith("reference.")}
         checkpoint["iteration"] = self.iteration
         loops = cast("dict[str, dict[str, dict[str, object]]]", checkpoint["loops"])
         loops["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"] = False  # a run may go on for longer than meant
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, object]) -> None:
         self.iteration = int(cast("int", checkpoint["iteration"]))
-        state = cast("dict[str, Tensor]", checkpoint["state_dict"])
-        if isinstance(self.reference, nn.Module):
-            state.update({f"reference.{name}": value for name, value in self.reference.state_dict().items()})

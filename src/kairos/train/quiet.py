@@ -12,7 +12,6 @@ _REMARKS = re.compile(
 )
 _WARNINGS = (
     r".*isinstance\(treespec, LeafSpec\).*is deprecated",
-    r"Found \d+ module\(s\) in eval mode at the start of training",  # the frozen reference
     r"You're resuming from a checkpoint that ended before the epoch ended and your dataloader is not resumable",
     r"You have overridden `transfer_batch_to_device` in `LightningModule`",
 )

@@ -29,7 +29,8 @@ class RunLog(Callback):
         self.folder, self.rollouts_every = Path(folder), rollouts_every
         self._ended: float | None = None
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Not earlier: sharded strategies load the checkpoint, and so the iteration, after `on_fit_start`."""
         module = cast("GRPOModule", pl_module)
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
