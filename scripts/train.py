@@ -68,7 +68,7 @@ def _open(config: DictConfig, sweep: bool) -> tuple[DictConfig, list[str], RunFo
     if sweep:
         if str(config.trainer.devices) not in ("1", "auto"):
             raise RunError("a sweep in this process runs on one device; start one `torchrun scripts/train.py` a job")
-        run = RunFolder(Path(HydraConfig.get().sweep.dir) / folder_name(overrides))
+        run = RunFolder(Path(HydraConfig.get().sweep.dir) / (config.name or "sweep") / folder_name(overrides))
     elif config.run:
         run = RunFolder(Path(config.run))
         if not run.begun:

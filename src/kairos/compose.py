@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from hydra import compose as hydra_compose
@@ -140,7 +139,7 @@ def user_errors() -> Iterator[None]:
         while isinstance(cause, InstantiationException):
             cause = cause.__cause__
         crash = isinstance(cause, RewardError) and cause.__cause__ is not None
-        if isinstance(cause, ValueError) and not crash and _ours(cause.__traceback__):
+        if isinstance(cause, ValueError) and not crash and _ours(cause):
             raise UserError(f"error: {cause}") from error
         raise
 
@@ -151,12 +150,15 @@ def config_dir() -> str | None:
     return next((source.path for source in sources if source.provider == "command-line"), None)
 
 
-def _ours(trace: TracebackType | None) -> bool:
-    """Whether it was raised, and not only passed on, by this package or the running script."""
+def _ours(error: ValueError) -> bool:
+    """Whether this package or the running script raised it, and did not only pass it on; or named it."""
+    trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
-    return module == "__main__" or module.partition(".")[0] == "kairos"
+    raised_in = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    return (
+        "kairos" in (raised_in.partition(".")[0], type(error).__module__.partition(".")[0]) or raised_in == "__main__"
+    )
 
 
 def _present(nodes: Mapping[str, DictConfig | None]) -> list[object]:

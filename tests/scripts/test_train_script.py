@@ -1,0 +1,206 @@
+"""scripts/train.py: new, begun, finished, replaced and swept runs, and what it says when it refuses."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from running import curve, rows
+
+TOY = [
+    "policy=toy",
+    "data=toy",
+    "template=answer",
+    "trainer=cpu",
+    "prompts=4",
+    "iterations=2",
+    "callbacks.progress=null",
+]
+
+Script = Callable[..., int]
+
+
+def load(repository: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"script_{name}", repository / "scripts" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # Hydra looks the script's module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def script(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    """`script("train", *arguments)` runs it in this process, from an empty folder, and gives its exit code."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name: str, *arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", [str(repository / "scripts" / f"{name}.py"), *arguments])
+        GlobalHydra.instance().clear()
+        try:
+            load(repository, name).main()
+        except SystemExit as stopped:
+            return int(stopped.code or 0)
+        return 0
+
+    yield run
+    GlobalHydra.instance().clear()
+    HydraConfig.instance().cfg = None
+
+
+def test_a_run_leaves_one_folder_and_nothing_beside_it(script: Script, tmp_path: Path):
+    assert script("train", *TOY, "name=a") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"], "no train.log, no outputs/"
+    assert {
+        "config.yaml", "overrides.yaml", "versions.txt", "template.yaml", "metrics.jsonl", "rollouts.jsonl",
+        "checkpoints", "summary.json", "report.html",
+    } <= {path.name for path in (tmp_path / "runs" / "a").iterdir()}  # fmt: skip
+    assert not list(tmp_path.rglob("*.unfinished"))
+
+
+def test_without_a_name_the_same_overrides_are_the_same_folder(script: Script, tmp_path: Path):
+    assert script("train", *TOY, "seed=3") == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert "seed=3" in folder.name and "trainer" not in folder.name
+    assert script("train", "seed=3", *reversed(TOY)) == 1, "it is finished"
+
+
+def test_a_finished_run_is_refused_replaced_or_continued(
+    script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    run = tmp_path / "runs" / "a"
+    assert script("train", *TOY, "name=a") == 0
+    (run / "mark").touch()
+    assert script("train", *TOY, "name=a") == 1
+    said = capfd.readouterr().err
+    assert "error: runs/a is finished; say overwrite=true to replace it, run=runs/a iterations=N to go on" in said
+    assert "Traceback" not in said
+    assert script("train", "run=runs/a") == 1
+    assert "runs/a is finished; say iterations=N with more than its 2" in capfd.readouterr().err
+    assert script("train", "run=runs/a", "iterations=4", "workers=1") == 0
+    assert "continuing runs/a from iteration-000002.ckpt" in capfd.readouterr().out
+    assert [row["iteration"] for row in rows(run / "metrics.jsonl")] == [1, 2, 3, 4]
+    assert json.loads((run / "summary.json").read_text())["iterations"] == 4
+    assert (run / "mark").exists()
+    assert script("train", *TOY, "name=a", "overwrite=true") == 0
+    assert not (run / "mark").exists() and len(rows(run / "metrics.jsonl")) == 2
+    assert script("train", "run=runs/a", "iterations=3") == 0, "the run was begun with overwrite=true"
+    assert len(rows(run / "metrics.jsonl")) == 3
+
+
+def test_a_change_of_the_method_is_refused_with_a_difference(
+    script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    assert script("train", *TOY, "name=a") == 0
+    change = ["run=runs/a", "iterations=3", "shape=power", "optimizer.learning_rate=0.5"]
+    assert script("train", *change) == 1
+    said = capfd.readouterr().err
+    assert "was begun with another configuration" in said and "Traceback" not in said
+    assert "module.optimizer.learning_rate: 1e-06 -> 0.5" in said
+    assert "kairos.credit.shapes.Identity' -> 'kairos.credit.shapes.Power'" in said
+    assert "say allow_changes=true" in said and "iterations:" not in said
+    assert (tmp_path / "runs" / "a" / "summary.json").exists(), "a refusal changes nothing"
+    assert script("train", *change, "allow_changes=true") == 0
+    assert curve(tmp_path / "runs" / "a", "learn/rate") == [1e-06, 1e-06, 0.5]
+
+
+def test_a_folder_that_is_no_run_is_neither_continued_nor_removed(
+    script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    (tmp_path / "runs" / "thesis").mkdir(parents=True)
+    (tmp_path / "runs" / "thesis" / "chapter.tex").write_text("years of work")
+    assert script("train", "run=runs/thesis") == 1
+    assert "run=runs/thesis holds no run to continue" in capfd.readouterr().err
+    assert script("train", *TOY, "name=thesis", "overwrite=true") == 1
+    assert "runs/thesis is not the folder of a run" in capfd.readouterr().err
+    assert (tmp_path / "runs" / "thesis" / "chapter.tex").read_text() == "years of work"
+
+
+def test_weights_alone_cannot_be_continued_but_started_from(
+    script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    assert script("train", *TOY, "name=a", "callbacks.checkpoint.weights_only=true") == 0
+    assert script("train", "run=runs/a", "iterations=4") == 1
+    assert "holds weights only" in capfd.readouterr().err
+
+
+def test_errors_of_ours_are_one_line_and_others_keep_their_trace(script: Script, capfd: pytest.CaptureFixture[str]):
+    assert script("train", *TOY, "name=a", "prompts=99") == 1
+    said = capfd.readouterr().err
+    assert "error: 16 prompts are fewer than one step of 99" in said and "Traceback" not in said
+    assert script("train", *TOY, "name=b", "reward.terms.iou.term._target_=decimal.Decimal") == 1
+    assert "RewardError" in (said := capfd.readouterr().err) and "Traceback" in said, "it may be the user's own reward"
+
+
+def test_a_sweep_has_a_folder_a_job_and_one_picture(script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    sweep = ["-m", *TOY, "shape=identity,log_exp", "seed=0,1"]
+    assert script("train", *sweep) == 0
+    jobs = sorted(path for path in (tmp_path / "runs" / "sweep").iterdir() if path.is_dir())
+    assert len(jobs) == 4
+    for shape in ("identity", "log_exp"):
+        for seed in (0, 1):
+            (job,) = [j for j in jobs if f"shape={shape}" in j.name and f"seed={seed}" in j.name]
+            assert len(rows(job / "metrics.jsonl")) == 2 and (job / "report.html").exists()
+    assert (tmp_path / "runs" / "sweep" / "curves.png").stat().st_size > 10_000
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    before = {job.name: (job / "metrics.jsonl").stat().st_mtime_ns for job in jobs}
+    capfd.readouterr()
+    assert script("train", *sweep) == 0
+    assert capfd.readouterr().out.count("is finished: skipped") == 4
+    assert before == {job.name: (job / "metrics.jsonl").stat().st_mtime_ns for job in jobs}
+
+
+def test_a_failing_job_does_not_end_the_others(script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """Of 16 prompts no iteration can draw 99."""
+    assert script("train", "-m", *TOY[:4], *TOY[5:], "prompts=99,4", "name=mine") == 1
+    said = capfd.readouterr().err
+    assert "error: 16 prompts are fewer than one step of 99" in said and "Traceback" not in said
+    done = [path.parent.name for path in (tmp_path / "runs" / "mine").glob("*/summary.json")]
+    assert len(done) == 1 and "prompts=4" in done[0]
+    assert (tmp_path / "runs" / "mine" / "curves.png").exists()
+
+
+def test_another_wording_than_the_weights_were_trained_with_is_said(
+    script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    from kairos.report.folder import reworded
+
+    assert script("train", *TOY, "name=a") == 0
+    trained = {"template": "answer", "grounding": "When do you see {question}? Write <answer>start to end</answer>."}
+    told = reworded("runs/a", {**trained, "grounding": "When?"})
+    assert told is not None and "the template is not the one that runs/a was trained with" in told
+    assert "-> 'When?'" in told and "'When do you see {question}?" in told
+    checkpoint = reworded("runs/a/checkpoints/iteration-000002.ckpt", {})
+    assert checkpoint is not None and "'answer' -> None" in checkpoint
+    assert reworded("mini_base", trained) is None and reworded(None, trained) is None
+
+
+def test_a_random_state_of_the_machine_does_not_matter(script: Script, tmp_path: Path):
+    torch.manual_seed(1)
+    assert script("train", *TOY, "name=a") == 0
+    torch.manual_seed(2)
+    assert script("train", *TOY, "name=b") == 0
+    runs = tmp_path / "runs"
+    assert (runs / "a" / "rollouts.jsonl").read_bytes() == (runs / "b" / "rollouts.jsonl").read_bytes()
+
+
+def test_the_command_of_the_readme_sweeps_as_a_process(repository: Path, tmp_path: Path):
+    environment = os.environ | {"PYTHONPATH": str(repository / "src"), "OMP_NUM_THREADS": "1"}
+    command = [
+        sys.executable, str(repository / "scripts" / "train.py"), "-m", "policy=toy", "data=toy",
+        "shape=identity,log_exp", "seed=0,1", "trainer=cpu", "iterations=3",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(list((tmp_path / "runs" / "sweep").glob("*/summary.json"))) == 4
+    assert (tmp_path / "runs" / "sweep" / "curves.png").exists()

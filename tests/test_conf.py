@@ -1,0 +1,174 @@
+"""Every option composes and builds without network, and the priority of the four places is what the plan says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from kairos.compose import CONF, assemble, compose, folder_name, resolved, user_errors, wording
+from kairos.compose import UserError as Told
+from kairos.core.types import Sampling
+from kairos.train.grpo import GRPOModule
+
+OPTIONS = sorted(
+    (path.parent.name, path.stem) for path in Path(CONF).glob("*/*.yaml") if path.stem not in ("mini_val",)
+)  # mini_val is a part of other options
+
+
+MINE = {
+    "sampling/mine.yaml": """
+defaults: [default]
+max_actions: 1
+group_size: 1
+temperature: 0.1
+top_k: 1
+""",
+    "method/mine.yaml": """
+# @package _global_
+defaults:
+  - override /template: timezero
+  - override /gate: minimum_spread
+sampling: {max_actions: 2, group_size: 2, temperature: 0.2}
+prompts: 2
+iterations: 2
+""",
+    "experiment/mine.yaml": """
+# @package _global_
+defaults:
+  - override /method: mine
+  - override /template: answer
+sampling: {max_actions: 3, group_size: 3}
+prompts: 3
+""",
+}
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone of nothing: relative paths of the configuration lead nowhere."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_there_are_options_to_try():
+    assert len(OPTIONS) > 50
+    assert {"policy", "data", "reward", "method", "experiment", "strategy", "logger"} <= {group for group, _ in OPTIONS}
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda part: part)
+def test_every_option_composes_and_builds(group: str, option: str, workplace: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    overrides = [f"{group}={option}", f"name={group}-{option}"]
+    config = compose([*overrides, *needs(group, option)])
+    resolved(config)
+    assert not missing(config), "a mandatory value has no value"
+    built = assemble(config, overrides)
+    assert isinstance(built.module, GRPOModule)
+    assert isinstance(built.module.sampling, Sampling)
+    assert list(built.trainer.callbacks), "callbacks are built"  # type: ignore[attr-defined]
+    assert wording(config)
+    found = {path.name for path in workplace.rglob("*")} - {"wandb", "runs", f"{group}-{option}"}
+    assert group == "logger" or not found, "building a configuration writes nothing"
+
+
+def needs(group: str, option: str) -> list[str]:
+    """No machine of the tests has a GPU, and the experiments that want one are built for the CPU."""
+    return ["trainer.accelerator=cpu"] if group in ("trainer", "experiment") else []
+
+
+def missing(config: DictConfig) -> set[str]:
+    return OmegaConf.missing_keys(config)
+
+
+def test_every_data_option_reads_only_when_asked(workplace: Path):
+    """A partial, until somebody asks for the data set: nothing is rendered, opened or downloaded before."""
+    for option in [option for group, option in OPTIONS if group == "data"]:
+        built = assemble(compose([f"data={option}", "policy=toy"]), [f"data={option}"])
+        assert not built.datamodule._sets
+    assert not list(workplace.iterdir())
+
+
+def test_the_command_line_goes_before_experiment_before_method_before_option(workplace: Path):
+    conf = workplace / "conf"
+    for name, text in MINE.items():
+        (conf / name).parent.mkdir(parents=True, exist_ok=True)
+        (conf / name).write_text(text.lstrip())
+    config = compose(["experiment=mine", "sampling=mine", "sampling.max_actions=4"], str(conf))
+    assert config.sampling.max_actions == 4, "command line"
+    assert config.sampling.group_size == config.prompts == 3, "experiment before method"
+    assert config.sampling.temperature == 0.2 and config.iterations == 2, "method before option and train.yaml"
+    assert config.sampling.top_k == 1, "option before its defaults"
+    assert config.template._target_.endswith("AnswerOnly"), "an experiment's choice before a method's"
+    assert config.gate._target_.endswith("MinimumSpread"), "a method's choice before train.yaml's"
+    chosen = compose(["experiment=mine", "template=think", "gate=none", "method=sft"], str(conf))
+    assert chosen.template._target_.endswith("Think") and chosen.gate._target_.endswith("NoGate")
+    assert chosen.rollout._target_.endswith("Annotations"), "the command line's method before the experiment's"
+    assert chosen.sampling.group_size == 3
+
+
+def test_the_shipped_experiments_choose_their_template():
+    assert compose(["experiment=quickstart"]).template._target_.endswith("AnswerOnly")
+    assert compose(["experiment=quickstart", "template=think"]).template._target_.endswith("Think")
+    assert compose(["method=time_r1"]).template._target_.endswith("TimeR1Think")
+
+
+def test_no_node_of_a_configuration_reaches_an_object():
+    """`_convert_="all"`: parts hold lists and dicts, not OmegaConf's."""
+    built = assemble(compose(["policy=toy", "data=toy"]), [])
+    seen: set[int] = set()
+
+    def walk(value: object, path: str, depth: int) -> None:
+        assert not isinstance(value, DictConfig | ListConfig), path
+        if id(value) in seen or depth > 6 or isinstance(value, str | int | float | type(None)):
+            return
+        seen.add(id(value))
+        if isinstance(value, dict):
+            for name, branch in value.items():
+                walk(branch, f"{path}.{name}", depth + 1)
+        elif isinstance(value, list | tuple | set):
+            for branch in value:
+                walk(branch, f"{path}[]", depth + 1)
+        elif type(value).__module__.startswith("kairos."):
+            for name, branch in vars(value).items():
+                walk(branch, f"{path}.{name}", depth + 1)
+
+    walk(built.module.__dict__, "module", 0)
+    walk(built.datamodule.__dict__, "datamodule", 0)
+    walk(built.trainer.callbacks, "callbacks", 0)  # type: ignore[attr-defined]
+
+
+def test_an_nn_module_is_referred_to_in_one_place():
+    """Hydra builds an interpolated node once per use, so a second use would be a second model."""
+    raw = OmegaConf.to_yaml(OmegaConf.load(Path(CONF) / "train.yaml"))
+    assert raw.count("${policy}") == 1
+
+
+def test_a_wrong_value_is_one_clear_line():
+    with (
+        pytest.raises(Told, match=r"^error: sampling.temperature must be >= 0 \(0 is greedy\), got -1$"),
+        user_errors(),
+    ):
+        assemble(compose(["policy=toy", "data=toy", "sampling.temperature=-1"]), [])
+    with pytest.raises(Told, match="16 prompts are fewer than one step"), user_errors():
+        built = assemble(compose(["policy=toy", "data=toy", "prompts=99", "callbacks.progress=null"]), [])
+        built.trainer.fit(built.module, built.datamodule)
+
+
+def test_an_unexpected_error_keeps_its_stack_trace():
+    with pytest.raises(ZeroDivisionError), user_errors():
+        raise ZeroDivisionError
+    with pytest.raises(InstantiationException, match="lacking"), user_errors():
+        assemble(compose(["policy=toy", "data=toy", "gate._target_=kairos.credit.gates.lacking"]), [])
+
+
+def test_the_same_overrides_are_the_same_folder():
+    assert folder_name(["b=2", "a=1", "trainer=gpu", "overwrite=true", "strategy=ddp"]) == folder_name(
+        ["strategy=ddp", "a=1", "b=2"]
+    )
+    assert folder_name([]) == "default"
+    assert folder_name(["policy.weights=runs/a/b", "+x.y=[1, 2]"]) == "+x.y=_1,_2_,policy.weights=runs_a_b"
+    long = folder_name([f"key{i}=value" for i in range(60)])
+    assert len(long) < 250 and long != folder_name([f"key{i}=value" for i in range(61)])
