@@ -31,7 +31,7 @@ help:
 venv: $(READY)
 
 quickstart: $(READY)
-	$(PY) scripts/train.py experiment=quickstart seed=$(SEED)
+	$(PY) scripts/train.py experiment=quickstart seed=$(SEED) name=quickstart$(if $(filter-out 0,$(SEED)),-seed$(SEED)) overwrite=true
 
 test: $(READY)
 	$(PY) -u -m pytest $(if $(REAL_DATA),--real-data="$(REAL_DATA)") $(ARGS)

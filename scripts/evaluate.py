@@ -1,4 +1,4 @@
-"""Answer a split greedily and print the scores: `python scripts/evaluate.py policy.weights=runs/<name> data=mini`."""
+"""Answer a split greedily and print the scores: `python scripts/evaluate.py run=runs/<name>`, or `policy.weights=...`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import hydra
+import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
@@ -14,9 +15,11 @@ from rich.table import Table
 from kairos.compose import CONF, assemble, compose, config_dir, user_errors, wording
 from kairos.evaluation.predictions import Prediction, write
 from kairos.evaluation.summary import summarise
-from kairos.report.folder import reworded
+from kairos.report.folder import RunError, RunFolder, reworded
+from kairos.train.callbacks.checkpoint import newest
 from kairos.train.callbacks.validation import predict
 from kairos.train.device import place
+from kairos.train.grpo import GRPOModule
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="evaluate")
@@ -27,6 +30,8 @@ def main(config: DictConfig) -> None:
 
 def evaluate(config: DictConfig) -> None:
     overrides = list(HydraConfig.get().overrides.task)
+    if config.run:
+        overrides = [*RunFolder(Path(config.run)).overrides(), *overrides]
     scores: dict[str, object] = {}
     module = None
     for name in config.templates or [None]:
@@ -36,12 +41,22 @@ def evaluate(config: DictConfig) -> None:
             print(changed)
         if module is None:
             module = place(experiment.module, config.trainer.accelerator)
+            if config.run:
+                restore(module, Path(config.run))
         predictions = predict(module, experiment.datamodule, config.split, config.count, config.size)
         label = name or "default"
         scores[label] = summary = summarise(predictions)
         show(label, summary)
         if config.output:
             save(Path(config.output), label, predictions, scores)
+
+
+def restore(module: GRPOModule, run: Path) -> None:
+    """The weights of the run's newest checkpoint."""
+    checkpoint = newest(run / "checkpoints")
+    if checkpoint is None:
+        raise RunError(f"run={run} has no checkpoint yet: nothing to evaluate")
+    module.load_state_dict(torch.load(checkpoint, map_location=module.device, weights_only=True)["state_dict"])
 
 
 def save(output: Path, label: str, predictions: list[Prediction], scores: dict[str, object]) -> None:
@@ -57,7 +72,8 @@ def show(label: str, summary: dict[str, object]) -> None:
             floor = row["floors"].get("chance" if name == "accuracy" else "miou_constant")
             table.add_row(
                 task, str(row["n"]), name, f"{value['mean']:.3f}", f"{value['low']:.3f} to {value['high']:.3f}",
-                f"{floor:.3f}" if floor is not None and name in ("accuracy", "miou") else "", f"{row['parse_failures']:.3f}",
+                f"{floor:.3f}" if floor is not None and name in ("accuracy", "miou") else "",
+                f"{row['parse_failures']:.3f}",
             )  # fmt: skip
     Console().print(table)
 

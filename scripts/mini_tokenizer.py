@@ -1,4 +1,4 @@
-"""Builds the tokenizer of the mini policy from the mini world's own words: `python scripts/mini_tokenizer.py FOLDER`."""
+"""Builds the mini policy's tokenizer from the mini world's own words: `python scripts/mini_tokenizer.py FOLDER`."""
 
 from __future__ import annotations
 

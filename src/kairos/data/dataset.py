@@ -71,6 +71,13 @@ def concatenated(parts: Mapping[str, Callable[[], Dataset[Prompt | Failure]]]) -
     return ConcatDataset([part() for part in parts.values()])
 
 
+def records_of(dataset: Dataset[Prompt | Failure]) -> list[Record]:
+    """The records behind a data set, in its order; none for one that makes its prompts itself."""
+    if isinstance(dataset, ConcatDataset):
+        return [record for part in dataset.datasets for record in records_of(part)]
+    return dataset.records if isinstance(dataset, PromptDataset) else []
+
+
 def collate(items: Sequence[Prompt | Failure]) -> PromptBatch:
     """One batch, as long as `items`: a failed prompt's place is taken by a good one of the batch, with weight 0.
 
