@@ -1,4 +1,4 @@
-"""Answer a split greedily and print the scores: `python scripts/evaluate.py run=runs/<name>`, or `policy.weights=...`."""
+"""Answer a split greedily and print the scores: `scripts/evaluate.py run=runs/<name>`, or `policy.weights=...`."""
 
 from __future__ import annotations
 

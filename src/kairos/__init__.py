@@ -1,3 +1,3 @@
-"""Kairos teaches video language models when something happens and which moments to look at, by reinforcement learning."""
+"""Kairos: reinforcement learning that teaches video language models when something happens and where to look."""
 
 __version__ = "0.1.0"

@@ -14,7 +14,8 @@ class MiniConfig:
     """`(tokenizer) -> Qwen3VLConfig`. Sizes are the defaults of the shipped base; tests make them smaller.
 
     `text_std` and `vision_std` are the spread of fresh weights: at the 0.02 of large models these small towers pass
-    almost nothing of a frame on, and training stays at the prior for thousands of steps. The head's width must be 2 * sum(sections), the rotary sections of time, height and width.
+    almost nothing of a frame on, and training stays at the prior for thousands of steps. The head's width must be
+    2 * sum(sections), the rotary sections of time, height and width.
     """
 
     hidden: int = 256
