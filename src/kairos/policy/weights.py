@@ -51,6 +51,8 @@ def locate(weights: str) -> Weights:
 
 def _base_of(run: Path) -> str:
     """The folder or id that a run itself was started from, which has the same shapes and tokenizer."""
+    if (run / "model" / "config.json").exists():
+        return str(run / "model")
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     base = config["policy"].get("weights") or config["processor"]["tokenizer"]
     return locate(base).base
