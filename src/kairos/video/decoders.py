@@ -5,55 +5,11 @@ A user's own decoder is a frozen dataclass in an importable module with the two 
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Protocol
 
-import numpy as np
-
-from kairos.video.errors import DecoderError, VideoError
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What a video is: number of frames, average frames a second, pixels, seconds, and who says so."""
-
-    frames: int
-    fps: float
-    width: int
-    height: int
-    duration: float
-    version: str
-
-
-class Reader(Protocol):
-    """One open video. `seconds_N` (float64) are the presentation times of all its frames, in order."""
-
-    @property
-    def probe(self) -> Probe: ...
-
-    @property
-    def seconds_N(self) -> np.ndarray: ...
-
-    def read(self, index_K: list[int], out_KHWC: np.ndarray) -> None:
-        """Write the RGB frames at `index_K` (rising) into `out_KHWC`, uint8. VideoError where they do not decode."""
-        ...
-
-
-class Decoder(Protocol):
-    """A picklable value that opens videos."""
-
-    def describe(self) -> Mapping[str, str]:
-        """The part of a stored clip's key: name, version and every option that changes a pixel.
-
-        DecoderError where it is not installed."""
-        ...
-
-    def open(self, path: str, fps: float | None) -> Reader:
-        """VideoError where the file cannot be decoded. `fps` is the rate of a folder of frames, unused for a file."""
-        ...
+from kairos.video.decoder import Reader, installed
+from kairos.video.errors import VideoError
 
 
 @dataclass(frozen=True)
@@ -107,14 +63,3 @@ class Images:
         if fps is None or not 0 < fps < float("inf"):
             raise VideoError(f"{path}: a folder of frames needs its frame rate, got fps={fps}; add fps to the row")
         return ImageFolder(path, fps)
-
-
-@lru_cache
-def installed(package: str) -> str:
-    """The installed version of `package`; DecoderError with the remedy where there is none."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError as error:
-        raise DecoderError(
-            f"{package} is not installed: pip install {package}, or choose another decoder (decoder=decord|torchcodec)"
-        ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import decord
 import numpy as np
 
-from kairos.video.decoders import Probe
+from kairos.video.decoder import Probe
 from kairos.video.errors import VideoError
 
 decord.logging.set_level(decord.logging.QUIET)

@@ -21,7 +21,7 @@ import numpy as np
 
 from kairos.core.types import VideoSource
 from kairos.video.bounds import Bounds
-from kairos.video.decoders import Decoder, Probe
+from kairos.video.decoder import Decoder, Probe
 from kairos.video.errors import DecoderError, StoreError, VideoError
 from kairos.video.worker import SLOTS
 

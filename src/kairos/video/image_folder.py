@@ -9,7 +9,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from kairos.video.decoders import Probe
+from kairos.video.decoder import Probe
 from kairos.video.errors import VideoError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})

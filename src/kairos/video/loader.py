@@ -17,7 +17,8 @@ import torch
 from kairos.core.types import VideoClip, VideoSource
 from kairos.video.bounds import Bounds
 from kairos.video.budget import PixelBudget
-from kairos.video.decoders import Decoder, Decord, Images, Probe
+from kairos.video.decoder import Decoder, Probe
+from kairos.video.decoders import Decord, Images
 from kairos.video.errors import StoreError, VideoError
 from kairos.video.guard import Guards
 from kairos.video.mapped import StoredClip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kairos.video.decoders import Probe, installed
+from kairos.video.decoder import Probe, installed
 from kairos.video.errors import DecoderError, VideoError
 
 try:

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from kairos.video.bounds import Bounds
-from kairos.video.decoders import Decoder, Images, Reader
+from kairos.video.decoder import Decoder, Reader
+from kairos.video.decoders import Images
 from kairos.video.errors import DecoderError, VideoError
 from kairos.video.headers import check_header
 
