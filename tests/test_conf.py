@@ -46,6 +46,12 @@ prompts: 3
 }
 
 
+FILES = {
+    ("data", "charades"): ["data.annotations=annotations", "data.videos=videos"],
+    ("data", "jsonl"): ["data.annotations=annotations.jsonl"],
+}
+
+
 @pytest.fixture(autouse=True)
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A clone of nothing: relative paths of the configuration lead nowhere."""
@@ -75,7 +81,9 @@ def test_every_option_composes_and_builds(group: str, option: str, workplace: Pa
 
 
 def needs(group: str, option: str) -> list[str]:
-    """No machine of the tests has a GPU, and the experiments that want one are built for the CPU."""
+    """No machine of the tests has a GPU, and the experiments that want one are built for the CPU; files to be named."""
+    if (group, option) in FILES:
+        return FILES[group, option]
     return ["trainer.accelerator=cpu"] if group in ("trainer", "experiment") else []
 
 
@@ -86,7 +94,7 @@ def missing(config: DictConfig) -> set[str]:
 def test_every_data_option_reads_only_when_asked(workplace: Path):
     """A partial, until somebody asks for the data set: nothing is rendered, opened or downloaded before."""
     for option in [option for group, option in OPTIONS if group == "data"]:
-        built = assemble(compose([f"data={option}", "policy=toy"]), [f"data={option}"])
+        built = assemble(compose([f"data={option}", "policy=toy", *needs("data", option)]), [f"data={option}"])
         assert not built.datamodule._sets
     assert not list(workplace.iterdir())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import lightning as L
 import torch
@@ -116,7 +117,7 @@ class PromptDataModule(L.LightningDataModule):
     def _loader(
         self, dataset: Dataset[Prompt | Failure], indices: Sampler[list[int]] | list[list[int]], workers: int
     ) -> DataLoader[PromptBatch]:
-        return DataLoader(
+        loader = DataLoader(
             dataset,
             batch_sampler=indices,
             collate_fn=_Collate(self._collate, send=workers > 0),
@@ -125,6 +126,7 @@ class PromptDataModule(L.LightningDataModule):
             worker_init_fn=_one_thread if workers else None,
             pin_memory=workers > 0 and torch.cuda.is_available(),
         )
+        return cast("DataLoader[PromptBatch]", loader)
 
 
 @dataclass(frozen=True)
