@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,20 +18,10 @@ OPTIONS = [
 ]  # fmt: skip
 
 
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return bound.getsockname()[1]
-
-
 def run(command: list[str], folder: Path, repository: Path) -> subprocess.CompletedProcess[str]:
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("RANK", "LOCAL_RANK", "WORLD_SIZE")
-    }
-    environment |= {
-        "PYTHONPATH": str(repository / "src"), "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()),
-    }  # fmt: skip
+    places = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # of whoever runs the tests
+    environment = {name: value for name, value in os.environ.items() if name not in places}
+    environment |= {"PYTHONPATH": str(repository / "src"), "OMP_NUM_THREADS": "1"}
     script = str(repository / "scripts" / "train.py")
     command = [sys.executable, *(script if part == "SCRIPT" else part for part in command)]
     return subprocess.run(
@@ -41,7 +30,7 @@ def run(command: list[str], folder: Path, repository: Path) -> subprocess.Comple
 
 
 def torchrun() -> list[str]:
-    return ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}", "SCRIPT"]
+    return ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "SCRIPT"]
 
 
 def test_two_processes_train_what_one_process_trains(repository: Path, workplace: Path):
