@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from kairos.core.protocols import Advantage
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,63 @@ class MeanCentred:
 
     def __call__(self, rewards_G: Tensor, on_policy_G: Tensor) -> tuple[Tensor, Tensor]:
         return _centred(rewards_G).float(), torch.ones(len(rewards_G))
+
+
+@dataclass(frozen=True)
+class LeaveOneOut:
+    """r - mean of the other rows of the group (RLOO): G / (G - 1) * (r - mean); 0 in a group of one."""
+
+    def __call__(self, rewards_G: Tensor, on_policy_G: Tensor) -> tuple[Tensor, Tensor]:
+        size = len(rewards_G)
+        return (_centred(rewards_G) * (size / max(1, size - 1))).float(), torch.ones(size)
+
+
+@dataclass(frozen=True)
+class Anchored:
+    """(r - mean) / (std + epsilon) over the policy's rows alone: an injected row shifts nothing (TempSamp-R1).
+
+    An injected row gets `factor` times the largest advantage of the policy's rows, so 0 where these do not differ;
+    without any row of the policy every advantage is 0. std is unbiased.
+    """
+
+    factor: float = 1.2
+    epsilon: float = 1e-6
+
+    def __post_init__(self) -> None:
+        if self.factor <= 0:
+            raise ValueError(f"factor must be > 0, got {self.factor}")
+        if self.epsilon <= 0:
+            raise ValueError(f"epsilon must be > 0, got {self.epsilon}")
+
+    def __call__(self, rewards_G: Tensor, on_policy_G: Tensor) -> tuple[Tensor, Tensor]:
+        advantages_G, weights_G = torch.zeros(len(rewards_G)), torch.ones(len(rewards_G))
+        if bool(on_policy_G.any()):
+            own, _ = GroupNormalized(self.epsilon)(rewards_G[on_policy_G], on_policy_G[on_policy_G])
+            advantages_G[on_policy_G] = own
+            advantages_G[~on_policy_G] = self.factor * own.max()
+        return advantages_G, weights_G
+
+
+@dataclass(frozen=True)
+class Downscaled:
+    """Injected rewards are multiplied by `scale`, then cut to `cap`, before `advantage` sees them (TempSamp-R1).
+
+    The paper scales to 80 % of the largest reward, which an annotation earns; the released code has a scale (1) and a
+    cap (none).
+    """
+
+    advantage: Advantage = field(default_factory=GroupNormalized)
+    scale: float = 0.8
+    cap: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.scale < 0:
+            raise ValueError(f"scale must be >= 0, got {self.scale}")
+
+    def __call__(self, rewards_G: Tensor, on_policy_G: Tensor) -> tuple[Tensor, Tensor]:
+        scaled_G = rewards_G * self.scale
+        scaled_G = scaled_G if self.cap is None else scaled_G.clamp(max=self.cap)
+        return self.advantage(torch.where(on_policy_G, rewards_G, scaled_G), on_policy_G)
 
 
 @dataclass(frozen=True)

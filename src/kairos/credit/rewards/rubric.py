@@ -20,6 +20,9 @@ _CRASHES = (
 )  # fmt: skip
 
 
+_LONGEST = 2000
+
+
 class RewardTerm(Protocol):
     """(group) -> [G] float32, raw: neither shaped nor weighted."""
 
@@ -30,7 +33,7 @@ class RewardError(ValueError):
     """A term crashed, or returned what is no reward; names the prompt, the term and the completion."""
 
     def __init__(self, uid: str, term: str, text: str, problem: str) -> None:
-        super().__init__(f"reward term {term!r} failed on prompt {uid!r}: {problem}\ncompletion: {text}")
+        super().__init__(f"reward term {term!r} failed on prompt {uid!r}: {problem}\ncompletion: {_cut(text)}")
         self.uid, self.term, self.text = uid, term, text
 
 
@@ -100,6 +103,11 @@ def _culprit(term: RewardTerm, group: RolloutGroup) -> str:
         except _CRASHES:
             return rollout.text
     return _shown(group)
+
+
+def _cut(text: str) -> str:
+    """A completion as a message shows it; the error's `text` is the whole."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
 
 
 def _shown(group: RolloutGroup) -> str:

@@ -1,0 +1,150 @@
+"""Scores completions that are written down: the bench for reward design. No policy, no video, no GPU.
+
+A file is read twice, so that it need not fit into memory and rows of one group need not stand together: first every
+row is checked and its place noted, then one group after another is scored. Nothing is written before all is checked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from kairos.core.answers import read
+from kairos.core.protocols import Advantage, Gate, Reward, Template
+from kairos.core.types import Origin, Prompt, Rollout, RolloutGroup, VideoClip
+from kairos.credit.rows import Row, RowError, parse, read_rows
+
+
+@dataclass
+class Tally:
+    """What the summary says: sums over rows, reasons by number, and the groups. Injected rows count apart."""
+
+    rows: int = 0
+    injected: int = 0
+    groups: int = 0
+    sums: dict[str, tuple[float, int]] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def add(self, name: str, value: float) -> None:
+        total, count = self.sums.get(name, (0.0, 0))
+        self.sums[name] = (total + value, count + 1)
+
+    def means(self) -> dict[str, tuple[float, int]]:
+        """(mean, how many rows) by name, over rows of the policy."""
+        return {name: (total / count, count) for name, (total, count) in self.sums.items()}
+
+
+@dataclass(frozen=True)
+class Rescorer:
+    """`template` says how a completion is read and judged; reward, advantage and gate are those of training."""
+
+    template: Template
+    reward: Reward
+    advantage: Advantage
+    gate: Gate
+
+    def run(self, source: Path, output: Path) -> Tally:
+        """One JSON row of output a row of `source`, in the same order. RowError at the first row that cannot be used.
+
+        Rows hold `line`, `terms` (raw, by name), `total` (shaped and weighted), `span` (seconds; the first of
+        several), `choice` where the target has one, `reason` (why the answer could not be read, or null), and, with
+        a group, `group`, `advantage` and `weight`.
+        """
+        if not source.is_file():
+            raise ValueError(f"input={source}: there is no such file")
+        if output.exists() and output.samefile(source):
+            raise ValueError(f"output={output} is the input")
+        groups = _groups(source)
+        if not groups:
+            raise ValueError(f"input={source} holds no rows")
+        tally, due, waiting = Tally(), iter(sorted(line for lines in groups for line, _ in lines)), {}
+        output.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = output.with_name(f".{output.name}.unfinished")
+        with source.open("rb") as file, unfinished.open("w", encoding="utf-8") as written:
+            line = next(due)
+            for places in groups:
+                rows = []
+                for number, offset in places:
+                    file.seek(offset)
+                    rows.append(parse(file.readline(), f"{source}, line {number}"))
+                scored = self.score(rows, tally)
+                waiting |= {number: row for (number, _), row in zip(places, scored, strict=True)}
+                while line in waiting:
+                    written.write(json.dumps({"line": line, **waiting.pop(line)}) + "\n")
+                    line = next(due, 0)
+        unfinished.replace(output)
+        return tally
+
+    def score(self, rows: Sequence[Row], tally: Tally | None = None) -> list[dict[str, object]]:
+        """Output rows for the rows of one group, or for one row that has none."""
+        first, tally = rows[0], Tally() if tally is None else tally
+        for row in rows:
+            if (row.target, row.task, str(row.duration)) != (first.target, first.task, str(first.duration)):
+                raise RowError(f"{row.place}: another target, task or duration than {first.place} of the same group "
+                               f"{row.group!r}")  # fmt: skip
+        group = RolloutGroup(_prompt(first, self.template), tuple(_rollout(row) for row in rows))
+        scores = self.reward(group)
+        advantages_G, weights_G = self.advantage(scores.total_G, group.on_policy_G)
+        weights_G = weights_G * self.gate(scores.total_G, group.on_policy_G)
+        tally.groups += first.group is not None
+        written: list[dict[str, object]] = []
+        for index, row in enumerate(rows):
+            answer = read(row.completion, self.template.grammar)
+            terms = {name: float(values_G[index]) for name, values_G in scores.terms.items()}
+            result: dict[str, object] = {
+                "terms": terms,
+                "total": float(scores.total_G[index]),
+                "span": list(answer.spans[0]) if answer.spans else None,
+                "reason": scores.reasons[index],
+            }
+            if row.target.choice is not None:
+                result["choice"] = answer.choice
+            if row.group is not None:
+                result |= {
+                    "group": row.group,
+                    "advantage": float(advantages_G[index]),
+                    "weight": float(weights_G[index]),
+                }
+            written.append(result)
+            _count(tally, row, terms, float(scores.total_G[index]), scores.reasons[index])
+        return written
+
+
+def _groups(source: Path) -> list[list[tuple[int, int]]]:
+    """(line, offset) of the rows of every group, in the order in which the groups begin."""
+    named: dict[str, list[tuple[int, int]]] = {}
+    groups: list[list[tuple[int, int]]] = []
+    for number, offset, row in read_rows(source):
+        place = (number, offset)
+        if row.group is not None and row.group in named:
+            named[row.group].append(place)
+        else:
+            groups.append([place])
+            if row.group is not None:
+                named[row.group] = groups[-1]
+    return groups
+
+
+def _prompt(row: Row, template: Template) -> Prompt:
+    """Its uid is the row's file and line, so that whatever goes wrong in a reward names them."""
+    clip = VideoClip(row.place, None, torch.zeros(0), row.duration)
+    return Prompt(row.place, row.task, "rows", clip, row.question, row.target, template=template)
+
+
+def _rollout(row: Row) -> Rollout:
+    return Rollout(row.completion, actions_A=None, origin=row.origin)
+
+
+def _count(tally: Tally, row: Row, terms: dict[str, float], total: float, reason: str | None) -> None:
+    tally.rows += 1
+    if row.origin is not Origin.POLICY:
+        tally.injected += 1
+        return
+    for name, value in (*terms.items(), ("total", total)):
+        tally.add(name, value)
+    if reason is not None:
+        tally.reasons[reason] = tally.reasons.get(reason, 0) + 1

@@ -1,0 +1,30 @@
+"""What long answers cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kairos.core.types import RolloutGroup
+
+
+@dataclass(frozen=True)
+class Overlong:
+    """0 up to `longest - margin` actions, then down in a straight line to -1 at `longest` and beyond: [G] (DAPO).
+
+    Lengths are in actions (tokens). A row that an injection wrote has no length yet, and costs nothing.
+    """
+
+    longest: int
+    margin: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.margin <= self.longest:
+            raise ValueError(f"margin must lie in (0, longest] actions, got {self.margin} of {self.longest}")
+
+    def __call__(self, group: RolloutGroup) -> Tensor:
+        lengths = [0 if rollout.actions_A is None else len(rollout.actions_A) for rollout in group.rollouts]
+        over_G = torch.tensor(lengths) - (self.longest - self.margin)
+        return -(over_G / self.margin).clamp(0.0, 1.0)
