@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from running import fit, rows
 
-from kairos.curriculum.order import Order
-from kairos.train.datamodule import IterationSampler
+from kairos.train.draws import Draws, IterationSampler
 
 
 def visits(run: Path) -> list[list[str]]:
@@ -54,11 +53,14 @@ def test_an_incomplete_step_is_dropped_and_too_little_data_refused():
 
 @pytest.mark.parametrize("start", [0, 3, 4, 9])
 def test_ranks_share_an_epoch_and_a_resumed_sampler_goes_on(start: int):
+    def draws(prompts: int, rank: int, world: int) -> Draws:
+        return Draws(24, prompts, seed=0, shuffle=True, rank=rank, world=world, phase=lambda epoch: 0)
+
     def drawn(rank: int, world: int, start: int, prompts: int) -> list[list[int]]:
-        return list(IterationSampler(24, prompts, 10, 0, start, rank, world, Order()))
+        return list(IterationSampler(draws(prompts, rank, world), None, 10, start))
 
     alone = drawn(0, 1, start, 6)
     halves = [drawn(rank, 2, start, 3) for rank in (0, 1)]
     assert alone == [left + right for left, right in zip(*halves, strict=True)]
     assert alone == drawn(0, 1, 0, 6)[start:]
-    assert len(IterationSampler(24, 6, 10, 0, start, 0, 1, Order())) == 10
+    assert len(IterationSampler(draws(6, 0, 1), None, 10, start)) == 10

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kairos.core.seeds import uniforms
+from kairos.curriculum.subset import Refiltering, Subset
 
 
 def permutation(size: int, seed: int, epoch: int) -> list[int]:
@@ -15,9 +16,19 @@ def permutation(size: int, seed: int, epoch: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Order:
-    """Every prompt once an epoch: shuffled anew each epoch, or in the order of the data set."""
+    """Every prompt once an epoch: shuffled anew each epoch, or in the order of the data set.
+
+    `selection` (a file) or `subset` say which prompts take part, None: all. `refilter` chooses anew after every epoch.
+    """
 
     shuffle: bool = True
+    selection: str | None = None
+    subset: Subset | None = None
+    refilter: Refiltering | None = None
+
+    def __post_init__(self) -> None:
+        if self.selection is not None and self.subset is not None:
+            raise ValueError("curriculum.selection and curriculum.subset both say which prompts take part: keep one")
 
 
 @dataclass(frozen=True)

@@ -3,60 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import cast
+from functools import cached_property, partial
+from itertools import islice
+from typing import TYPE_CHECKING, cast
 
 import lightning as L
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from kairos.core.types import Failure, Prompt, PromptBatch
-from kairos.curriculum.order import EpochBatches, Order
-from kairos.data.dataset import StandIns
+from kairos.curriculum.order import Order
+from kairos.curriculum.rewards import STATED, PromptRewards
+from kairos.curriculum.selections import Selection, read_selection
+from kairos.data.dataset import StandIns, records_of
+from kairos.data.templates.schedule import all_phases, in_phase, schedule_of
 from kairos.train import ranks
-from kairos.train.travel import Parcel, receive, send
-from kairos.video.loader import filled
+from kairos.train.draws import Draws, Epochs, IterationSampler
+from kairos.train.loader import Collate, PromptLoader, one_thread
+
+if TYPE_CHECKING:
+    from kairos.train.grpo import GRPOModule
 
 _FEW = 2000
-
-
-class IterationSampler(Sampler[list[int]]):
-    """The indices of every iteration for one rank; iterating starts at `start`, the length counts all iterations.
-
-    Lightning counts finished iterations against the length when it resumes, which is why the two differ.
-    """
-
-    def __init__(
-        self, size: int, prompts: int, iterations: int, seed: int, start: int, rank: int, world: int, order: Order
-    ) -> None:
-        self.size, self.prompts, self.iterations, self.seed = size, prompts, iterations, seed
-        self.start, self.rank, self.world, self.order = start, rank, world, order
-        self.per_epoch = len(self._epoch(0, 0))
-
-    def _epoch(self, epoch: int, start: int) -> EpochBatches:
-        return EpochBatches(
-            self.size, self.prompts, self.seed, epoch, start=start, rank=self.rank, world=self.world,
-            shuffle=self.order.shuffle,
-        )  # fmt: skip
-
-    def __len__(self) -> int:
-        return self.iterations
-
-    def __iter__(self) -> Iterator[list[int]]:
-        iteration = self.start
-        while iteration < self.iterations:
-            epoch, cursor = divmod(iteration, self.per_epoch)
-            for indices in self._epoch(epoch, cursor):
-                if iteration >= self.iterations:
-                    return
-                yield indices
-                iteration += 1
 
 
 class PromptDataModule(L.LightningDataModule):
     """Prompts for training, `prompts` per rank and iteration, and a fixed set for validation.
 
-    `only_first` leaves out all but the first so many prompts for training.
+    `order` says which of them take part; `only_first` leaves out all but the first so many of those.
     `train` and `val` build their data set when they are first asked for it: that may render, decode or read files.
     """
 
@@ -78,41 +52,114 @@ class PromptDataModule(L.LightningDataModule):
         self.only_first = only_first
         self.prompts, self.seed, self.workers, self.prefetch = prompts, seed, workers, prefetch
         self.order = order or Order()
+        self.epochs: Epochs | None = None
         self._builders = {"train": train, "val": val}
         self._collate = collate
         self._sets: dict[str, Dataset[Prompt | Failure]] = {}
+        self._trained_with: str | None = None
 
     def dataset(self, split: str) -> Dataset[Prompt | Failure]:
         if split not in self._sets:
             self._sets[split] = self._builders[split]()
         return self._sets[split]
 
+    # Which prompts take part
+
+    @cached_property
+    def selection(self) -> Selection | None:
+        """The prompts that were chosen before the run; None: all. ValueError when a checkpoint knows of others."""
+        order, found = self.order, None
+        if order.selection is not None:
+            found = read_selection(order.selection)
+        elif order.subset is not None:
+            found = order.subset.selection(stated(self.dataset("train"), order.subset.scale))
+        if self._trained_with not in (None, "" if found is None else found.hash):
+            raise ValueError(
+                f"the run was begun with other prompts (hash {self._trained_with}) than curriculum selects now "
+                f"({None if found is None else found.hash}): give the same selection, or start another run"
+            )
+        return found
+
+    @cached_property
+    def uids(self) -> list[str]:
+        """The names of all training prompts, in the order of the data."""
+        dataset = self.dataset("train")
+        named = records_of(dataset) or [dataset[i] for i in range(len(dataset))]  # type: ignore[arg-type]
+        return [item.uid for item in named]
+
+    @cached_property
+    def pool(self) -> list[int] | None:
+        """Indices of the prompts that the first epoch draws from; None: all."""
+        if self.selection is not None:
+            return self.selection.indices(self.uids)[: self.only_first]
+        if self.only_first is None:
+            return None
+        return list(range(min(self.only_first, len(self.dataset("train")))))  # type: ignore[arg-type]
+
+    def phase(self, epoch: int) -> int:
+        """Whose wording the prompts of an epoch have: 0 without a schedule of templates."""
+        schedule = schedule_of(self.dataset("train"))
+        return 0 if schedule is None else schedule.phase(epoch)
+
+    def state_dict(self) -> dict[str, object]:
+        return {"selection": "" if self.selection is None else self.selection.hash}
+
+    def load_state_dict(self, state_dict: dict[str, object]) -> None:
+        self._trained_with = str(state_dict["selection"])
+
+    # Loaders
+
     def train_dataloader(self) -> PromptLoader:
-        module = self.trainer.lightning_module if self.trainer is not None else None
-        size = len(self.dataset("train"))  # type: ignore[arg-type]
-        sampler = IterationSampler(
-            size=size if self.only_first is None else min(size, self.only_first),
+        if self.trainer is None:
+            raise ValueError("the stream of training prompts belongs to a run: fit the data module with a trainer")
+        module = cast("GRPOModule", self.trainer.lightning_module)
+        dataset = self.dataset("train")
+        draws = Draws(
+            size=len(dataset),  # type: ignore[arg-type]
             prompts=self.prompts,
-            iterations=module.iterations,  # type: ignore[union-attr]
             seed=self.seed,
-            start=module.iteration,  # type: ignore[union-attr]
+            shuffle=self.order.shuffle,
             rank=ranks.rank(),
             world=ranks.world(),
-            order=self.order,
+            phase=self.phase,
         )
-        return PromptLoader(self._loader(self.dataset("train"), sampler, self.workers), StandIns())
+        worded = all_phases(dataset)
+        if self.order.refilter is not None:
+            return PromptLoader(partial(self._by_epoch, module, draws, worded), module.iterations, StandIns())
+        sampler = IterationSampler(draws, self.pool, module.iterations, module.iteration)
+        return PromptLoader([self._loader(worded, sampler, self.workers)].__iter__, module.iterations, StandIns())
 
-    def batches(self, split: str, count: int | None = None, size: int | None = None) -> PromptLoader:
+    def _by_epoch(
+        self, module: GRPOModule, draws: Draws, dataset: Dataset[Prompt | Failure]
+    ) -> Iterator[DataLoader[PromptBatch]]:
+        """A loader an epoch, made when the iterations before it are done, so that nothing is drawn too early."""
+        if self.epochs is None:
+            raise ValueError("curriculum.refilter needs its callback: callbacks.refilter must not be null")
+        while module.iteration < module.iterations:
+            epoch = self.epochs.current(draws)
+            rest = draws.worded(epoch.number, epoch.pool, start=module.iteration - epoch.first)
+            yield self._loader(dataset, list(islice(rest, module.iterations - module.iteration)), self.workers)
+
+    def batches(
+        self,
+        split: str,
+        count: int | None = None,
+        size: int | None = None,
+        indices: Sequence[int] | None = None,
+        phase: int = 0,
+    ) -> PromptLoader:
         """The first `count` prompts of a split (all of them by default) in order, this rank's share of them.
 
-        A few hundred prompts come from this process: starting workers would take longer.
+        `indices` names others. A few hundred prompts come from this process: starting workers would take longer.
+        Where templates follow a schedule, `phase` says whose wording is meant.
         """
-        dataset = self.dataset(split)
-        total = len(dataset) if count is None else min(count, len(dataset))  # type: ignore[arg-type]
-        mine = list(range(ranks.rank(), total, ranks.world()))
+        dataset = in_phase(self.dataset(split), phase)
+        chosen = list(range(len(dataset)) if indices is None else indices)[:count]  # type: ignore[arg-type]
+        mine = chosen[ranks.rank() :: ranks.world()]
         step = size or self.prompts
         chunks = [mine[first : first + step] for first in range(0, len(mine), step)]
-        return PromptLoader(self._loader(dataset, chunks, self.workers if len(mine) > _FEW else 0))
+        loader = self._loader(dataset, chunks, self.workers if len(mine) > _FEW else 0)
+        return PromptLoader([loader].__iter__, len(chunks))
 
     def _loader(
         self, dataset: Dataset[Prompt | Failure], indices: Sampler[list[int]] | list[list[int]], workers: int
@@ -120,68 +167,25 @@ class PromptDataModule(L.LightningDataModule):
         loader = DataLoader(
             dataset,
             batch_sampler=indices,
-            collate_fn=_Collate(self._collate, send=workers > 0),
+            collate_fn=Collate(self._collate, send=workers > 0),
             num_workers=workers,
             prefetch_factor=self.prefetch if workers else None,
-            worker_init_fn=_one_thread if workers else None,
+            worker_init_fn=one_thread if workers else None,
             pin_memory=workers > 0 and torch.cuda.is_available(),
         )
         return cast("DataLoader[PromptBatch]", loader)
 
 
-@dataclass(frozen=True)
-class CountedBatch(PromptBatch):
-    """A batch that knows how many of its clips had to be decoded because the store lacked them (`on_miss=fill`)."""
-
-    misses: int = 0
-
-
-class PromptLoader:
-    """Batches as the trainer sees them: unpacked, and filled up by `stand_ins` where every prompt of one failed.
-
-    What stops a worker is raised here as what it is, without the worker's stack trace in its message.
-    """
-
-    def __init__(self, loader: DataLoader[PromptBatch], stand_ins: StandIns | None = None) -> None:
-        self._loader, self._stand_ins = loader, stand_ins
-
-    def __len__(self) -> int:
-        return len(self._loader)
-
-    def __iter__(self) -> Iterator[PromptBatch]:
-        batches = iter(self._loader)
-        while True:
-            try:
-                batch = next(batches, None)
-            except ValueError as error:
-                raise type(error)(_without_trace(error)) from error
-            if batch is None:
-                return
-            batch = receive(batch) if isinstance(batch, Parcel) else batch
-            yield batch if self._stand_ins is None else self._stand_ins(batch)
-
-
-@dataclass(frozen=True)
-class _Collate:
-    """Collates, counts what the store lacked, and packs for the way where the batch is made in a worker; picklable."""
-
-    collate: Callable[[Sequence[Prompt | Failure]], PromptBatch]
-    send: bool
-
-    def __call__(self, items: Sequence[Prompt | Failure]) -> PromptBatch | Parcel:
-        batch = self.collate(items)
-        misses = sum(filled(item.clip) for item in items if isinstance(item, Prompt))
-        counted = CountedBatch(batch.prompts, batch.weights_P, batch.failures, misses)
-        return send(counted) if self.send else counted
-
-
-def _without_trace(error: ValueError) -> str:
-    """The loader writes a worker's whole stack trace into the message; the message proper follows the type's name."""
-    kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return str(error).rpartition(f"\n{name}: ")[2].strip()
-
-
-def _one_thread(worker: int) -> None:
-    del worker
-    torch.set_num_threads(1)
+def stated(dataset: Dataset[Prompt | Failure], scale: float = 1.0) -> list[PromptRewards]:
+    """What the records of a data set say of their prompts without any inference; difficulties times `scale`."""
+    return [
+        PromptRewards(
+            uid=record.uid,
+            task=record.task,
+            source=record.source,
+            terms={} if record.difficulty is None else {STATED: (scale * record.difficulty,)},
+            duration=record.duration,
+            length=max((span.length for span in record.target.spans), default=None),
+        )
+        for record in records_of(dataset)
+    ]

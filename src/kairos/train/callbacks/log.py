@@ -13,9 +13,9 @@ from lightning.pytorch.callbacks import Callback
 
 from kairos.core.types import PromptBatch
 from kairos.train import ranks
-from kairos.train.datamodule import CountedBatch
 from kairos.train.diagnostics import records
 from kairos.train.grpo import GRPOModule
+from kairos.train.loader import CountedBatch
 
 
 class RunLog(Callback):

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from kairos.core.protocols import RolloutEngine
 from kairos.core.types import PromptBatch, Sampling
 from kairos.data.dataset import PromptDataset
+from kairos.data.templates.schedule import schedule_of
 from kairos.evaluation.metrics import scores
 from kairos.evaluation.predictions import Prediction, answer, complete
 from kairos.rollout.live import Live
@@ -23,10 +24,12 @@ class Validation(Callback):
     """Every `every` iterations (0: never) the first `count` prompts of `split`, answered at temperature 0.
 
     The run's own engine answers where it asks the policy, else a live one: a demonstration never validates itself.
+    Where templates follow a schedule, `val/...` is its first wording, and with `every_phase` the others are asked too:
+    `val_with_<name>/...`.
     """
 
-    def __init__(self, every: int = 10, count: int = 64, split: str = "val") -> None:
-        self.every, self.count, self.split = every, count, split
+    def __init__(self, every: int = 10, count: int = 64, split: str = "val", every_phase: bool = True) -> None:
+        self.every, self.count, self.split, self.every_phase = every, count, split, every_phase
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: PromptBatch, batch_idx: int
@@ -35,17 +38,23 @@ class Validation(Callback):
         if self.every and module.iteration % self.every == 0:
             started = time.perf_counter()
             datamodule = cast("PromptDataModule", trainer.datamodule)  # type: ignore[attr-defined]
-            module.metrics |= measured(predict(module, datamodule, self.split, self.count))
+            for phase, name in enumerate(self._names(datamodule)):
+                module.metrics |= measured(predict(module, datamodule, self.split, self.count, phase=phase), name)
             module.metrics["time/validation"] = time.perf_counter() - started
 
+    def _names(self, datamodule: PromptDataModule) -> list[str]:
+        schedule = schedule_of(datamodule.dataset(self.split))
+        others = schedule.names[1:] if schedule is not None and self.every_phase else []
+        return ["val", *(f"val_with_{name}" for name in others)]
 
-def measured(predictions: list[Prediction]) -> dict[str, float]:
+
+def measured(predictions: list[Prediction], name: str = "val") -> dict[str, float]:
     """`val/<metric>` over all predictions, and `val_<task>/<metric>` where there are several tasks."""
     tasks = {prediction.task for prediction in predictions}
-    parts = {"val": predictions}
+    parts = {name: predictions}
     if len(tasks) > 1:
-        parts |= {f"val_{task}": [p for p in predictions if p.task == task] for task in sorted(tasks)}
-    return {f"{part}/{name}": value for part, rows in parts.items() for name, value in scores(rows).items()}
+        parts |= {f"{name}_{task}": [p for p in predictions if p.task == task] for task in sorted(tasks)}
+    return {f"{part}/{score}": value for part, rows in parts.items() for score, value in scores(rows).items()}
 
 
 def greedy_engine(engine: RolloutEngine) -> RolloutEngine:
@@ -54,18 +63,23 @@ def greedy_engine(engine: RolloutEngine) -> RolloutEngine:
 
 
 def predict(
-    module: GRPOModule, datamodule: PromptDataModule, split: str, count: int | None, size: int | None = None
+    module: GRPOModule,
+    datamodule: PromptDataModule,
+    split: str,
+    count: int | None,
+    size: int | None = None,
+    phase: int = 0,
 ) -> list[Prediction]:
     """All ranks' predictions for the first `count` prompts of a split, in the order of the split.
 
-    A prompt that failed is among them, with its task where the data set has records.
+    A prompt that failed is among them, with its task where the data set has records. `phase` is that of the templates.
     """
     engine = greedy_engine(module.engine)
     engine.setup(module.device)
     greedy = Sampling(temperature=0.0, max_actions=module.sampling.max_actions, group_size=1)
     with sharding.gathered(module.policy):
         engine.sync(module.trained)
-        mine = answer(engine, datamodule.batches(split, count, size), greedy)
+        mine = answer(engine, datamodule.batches(split, count, size, phase=phase), greedy)
         engine.release()
     everyone = ranks.gather(list(enumerate(mine)))
     predictions = [prediction for _, prediction in sorted(everyone, key=lambda pair: pair[0])]

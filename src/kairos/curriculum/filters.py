@@ -1,0 +1,110 @@
+"""Selectors that decide prompt by prompt: by spread, by right and wrong answers, by difficulty, by range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kairos.curriculum.rewards import ACCURACY, PromptRewards, Selector
+
+
+@dataclass(frozen=True)
+class Range:
+    """Keeps prompts with `low` < mean value <= `high` (Time-R1: 0 < tIoU <= 0.7)."""
+
+    low: float = 0.0
+    high: float = 0.7
+    of: Sequence[str] = ACCURACY
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"a range needs low < high, got {self.low} and {self.high}")
+
+    def __call__(self, rows: Sequence[PromptRewards]) -> list[PromptRewards]:
+        return [row for row in rows if self.low < row.mean(self.of) <= self.high]
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Keeps prompts that some rollouts got right and some wrong; right means a value of at least `right`."""
+
+    right: float = 0.5
+    of: Sequence[str] = ACCURACY
+
+    def __call__(self, rows: Sequence[PromptRewards]) -> list[PromptRewards]:
+        return [row for row in rows if 0 < sum(v >= self.right for v in row.values(self.of)) < len(row.values(self.of))]
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """Keeps prompts whose difficulty, 1 - mean value, lies in [`low`, `high`]; of them the `count` hardest (None: all).
+
+    With `count` the hardest comes first.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    count: int | None = None
+    of: Sequence[str] = ACCURACY
+
+    def __call__(self, rows: Sequence[PromptRewards]) -> list[PromptRewards]:
+        kept = [row for row in rows if self.low <= 1.0 - row.mean(self.of) <= self.high]
+        return kept if self.count is None else sorted(kept, key=lambda row: row.mean(self.of))[: self.count]
+
+
+@dataclass(frozen=True)
+class Variance:
+    """Keeps prompts whose values have a standard deviation of at least `least`; of them the `count` widest (None: all).
+
+    A budget comes out widest first, ties in the order of the rows.
+    """
+
+    least: float = 0.05
+    count: int | None = None
+    of: Sequence[str] = ACCURACY
+
+    def __call__(self, rows: Sequence[PromptRewards]) -> list[PromptRewards]:
+        kept = [row for row in rows if row.spread(self.of) >= self.least]
+        return kept if self.count is None else sorted(kept, key=lambda row: -row.spread(self.of))[: self.count]
+
+
+@dataclass(frozen=True)
+class VarianceAware:
+    """Keeps prompts that have something to teach, by the kind of their answer (Temporal-R1's data selection).
+
+    A discrete term (a choice): some rollouts right and some wrong. A continuous one (a span): a standard deviation of
+    at least `least`, and a best rollout of at least `good`; what always fails and what always succeeds is dropped.
+    A prompt with both must pass both. The paper shows the three buckets without their thresholds.
+    """
+
+    least: float = 0.1
+    good: float = 0.5
+    discrete: Sequence[str] = ("choice",)
+    continuous: Sequence[str] = ("tiou", "iou", "highlights")
+
+    def __call__(self, rows: Sequence[PromptRewards]) -> list[PromptRewards]:
+        return [row for row in rows if self._teaches(row)]
+
+    def _teaches(self, row: PromptRewards) -> bool:
+        verdicts = []
+        if any(name in row.terms for name in self.discrete):
+            verdicts.append(bool(Mixed(of=self.discrete)([row])))
+        if any(name in row.terms for name in self.continuous):
+            best = max(row.values(self.continuous))
+            verdicts.append(row.spread(self.continuous) >= self.least and best >= self.good)
+        if not verdicts:
+            row.values([*self.discrete, *self.continuous])
+        return all(verdicts)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One selector after another, in the mapping's order; one that is None is left out."""
+
+    steps: Mapping[str, Selector | None]
+
+    def __call__(self, rows: Sequence[PromptRewards]) -> list[PromptRewards]:
+        kept = list(rows)
+        for step in self.steps.values():
+            kept = kept if step is None else step(kept)
+        return kept

@@ -1,0 +1,74 @@
+"""Which prompts take part, said by a selector: once before a run, or again after every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from kairos.curriculum.rewards import PromptRewards, Selector, read_rewards
+from kairos.curriculum.selections import Selection
+
+SOURCES = ("rollouts", "pass")
+
+
+@dataclass(frozen=True)
+class Subset:
+    """What `selector` keeps of the data: by a file of measured `rewards`, or by what the records say (None).
+
+    Of a record's `difficulty`, on its data set's own scale, `scale` makes the value that the selector reads.
+    """
+
+    selector: Selector
+    rewards: str | None = None
+    scale: float = 1.0
+
+    def selection(self, known: Sequence[PromptRewards]) -> Selection:
+        """`known` is what the records say. ValueError where nothing is left."""
+        rows = known if self.rewards is None else read_rewards(self.rewards)
+        return Selection(tuple(row.uid for row in self.selector(rows)))
+
+
+@dataclass(frozen=True)
+class Refiltering:
+    """After every epoch only the prompts that `selector` keeps go on (Time-R1: 0 < tIoU <= 0.7).
+
+    `source` "rollouts": by the finished epoch's own on-policy rollouts, at no cost (a deviation: sampled, with the
+    weights of the moment, and a prompt once dropped stays out). "pass": by one greedy answer to every prompt of the
+    run with the current weights, as released.
+    """
+
+    selector: Selector
+    source: str = "rollouts"
+
+    def __post_init__(self) -> None:
+        if self.source not in SOURCES:
+            raise ValueError(f"curriculum.refilter.source must be one of {', '.join(SOURCES)}, got {self.source!r}")
+
+    def kept(self, pool: Sequence[str], rows: Sequence[PromptRewards]) -> list[str]:
+        """The uids of `pool` that go on; one that was not measured (dropped from an incomplete step) goes on."""
+        measured = {row.uid for row in rows}
+        chosen = {row.uid for row in self.selector(rows)}
+        return [uid for uid in pool if uid in chosen or uid not in measured]
+
+
+def by_prompt(rollouts: Iterable[Mapping[str, object]]) -> list[PromptRewards]:
+    """Rows of rollouts.jsonl as one row a prompt, in the order of their first, the policy's own rollouts only."""
+    groups: dict[str, list[Mapping[str, object]]] = {}
+    for row in rollouts:
+        if row["origin"] == "policy":
+            groups.setdefault(str(row["uid"]), []).append(row)
+    return [_measured(uid, rows) for uid, rows in groups.items()]
+
+
+def _measured(uid: str, rows: list[Mapping[str, object]]) -> PromptRewards:
+    terms: dict[str, list[float]] = {}
+    for row in rows:
+        for name, value in row["terms"].items():  # type: ignore[attr-defined]
+            terms.setdefault(name, []).append(float(value))
+    return PromptRewards(
+        uid=uid,
+        task=str(rows[0]["task"]),
+        source=str(rows[0]["source"]),
+        rewards=tuple(float(row["reward"]) for row in rows),  # type: ignore[arg-type]
+        terms={name: tuple(values) for name, values in terms.items()},
+    )

@@ -1,0 +1,112 @@
+"""A template that changes by epoch, such as answers first and thinking later: one data set, a wording a phase."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from torch.utils.data import ConcatDataset, Dataset
+
+from kairos.core.answers import Grammar
+from kairos.core.protocols import Template
+from kairos.core.types import Failure, Prompt, Target
+
+
+@runtime_checkable
+class Describing(Protocol):
+    def describe(self) -> dict[str, str]: ...
+
+
+@dataclass(frozen=True)
+class Phase:
+    """`template` for `epochs` epochs of the data; the last phase lasts for ever."""
+
+    template: Template
+    epochs: int = 1
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f"a phase lasts at least one epoch, got {self.epochs}")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Phases by name, in order (the two-phase training of TempSamp-R1). Where no epoch is meant it is its first phase.
+
+    `template=hybrid` gives one to the data; prompts carry the template of their epoch's phase, never the schedule.
+    """
+
+    phases: Mapping[str, Phase]
+
+    def __post_init__(self) -> None:
+        if not self.phases:
+            raise ValueError("a template schedule needs at least one phase")
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.phases)
+
+    def phase(self, epoch: int) -> int:
+        """The number of the phase of an epoch, both counted from 0."""
+        for number, phase in enumerate(self.phases.values()):
+            epoch -= phase.epochs
+            if epoch < 0:
+                return number
+        return len(self.phases) - 1
+
+    def template(self, phase: int) -> Template:
+        return list(self.phases.values())[phase].template
+
+    @property
+    def grammar(self) -> Grammar:
+        return self.template(0).grammar
+
+    def messages(self, prompt: Prompt) -> list[dict[str, object]]:
+        return self.template(0).messages(prompt)
+
+    def answer(self, target: Target) -> str:
+        return self.template(0).answer(target)
+
+    def well_formed(self, text: str) -> bool:
+        return self.template(0).well_formed(text)
+
+    def describe(self) -> dict[str, str]:
+        """The wordings of all phases, each name behind its phase's."""
+        said = {name: phase.template for name, phase in self.phases.items()}
+        return {
+            f"{name}.{key}": text
+            for name, template in said.items()
+            if isinstance(template, Describing)
+            for key, text in template.describe().items()
+        }
+
+
+def schedule_of(dataset: Dataset[Prompt | Failure]) -> Schedule | None:
+    """The schedule of a data set, or of the first of its parts that has one."""
+    if isinstance(dataset, ConcatDataset):
+        return next((found for part in dataset.datasets if (found := schedule_of(part)) is not None), None)
+    template = getattr(dataset, "template", None)
+    return template if isinstance(template, Schedule) else None
+
+
+def in_phase(dataset: Dataset[Prompt | Failure], phase: int) -> Dataset[Prompt | Failure]:
+    """The same data with each schedule's template of that phase; without a schedule the data set itself."""
+    if schedule_of(dataset) is None:
+        return dataset
+    clone = copy.copy(dataset)
+    if isinstance(clone, ConcatDataset):
+        clone.datasets = [in_phase(part, phase) for part in clone.datasets]
+        return clone
+    schedule = schedule_of(dataset)
+    clone.template = schedule.template(phase)  # type: ignore[attr-defined, union-attr]
+    return clone
+
+
+def all_phases(dataset: Dataset[Prompt | Failure]) -> Dataset[Prompt | Failure]:
+    """Item `phase * len(dataset) + index` is item `index` in that phase's wording."""
+    schedule = schedule_of(dataset)
+    if schedule is None:
+        return dataset
+    return ConcatDataset([in_phase(dataset, number) for number in range(len(schedule.phases))])

@@ -1,0 +1,147 @@
+"""Chooses the prompts of every epoch anew, from what the policy made of those of the epoch before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from kairos.core.seeds import mix
+from kairos.core.types import Sampling
+from kairos.curriculum.rewards import PromptRewards
+from kairos.curriculum.selections import Selection, read_selection, write_selection
+from kairos.curriculum.subset import Refiltering, by_prompt
+from kairos.evaluation.repeated import repeated
+from kairos.train import ranks, sharding
+from kairos.train.callbacks.log import RunLog
+from kairos.train.callbacks.validation import greedy_engine
+from kairos.train.datamodule import PromptDataModule
+from kairos.train.draws import Draws, Epoch
+from kairos.train.grpo import GRPOModule
+
+
+class Refilter(Callback):
+    """Writes `selections/<epoch>.json` below `folder` before the first prompt of each epoch but the first is drawn.
+
+    A checkpoint holds the file's name and hash; another hash at resume is an error. Where fewer prompts are left than
+    one step needs, the epoch goes over the same prompts as the one before, and says so. A pass over the prompts of the
+    run (source "pass") answers `size` of them at once.
+    """
+
+    def __init__(self, folder: str, size: int = 64) -> None:
+        self.folder, self.size = Path(folder), size
+        self.number, self.first, self.file, self.hash = 0, 0, "", ""
+
+    def state_dict(self) -> dict[str, object]:
+        return {"epoch": self.number, "first": self.first, "file": self.file, "hash": self.hash}
+
+    def load_state_dict(self, state_dict: dict[str, object]) -> None:
+        self.number, self.first = int(cast("int", state_dict["epoch"])), int(cast("int", state_dict["first"]))
+        self.file, self.hash = str(state_dict["file"]), str(state_dict["hash"])
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self.module = cast("GRPOModule", pl_module)
+        self.data = cast("PromptDataModule", trainer.datamodule)  # type: ignore[attr-defined]
+        self.data.epochs = self
+        logs = [callback for callback in trainer.callbacks if isinstance(callback, RunLog)]  # type: ignore[attr-defined]
+        if self.rule.source == "rollouts" and not any(log.rollouts_every == 1 for log in logs):
+            raise ValueError(
+                "curriculum.refilter.source=rollouts reads every iteration's rollouts: set "
+                "callbacks.log.rollouts_every=1, or curriculum.refilter.source=pass"
+            )
+
+    @property
+    def rule(self) -> Refiltering:
+        if self.data.order.refilter is None:
+            raise ValueError("callbacks.refilter needs curriculum=refilter, which says what is kept")
+        return self.data.order.refilter
+
+    def current(self, draws: Draws) -> Epoch:
+        """The epoch of the module's iteration; a finished one is followed by the next, on all ranks at once."""
+        iteration, pool = self.module.iteration, self._pool()
+        if iteration >= self.first + draws.batches(self.number, pool).steps:
+            pool = self._next(draws, self._uids(pool))
+            self.number, self.first = self.number + 1, iteration
+        if iteration == self.first:
+            self.module.meter.put("curriculum/epoch", float(self.number))
+            self.module.meter.put("curriculum/prompts", float(draws.size if pool is None else len(pool)))
+        return Epoch(self.number, self.first, pool)
+
+    def _pool(self) -> list[int] | None:
+        """The indices of the current epoch's prompts. ValueError when the file is not the one of the checkpoint."""
+        if not self.file:
+            return self.data.pool
+        path = self.folder / self.file
+        if not path.exists():
+            raise ValueError(
+                f"{path}, the prompts of epoch {self.number}, is missing: restore it, or start another run"
+            )
+        selection = read_selection(path)
+        if selection.hash != self.hash:
+            raise ValueError(
+                f"{path} is not the selection of this run's checkpoint (hash {selection.hash}, not {self.hash}): "
+                "restore the file, or start anew"
+            )
+        return selection.indices(self.data.uids)
+
+    def _next(self, draws: Draws, before: list[str]) -> list[int]:
+        """Choose, write and read back the next epoch's prompts."""
+        everyone = self._uids(self.data.pool) if self.rule.source == "pass" else before
+        rows = self._asked() if self.rule.source == "pass" else self._rollouts()
+        kept = ranks.gather(self.rule.kept(everyone, rows) if ranks.rank() == 0 else [])
+        if len(kept) < draws.prompts * draws.world:
+            _say(
+                f"epoch {self.number + 1}: only {len(kept)} of {len(everyone)} prompts would be kept, fewer than one "
+                f"step; it goes over the {len(before)} prompts of epoch {self.number} again"
+            )
+            kept = before
+        selection = Selection(tuple(kept))
+        self.file, self.hash = f"selections/{self.number + 1}.json", selection.hash
+        if ranks.rank() == 0:
+            write_selection(self.folder / self.file, selection)
+        return selection.indices(self.data.uids)
+
+    def _uids(self, pool: list[int] | None) -> list[str]:
+        return self.data.uids if pool is None else [self.data.uids[index] for index in pool]
+
+    def _rollouts(self) -> list[PromptRewards]:
+        """What the finished epoch's own rollouts were worth; only the main process has them."""
+        return by_prompt(self._logged()) if ranks.rank() == 0 else []
+
+    def _logged(self) -> Iterator[dict[str, object]]:
+        with (self.folder / "rollouts.jsonl").open(encoding="utf-8") as file:
+            for text in file:
+                row = json.loads(text)
+                if self.first < row["iteration"] <= self.module.iteration:
+                    yield row
+
+    @torch.no_grad()
+    def _asked(self) -> list[PromptRewards]:
+        """One greedy answer to every prompt of the run with the current weights, in the next epoch's wording."""
+        module, data = self.module, self.data
+        engine = greedy_engine(module.engine)
+        engine.setup(module.device)
+        greedy = Sampling(temperature=0.0, max_actions=module.sampling.max_actions)
+        phase = data.phase(self.number + 1)
+        with sharding.gathered(module.policy):
+            engine.sync(module.trained)
+            batches = data.batches("train", size=self.size, indices=data.pool, phase=phase)
+            seed = mix(module.seed, "refilter", self.number + 1)
+            found = [
+                row
+                for rows in repeated(engine, module.reward, batches, greedy, 1, seed)
+                for row in rows
+                if isinstance(row, PromptRewards)
+            ]
+            engine.release()
+        return ranks.gather(found)
+
+
+def _say(text: str) -> None:
+    if ranks.main_process():
+        print(text)
