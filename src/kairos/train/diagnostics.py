@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kairos.core.answers import read
+from kairos.core.spans import best_iou
 from kairos.core.types import ActionStats, Origin, RolloutBatch, RolloutGroup, Scores
 from kairos.train.meter import Meter
 
@@ -36,7 +37,12 @@ def measure(meter: Meter, credited: Credited, gate: float) -> None:
         for place in ("reward", f"reward_{group.prompt.source}"):
             meter.add(f"{place}/{name}", fmean(values[i] for i in own), len(own))
     rewards = [totals[i] for i in own]
-    meter.add("reward/total", fmean(rewards), len(own))
+    for place in ("reward", f"reward_{group.prompt.source}"):
+        meter.add(f"{place}/total", fmean(rewards), len(own))
+    if group.prompt.target.spans and group.prompt.template is not None:  # whatever the reward makes of it
+        found = [read(group.rollouts[i].text, group.prompt.template.grammar).spans for i in own]
+        for place in ("rollout", f"rollout_{group.prompt.source}"):
+            meter.add(f"{place}/iou", fmean(best_iou(spans, group.prompt.target.spans) for spans in found), len(own))
     meter.add("reward/spread", pstdev(rewards))
     meter.add("reward/no_spread", float(max(rewards) == min(rewards)))
     meter.add("advantage/magnitude", fmean(abs(a) for a in advantages), len(advantages))
