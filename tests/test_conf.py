@@ -47,8 +47,18 @@ prompts: 3
 
 
 FILES = {
+    ("data", "activitynet"): ["data.annotations=annotations", "data.videos=videos"],
     ("data", "charades"): ["data.annotations=annotations", "data.videos=videos"],
     ("data", "jsonl"): ["data.annotations=annotations.jsonl"],
+    ("data", "mixture"): ["+data@data.parts.mine=jsonl", "data.parts.mine.annotations=annotations.jsonl"],
+    ("data", "multiple_choice"): ["data.annotations=annotations.json", "data.videos=videos"],
+    ("data", "nextgqa"): ["data.annotations=annotations", "data.videos=videos"],
+    ("data", "qvhighlights"): ["data.annotations=annotations", "data.videos=videos"],
+    ("data", "tempsamp"): ["data.annotations=annotations.jsonl", "data.videos=videos"],
+    ("data", "temporal_r1"): ["data.annotations=tvg.yaml"],
+    ("data", "time_r1"): ["data.annotations=train_2k5.json", "data.videos=videos"],
+    ("data", "timelens"): ["data.annotations=annotations.jsonl", "data.videos=videos"],
+    ("data", "timezero"): ["data.annotations=annotations.json", "data.videos=videos"],
 }
 
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from kairos.core.spans import Span
 from kairos.core.types import Failure
+from kairos.data.fields import AnnotationError, checked_span
 from kairos.data.records import Record
 
+__all__ = ["AnnotationError", "AnnotationFile", "MissingVideo", "OnProblem", "Reading"]
+
 _log = logging.getLogger(__name__)
+_REMEDY = "correct it, or leave such rows out with invalid=skip"
 Row = TypeVar("Row")
 OnProblem = Literal["skip", "error"]
-
-
-class AnnotationError(ValueError):
-    """A row of annotations that cannot be used: says the file, the row, what is wrong and what to do."""
 
 
 class MissingVideo(ValueError):
@@ -37,28 +37,83 @@ class Reading:
     beyond: int = 0
 
 
-def read_rows(
-    file: Path, rows: Iterable[Row], parse: Callable[[int, Row], Record], missing: OnProblem, invalid: OnProblem
-) -> Reading:
-    """Parse rows, counted from 1. With "error" the first problem of that kind is raised, with "skip" it is kept."""
-    records, absent, unusable = [], [], []
-    for number, row in enumerate(rows, start=1):
-        try:
-            records.append(parse(number, row))
-        except MissingVideo as problem:
-            if missing == "error":
-                raise
-            absent.append(Failure(f"{file.name}:{number}", str(problem)))
-        except AnnotationError as problem:
-            if invalid == "error":
-                raise
-            unusable.append(Failure(f"{file.name}:{number}", str(problem)))
-    beyond = sum(_ends_beyond(record) for record in records)
-    return Reading(tuple(records), tuple(absent), tuple(unusable), beyond)
+@dataclass(frozen=True)
+class AnnotationFile(ABC, Generic[Row]):
+    """A reader of one file of annotations, whose videos lie below `videos`; a format says what its rows are.
+
+    A row whose video is absent is counted and named (`missing="error"` stops instead); so is one whose annotation
+    cannot be used (`invalid`). A span that ends behind the duration is kept as annotated and counted; `clamp` cuts it.
+    """
+
+    annotations: str
+    videos: str
+    missing: OnProblem = field(default="skip", kw_only=True)
+    invalid: OnProblem = field(default="skip", kw_only=True)
+    clamp: bool = field(default=False, kw_only=True)
+    _known: dict[str, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name, value in (("missing", self.missing), ("invalid", self.invalid)):
+            if value not in ("skip", "error"):
+                raise ValueError(f"{name} must be skip or error, got {value!r}")
+
+    @abstractmethod
+    def rows(self) -> Iterable[tuple[str, Row]]:
+        """Every row with what names it in the file: "12", or "v_abc:3"."""
+
+    @abstractmethod
+    def record(self, key: str, row: Row) -> Record:
+        """One row as a record; AnnotationError or MissingVideo where it is none."""
+
+    @property
+    def file(self) -> Path:
+        return Path(self.annotations)
+
+    def records(self) -> list[Record]:
+        """The usable rows; what is left out is logged once. ValueError where nothing is left."""
+        return _report(self.file, self.read())
+
+    def missing_videos(self) -> tuple[Failure, ...]:
+        """The rows whose video is absent."""
+        return self.read().missing
+
+    def read(self) -> Reading:
+        """Every row, sorted into usable, missing and invalid; with "error" the first problem of that kind is raised."""
+        self._known.clear()
+        records, absent, unusable = [], [], []
+        for key, row in self.rows():
+            try:
+                records.append(self.record(key, row))
+            except MissingVideo as problem:
+                if self.missing == "error":
+                    raise
+                absent.append(Failure(f"{self.file.name}:{key}", str(problem)))
+            except AnnotationError as problem:
+                if self.invalid == "error":
+                    raise
+                unusable.append(Failure(f"{self.file.name}:{key}", str(problem)))
+        beyond = sum(_ends_beyond(record) for record in records)
+        return Reading(tuple(records), tuple(absent), tuple(unusable), beyond)
+
+    def where(self, key: str) -> str:
+        return f"{self.annotations}, row {key}"
+
+    def span(self, key: str, start: float, end: float, duration: float | None = None, remedy: str = _REMEDY) -> Span:
+        """A proper span of a row, in seconds; cut to the duration with `clamp`."""
+        return checked_span(start, end, self.where(key), remedy, duration, self.clamp)
+
+    def find(self, key: str, name: str, suffixes: Iterable[str] = ("",)) -> str:
+        """The path of a row's video, with the first of `suffixes` that exists; MissingVideo where none does."""
+        candidates = [Path(self.videos) / f"{name}{suffix}" for suffix in suffixes]
+        for path in candidates:
+            if self._known.setdefault(str(path), path.exists()):
+                return str(path)
+        shown = " or ".join([str(candidates[0]), *(path.suffix for path in candidates[1:])])
+        problem = f"no video {shown}; put it there, or leave such rows out with missing=skip"
+        raise MissingVideo(f"{self.where(key)}: {problem}")
 
 
-def report(file: Path, reading: Reading) -> list[Record]:
-    """Log what was left out, once, and give the records; ValueError where none is left."""
+def _report(file: Path, reading: Reading) -> list[Record]:
     total = len(reading.records) + len(reading.missing) + len(reading.invalid)
     for failures, what in ((reading.missing, "without their video"), (reading.invalid, "with unusable annotations")):
         if failures:
@@ -72,29 +127,6 @@ def report(file: Path, reading: Reading) -> list[Record]:
         why = f"; the first: {first[0].reason}" if first else ""
         raise ValueError(f"{file}: none of {total} rows can be used{why}")
     return list(reading.records)
-
-
-def checked_span(start: float, end: float, where: str, remedy: str, duration: float | None, clamp: bool) -> Span:
-    """A proper span, or an AnnotationError that names `where` and the `remedy`. `clamp` cuts it to [0, duration]."""
-    if not (math.isfinite(start) and math.isfinite(end)):
-        raise AnnotationError(f"{where}: span {start} to {end} is not a pair of numbers; {remedy}")
-    if end < start:
-        raise AnnotationError(f"{where}: span {start:g} to {end:g} is reversed; {remedy}")
-    if end == start:
-        raise AnnotationError(f"{where}: span {start:g} to {end:g} has zero length; {remedy}")
-    if not clamp:
-        return Span(start, end)
-    cut = Span(max(0.0, start), end if duration is None else min(end, duration))
-    if not cut.proper:
-        raise AnnotationError(f"{where}: span {start:g} to {end:g} lies outside the {duration} s of the clip; {remedy}")
-    return cut
-
-
-def check_choice(**values: str) -> None:
-    """Each value must be "skip" or "error"."""
-    for name, value in values.items():
-        if value not in ("skip", "error"):
-            raise ValueError(f"{name} must be skip or error, got {value!r}")
 
 
 def _ends_beyond(record: Record) -> bool:

@@ -8,6 +8,7 @@ from typing import Protocol
 from kairos.core.types import Target, VideoSource
 
 TASKS = ("grounding", "choice", "grounded_qa", "needle")
+LETTERS = "ABCDEFGHIJ"  # of options, in their order
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Record:
 
     `uid` is stable across runs; `task` is one of `TASKS`, or a user's own; `source` names the data set; `duration` is
     in seconds as the annotations say, None where they do not. Times of the target are seconds from the clip's start.
+    `difficulty` is the data set's own number on its own scale (readers say which): for filters, not for training.
     """
 
     uid: str
@@ -26,6 +28,7 @@ class Record:
     target: Target
     options: tuple[str, ...] = ()
     duration: float | None = None
+    difficulty: float | None = None
 
 
 class Reader(Protocol):

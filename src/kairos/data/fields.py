@@ -1,0 +1,122 @@
+"""One row's fields, each checked when it is asked for; what is wrong names the row and says what to do."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from kairos.core.spans import Span
+
+
+class AnnotationError(ValueError):
+    """A row of annotations that cannot be used: says the file, the row, what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of one row; `where` names file and row. A method raises AnnotationError for what it cannot give."""
+
+    where: str
+    values: Mapping[str, object]
+
+    @staticmethod
+    def of(where: str, value: object) -> Fields:
+        if not isinstance(value, Mapping):
+            raise AnnotationError(f"{where}: not a JSON object; write {{...}}, one a line")
+        return Fields(where, value)
+
+    @staticmethod
+    def parse(where: str, line: str) -> Fields:
+        try:
+            return Fields.of(where, json.loads(line))
+        except json.JSONDecodeError as error:
+            problem = f"not JSON ({error.msg}, column {error.colno}); write one JSON object a line"
+            raise AnnotationError(f"{where}: {problem}") from None
+
+    def fail(self, problem: str) -> NoReturn:
+        raise AnnotationError(f"{self.where}: {problem}")
+
+    def require(self, name: str, why: str) -> None:
+        if self.values.get(name) in (None, "", [], ()):
+            self.fail(f"no `{name}`; {why}")
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """The text under `name`; without a default it must be there and not empty."""
+        value = self.values.get(name, default)
+        if value is None or (default is None and value == ""):
+            self.fail(f"no `{name}`; a row needs it")
+        if not isinstance(value, str):
+            self.fail(f"`{name}` must be text, got {value!r}")
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        value = self.values.get(name, [])
+        if not isinstance(value, list):
+            self.fail(f"`{name}` must be a list of texts, got {value!r}")
+        texts = tuple(item for item in value if isinstance(item, str))
+        if len(texts) < len(value):
+            self.fail(f"`{name}` must be a list of texts, got {value!r}")
+        return texts
+
+    def number(self, name: str, what: str = "a number of seconds (fps: frames a second)") -> float | None:
+        value = self.values.get(name)
+        if value is None:
+            return None
+        number = as_number(value)
+        if number is None or not math.isfinite(number):
+            self.fail(f"`{name}` must be {what}, got {value!r}")
+        return number
+
+    def seconds(self, name: str) -> float:
+        """A number of seconds above 0 that must be there."""
+        value = self.number(name)
+        if value is None:
+            self.fail(f"no `{name}`; a row needs it, in seconds")
+        if value <= 0:
+            self.fail(f"`{name}` must be above 0 seconds, got {value:g}")
+        return value
+
+    def pairs(self, name: str, what: str = "[[start, end], ...] in seconds") -> tuple[tuple[float, float], ...]:
+        """Pairs of numbers under `name`, of any kind; none where the row has no such field."""
+        value = self.values.get(name, [])
+        found = as_pairs(value)
+        if found is None:
+            self.fail(f"`{name}` must be {what}, got {value!r}")
+        return found
+
+
+def as_number(value: object) -> float | None:
+    """A JSON number as float; None for anything else, true and false included."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def as_pairs(value: object) -> tuple[tuple[float, float], ...] | None:
+    """[[a, b], ...] as pairs of numbers; None for anything else."""
+    if not isinstance(value, list):
+        return None
+    pairs = []
+    for item in value:
+        numbers = [as_number(part) for part in item] if isinstance(item, list) else []
+        if len(numbers) != 2 or numbers[0] is None or numbers[1] is None:
+            return None
+        pairs.append((numbers[0], numbers[1]))
+    return tuple(pairs)
+
+
+def checked_span(start: float, end: float, where: str, remedy: str, duration: float | None, clamp: bool) -> Span:
+    """A proper span, or an AnnotationError that names `where` and the `remedy`. `clamp` cuts it to [0, duration]."""
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise AnnotationError(f"{where}: span {start} to {end} is not a pair of numbers; {remedy}")
+    if end < start:
+        raise AnnotationError(f"{where}: span {start:g} to {end:g} is reversed; {remedy}")
+    if end == start:
+        raise AnnotationError(f"{where}: span {start:g} to {end:g} has zero length; {remedy}")
+    if not clamp:
+        return Span(start, end)
+    cut = Span(max(0.0, start), end if duration is None else min(end, duration))
+    if not cut.proper:
+        raise AnnotationError(f"{where}: span {start:g} to {end:g} lies outside the {duration} s of the clip; {remedy}")
+    return cut

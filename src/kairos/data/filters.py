@@ -1,0 +1,67 @@
+"""Which records to keep: by duration, annotated seconds, their share of the video, and difficulty."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from kairos.core.spans import union
+from kairos.data.records import Record
+
+Range = Sequence[float | None]  # [low, high], ends included; None is open
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Ranges that a record must lie in; None asks nothing. A record that lacks what is asked for falls.
+
+    `duration` is in seconds, `length` the seconds that the annotated spans cover together, `coverage` that length over
+    the duration, in [0, 1] where spans end within it, `difficulty` the data set's own number.
+    """
+
+    duration: Range | None = None
+    length: Range | None = None
+    coverage: Range | None = None
+    difficulty: Range | None = None
+
+    def __post_init__(self) -> None:
+        for name, wanted in self._asked().items():
+            open_ended = len(wanted) == 2 and None in wanted
+            if not open_ended and (len(wanted) != 2 or not wanted[0] <= wanted[1]):  # type: ignore[operator]
+                raise ValueError(f"keep.{name} must be [low, high], with null for an open end, got {list(wanted)}")
+
+    def _asked(self) -> dict[str, Range]:
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: wanted for name, wanted in found.items() if wanted is not None}
+
+    def reason(self, record: Record) -> str | None:
+        """Why the record falls, by the first range that it is outside of; None where it is kept."""
+        has = measures(record)
+        for name, (low, high) in self._asked().items():
+            value = has[name]
+            if value is None:
+                return f"no {name}"
+            if low is not None and value < low:
+                return f"{name} below {low:g}"
+            if high is not None and value > high:
+                return f"{name} above {high:g}"
+        return None
+
+    def split(self, records: Sequence[Record]) -> tuple[list[Record], Counter[str]]:
+        """The records that are kept, in their order, and how many fell for which reason."""
+        reasons = [self.reason(record) for record in records]
+        kept = [record for record, reason in zip(records, reasons, strict=True) if reason is None]
+        return kept, Counter(reason for reason in reasons if reason is not None)
+
+
+def measures(record: Record) -> dict[str, float | None]:
+    """`duration`, `length`, `coverage` and `difficulty` of a record; None for what its annotation does not say."""
+    length = sum(span.length for span in union(record.target.spans)) if record.target.spans else None
+    known = length is not None and bool(record.duration)
+    return {
+        "duration": record.duration,
+        "length": length,
+        "coverage": length / record.duration if known else None,  # type: ignore[operator]
+        "difficulty": record.difficulty,
+    }
