@@ -26,6 +26,9 @@ _TURN = re.compile(r"</think>\s*+<answer>")
 _JSON_ANSWER = re.compile(
     r'<answer>\s*+\{\s*+"start_time"\s*+:\s*+"[\d.]++"\s*+,\s*+"end_time"\s*+:\s*+"[\d.]++"\s*+\}\s*+</answer>'
 )
+_TIMES = r'"start_time"\s*+:\s*+"[\d.]++"\s*+,\s*+"end_time"\s*+:\s*+"[\d.]++"'
+_LETTER = r'"answer"\s*+:\s*+"[A-Z]"'
+_JSON_CHOICE = re.compile(rf"<answer>\s*+\{{\s*+{_LETTER}\s*+(?:,\s*+{_TIMES}\s*+)?+\}}\s*+</answer>")
 _LOOSE = Pair(("to", "and", "-"), any_case=False)
 
 
@@ -39,11 +42,12 @@ def timezero_format(text: str) -> bool:
 
 def temporal_r1_format(text: str) -> bool:
     """Whether the text, not stripped, is a think block and a JSON answer: start_time first, both times in quotes."""
-    begun = text.rfind("<answer>")
-    if begun < 0 or not text.startswith("<think>") or not _JSON_ANSWER.fullmatch(text, begun):
-        return False
-    thought = text[len("<think>") : begun].rstrip()
-    return thought.endswith("</think>")
+    return _thought_then(_JSON_ANSWER, text)
+
+
+def json_choice_format(text: str) -> bool:
+    """The same with a letter under "answer", alone or before the times; no released check knows such an answer."""
+    return _thought_then(_JSON_CHOICE, text)
 
 
 def tempsamp_format(text: str) -> bool:
@@ -56,3 +60,10 @@ def tempsamp_strict_format(text: str) -> bool:
     """Exactly one answer block, which ends the text, without a line break in it, and a pair in it."""
     found = list(blocks(text))
     return len(found) == 1 and text.endswith("</answer>") and "\n" not in found[0] and tempsamp_format(text)
+
+
+def _thought_then(answer: re.Pattern[str], text: str) -> bool:
+    begun = text.rfind("<answer>")
+    if begun < 0 or not text.startswith("<think>") or not answer.fullmatch(text, begun):
+        return False
+    return text[len("<think>") : begun].rstrip().endswith("</think>")

@@ -33,7 +33,10 @@ def _thinking(times: str) -> str:
 
 @dataclass(frozen=True)
 class TimeZeroThink:
-    """TimeZero's prompt for RL. `text` holds [EVENT]; an answer has two decimals, as the prompt asks for."""
+    """TimeZero's prompt for RL. `text` holds [EVENT]; an answer has two decimals, as the prompt asks for.
+
+    An empty `system` is no system turn.
+    """
 
     text: str = _thinking(_STAMPS)
     system: str = SYSTEM
@@ -52,8 +55,12 @@ class TimeZeroThink:
     def messages(self, prompt: Prompt) -> list[dict[str, object]]:
         """A system turn, then text and video. ValueError for a task other than grounding."""
         text = parts.wording({"grounding": self.text}, prompt)
-        user = parts.user_turn(text.replace("[EVENT]", parts.event(prompt.question)), self.video_first)
-        return [parts.system_turn(self.system), user]
+        user = parts.user_turn(text.replace("[EVENT]", self.event(prompt.question)), self.video_first)
+        return [parts.system_turn(self.system), user] if self.system else [user]
+
+    def event(self, question: str) -> str:
+        """The caption as it stands in the prompt."""
+        return parts.event(question)
 
     def answer(self, target: Target) -> str:
         """Without a think block where the data has no written reasoning."""

@@ -1,0 +1,87 @@
+"""The wordings of TempSamp-R1: the paper's two for grounding, and those of its released repository.
+
+The paper prints no system turn and no order: Qwen's usual system turn and the video first are chosen. Both are read as
+the released code reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kairos.core.answers import Grammar
+from kairos.core.types import Target
+from kairos.data.templates import parts
+from kairos.data.templates.grammars import TEMPSAMP_R1, tempsamp_format
+from kairos.data.templates.timezero import TimeZeroThink
+
+_EVENT = 'To accurately pinpoint the event "[EVENT]" in the video, determine the precise time period of the event. '
+_THINK = (
+    "Output your thought process within the <think> </think> tags, including analysis with either specific timestamps "
+    "(xx.xx) or time ranges (xx.xx to xx.xx) in <timestep> </timestep> tags. "
+)
+_TIMES = (
+    "the start and end times (in seconds, precise to two decimal places) in the format "
+    '"start time to end time" within {tags} tags. For example: {example}.'
+)
+_PAPER = _TIMES.format(tags="the <answer> </answer>", example='"12.54 to 17.83"')
+_REASON = (
+    "First, analyze the video content and reason about when the described event happens inside <think> </think> tags. "
+)
+
+
+@dataclass(frozen=True)
+class TempSampThink(TimeZeroThink):
+    """The paper's CoT prompt (figure 8). Well formed is a think block, then an answer block, as TimeZero's."""
+
+    text: str = f"{_EVENT}{_THINK}Then, provide {_PAPER}"
+    video_first: bool = True
+    name: str = "tempsamp_think"
+
+    @property
+    def grammar(self) -> Grammar:
+        return TEMPSAMP_R1
+
+
+@dataclass(frozen=True)
+class TempSampDirect(TempSampThink):
+    """The paper's prompt without CoT (figure 8). Well formed is a pair of times in the first answer block, as released:
+    the paper's own check asks for thinking, and its first phase has no format reward.
+    """
+
+    text: str = f"{_EVENT}Provide {_PAPER}"
+    name: str = "tempsamp_direct"
+
+    def answer(self, target: Target) -> str:
+        return f"<answer>{parts.written(target, self.time)}</answer>"
+
+    def well_formed(self, text: str) -> bool:
+        return tempsamp_format(text)
+
+
+@dataclass(frozen=True)
+class TempSampReleased(TempSampDirect):
+    """The released repository's prompt, in training and in evaluation: no system turn, blanks around the answer."""
+
+    text: str = f"{_EVENT}Provide {_TIMES.format(tags='<answer> </answer>', example='<answer> 12.5 to 17.8 </answer>')}"
+    system: str = ""
+    name: str = "tempsamp_released"
+
+    def event(self, question: str) -> str:
+        """White space collapsed, full stops at the end removed; the case stays."""
+        return " ".join(question.split()).rstrip(".")
+
+    def answer(self, target: Target) -> str:
+        return f"<answer> {parts.written(target, self.time)} </answer>"
+
+
+@dataclass(frozen=True)
+class TempSampReleasedThink(TempSampReleased):
+    """The released evaluation's prompt with thinking."""
+
+    text: str = f"{_EVENT}{_REASON}Then provide " + _TIMES.format(
+        tags="<answer> </answer>", example="<think> reasoning </think><answer> 12.54 to 17.83 </answer>"
+    )
+    name: str = "tempsamp_released_think"
+
+    def answer(self, target: Target) -> str:
+        return parts.thought(target) + super().answer(target)

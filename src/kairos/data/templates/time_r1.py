@@ -1,0 +1,62 @@
+"""Time-R1's other wordings: its version 2 (no thinking), version 3 (step by step) and the form of its cold start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kairos.core.spans import Span
+from kairos.core.types import Target
+from kairos.data.templates.timezero import TimeR1Think, TimeZeroDirect
+
+
+@dataclass(frozen=True)
+class TimeR1Direct(TimeZeroDirect):
+    """Version 2: as TimeZero's prompt without thinking, two decimals."""
+
+    time: str = "{:.2f}"
+    name: str = "time_r1_direct"
+
+
+@dataclass(frozen=True)
+class TimeR1Steps(TimeR1Think):
+    """Version 3, known only as "step by step": the wording of the middle paragraph is ours."""
+
+    text: str = (
+        'To accurately pinpoint the event "[EVENT]" in the video, determine the precise time period of the event.\n\n'
+        "Think step by step within the <think> </think> tags: go through the video in order, and give each step with "
+        "its time range (xx.xx to xx.xx) in <timestep> </timestep> tags.\n\n"
+        "Then, provide the start and end times (in seconds, precise to two decimal places) in the format "
+        '"start time to end time" within the <answer> </answer> tags. For example: "12.54 to 17.83".'
+    )
+    name: str = "time_r1_steps"
+
+
+@dataclass(frozen=True)
+class TimeR1ColdStart(TimeR1Think):
+    """Version 1's prompt, answered by `<think>ts1 to te1 : C1; ts2 to te2 : C2</think><answer>ts to te</answer>`.
+
+    The thought is the target's demonstration, as `events` writes it. Whether the angle brackets that the published
+    form shows around the events belong to it is not known: none are written.
+    """
+
+    name: str = "time_r1_cold_start"
+
+    def answer(self, target: Target) -> str:
+        """ValueError where the data has no written reasoning: this form is learned from nothing else."""
+        if target.demonstration is None:
+            raise ValueError("the target holds no demonstration: a cold start is learned from written reasoning")
+        return super().answer(target)
+
+
+def events(captions: Sequence[tuple[Span, str]], time: str = "{:.2f}") -> str:
+    """Dense captions as a cold start's thought, in order of time.
+
+    >>> events([(Span(7, 9), "He leaves."), (Span(0, 3.5), "A man sits.")])
+    '0.00 to 3.50 : A man sits; 7.00 to 9.00 : He leaves'
+    """
+    steps = [
+        f"{time.format(span.start)} to {time.format(span.end)} : {caption.strip().removesuffix('.')}"
+        for span, caption in sorted(captions)
+    ]
+    return "; ".join(steps)
