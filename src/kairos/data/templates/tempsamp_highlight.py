@@ -50,7 +50,8 @@ class TempSampHighlight:
         marks = sorted(target.highlights)
         seconds = ", ".join(f"{second:g}" for second, _ in marks)
         scores = ", ".join(f"{score:g}" for _, score in marks)
-        return f"<answer>The highlight timestamps are in the {seconds} seconds. Their saliency scores are {scores}</answer>"
+        said = f"The highlight timestamps are in the {seconds} seconds. Their saliency scores are {scores}"
+        return f"<answer>{said}</answer>"
 
     def well_formed(self, text: str) -> bool:
         """An answer block that holds as many scores as timestamps."""

@@ -24,6 +24,9 @@ _TIMES = (
     '"start time to end time" within {tags} tags. For example: {example}.'
 )
 _PAPER = _TIMES.format(tags="the <answer> </answer>", example='"12.54 to 17.83"')
+_THOUGHTFUL = _TIMES.format(
+    tags="<answer> </answer>", example="<think> reasoning </think><answer> 12.54 to 17.83 </answer>"
+)
 _REASON = (
     "First, analyze the video content and reason about when the described event happens inside <think> </think> tags. "
 )
@@ -78,9 +81,7 @@ class TempSampReleased(TempSampDirect):
 class TempSampReleasedThink(TempSampReleased):
     """The released evaluation's prompt with thinking."""
 
-    text: str = f"{_EVENT}{_REASON}Then provide " + _TIMES.format(
-        tags="<answer> </answer>", example="<think> reasoning </think><answer> 12.54 to 17.83 </answer>"
-    )
+    text: str = f"{_EVENT}{_REASON}Then provide {_THOUGHTFUL}"
     name: str = "tempsamp_released_think"
 
     def answer(self, target: Target) -> str:
