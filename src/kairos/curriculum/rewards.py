@@ -63,7 +63,7 @@ def line(row: PromptRewards) -> str:
 def read_rewards(path: str | Path) -> list[PromptRewards]:
     """The measured prompts of a file, those left out that failed. ValueError names a line that is none."""
     rows = []
-    for number, text in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    for number, text in enumerate(Path(path).read_bytes().splitlines(), start=1):
         try:
             content = json.loads(text)
             if "failed" in content:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kairos.core.types import Failure, PromptBatch, RolloutGroup, Sampling
-from kairos.curriculum.rewards import PromptRewards
+from kairos.curriculum.rewards import PromptRewards, line
 
 if TYPE_CHECKING:
     from kairos.core.protocols import Reward, RolloutEngine
@@ -38,3 +40,32 @@ def scored(group: RolloutGroup, reward: Reward) -> PromptRewards:
         duration=float(prompt.clip.duration),
         length=max((span.length for span in prompt.target.spans), default=None),
     )
+
+
+def write(path: Path, rows: Iterable[PromptRewards | Failure]) -> None:
+    """Append one line a prompt; a failed one says why under "failed"."""
+    with path.open("a", encoding="utf-8") as file:
+        for row in rows:
+            failed = isinstance(row, Failure)
+            file.write(json.dumps({"uid": row.uid, "failed": row.reason}) + "\n" if failed else line(row))
+
+
+def done(path: Path, size: int, total: int) -> int:
+    """How many of `total` prompts are in the file, in whole batches of `size`; what stands behind those is cut off.
+
+    So a command that was killed draws the same batches again, and writes the same file.
+    """
+    if not path.exists():
+        return 0
+    lines = [text for text in path.read_bytes().splitlines(keepends=True) if text.endswith(b"\n")]
+    count = total if len(lines) >= total else len(lines) // size * size
+    whole = path.with_suffix(".cut")
+    whole.write_bytes(b"".join(lines[:count]))
+    whole.replace(path)
+    return count
+
+
+def failures(path: Path) -> dict[str, str]:
+    """Reasons by uid of the prompts that failed; empty without a file."""
+    rows = [json.loads(text) for text in path.read_bytes().splitlines()] if path.exists() else []
+    return {row["uid"]: row["failed"] for row in rows if "failed" in row}

@@ -82,10 +82,14 @@ class PromptDataModule(L.LightningDataModule):
 
     @cached_property
     def uids(self) -> list[str]:
-        """The names of all training prompts, in the order of the data."""
+        """The names of all training prompts, in the order of the data. ValueError when two have the same."""
         dataset = self.dataset("train")
         named = records_of(dataset) or [dataset[i] for i in range(len(dataset))]  # type: ignore[arg-type]
-        return [item.uid for item in named]
+        uids = [item.uid for item in named]
+        if len(set(uids)) < len(uids):
+            twice = next(uid for uid in uids if uids.count(uid) > 1)
+            raise ValueError(f"a selection names prompts by their uid, but {twice} stands twice in the data")
+        return uids
 
     @cached_property
     def pool(self) -> list[int] | None:

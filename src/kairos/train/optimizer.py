@@ -14,13 +14,16 @@ SCHEDULES = ("constant", "linear", "cosine")
 
 @dataclass(frozen=True)
 class Optimizer:
-    """`learning_rate` rises linearly over `warmup` iterations, then follows `schedule` down to `floor` times itself."""
+    """`learning_rate` rises linearly over `warmup` iterations, then follows `schedule` down to `floor` times itself.
+
+    A `warmup` below 1 is a share of the run, rounded down to whole iterations.
+    """
 
     learning_rate: float = 1e-6
     kind: str = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
-    warmup: int = 0
+    warmup: float = 0
     schedule: str = "constant"
     floor: float = 0.0
 
@@ -31,6 +34,8 @@ class Optimizer:
             raise ValueError(f"optimizer.schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
         if self.learning_rate < 0 or self.warmup < 0:
             raise ValueError(f"optimizer: learning_rate and warmup must be >= 0, got {self}")
+        if not 0 <= self.floor <= 1:
+            raise ValueError(f"optimizer.floor is a share of the learning rate, in [0, 1], got {self.floor}")
 
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
         """The optimiser over the parameters that require gradients."""
@@ -49,9 +54,10 @@ class Optimizer:
 
     def rate(self, iteration: int, iterations: int) -> float:
         """The learning rate of one iteration, a pure function, so that there is no scheduler state to save."""
-        if iteration < self.warmup:
-            return self.learning_rate * (iteration + 1) / self.warmup
-        done = (iteration - self.warmup) / max(1, iterations - self.warmup)
+        warmup = int(self.warmup * iterations) if self.warmup < 1 else int(self.warmup)
+        if iteration < warmup:
+            return self.learning_rate * (iteration + 1) / warmup
+        done = (iteration - warmup) / max(1, iterations - warmup)
         factor = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1.0 + math.cos(math.pi * done))}[
             self.schedule
         ]
