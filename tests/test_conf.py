@@ -47,6 +47,7 @@ prompts: 3
 
 
 FILES = {
+    ("curriculum", "selection"): ["curriculum.selection=prompts.json"],
     ("data", "activitynet"): ["data.annotations=annotations", "data.videos=videos"],
     ("data", "charades"): ["data.annotations=annotations", "data.videos=videos"],
     ("data", "jsonl"): ["data.annotations=annotations.jsonl"],
@@ -60,6 +61,9 @@ FILES = {
     ("data", "timelens"): ["data.annotations=annotations.jsonl", "data.videos=videos"],
     ("data", "timezero"): ["data.annotations=annotations.json", "data.videos=videos"],
 }
+
+ROOTS = {"selector": "select_prompts"}
+"""Groups that belong to another root than train.yaml."""
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +82,7 @@ def test_there_are_options_to_try():
 def test_every_option_composes_and_builds(group: str, option: str, workplace: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     overrides = [f"{group}={option}", f"name={group}-{option}"]
-    config = compose([*overrides, *needs(group, option)])
+    config = compose([*overrides, *needs(group, option)], name=ROOTS.get(group, "train"))
     resolved(config)
     assert not missing(config), "a mandatory value has no value"
     built = assemble(config, overrides)
