@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kairos.credit.advantages import GroupNormalized, MeanCentred, One
+from kairos.credit.advantages import Anchored, Downscaled, GroupNormalized, LeaveOneOut, MeanCentred, One
+from kairos.credit.annotation_as_rollout import AnnotationAsRollout
 from kairos.credit.shapes import LogExp
 
 IOUS = [0.50, 0.55, 0.60, 0.62, 0.65, 0.70, 0.72]
@@ -58,3 +59,107 @@ def test_one_looks_at_no_reward():
 def test_epsilon_must_be_positive():
     with pytest.raises(ValueError, match="epsilon must be > 0"):
         GroupNormalized(0.0)
+
+
+RAW = torch.tensor([*IOUS, 1.0]) + 0.1
+OWN = torch.tensor([True] * 7 + [False])
+
+
+def test_leave_one_out_compares_with_the_others():
+    rewards = torch.tensor([0.0, 1.0, 5.0])
+    values, weights = LeaveOneOut()(rewards, torch.ones(3).bool())
+    assert values.tolist() == pytest.approx([-3.0, -1.5, 4.5]) and weights.tolist() == [1.0] * 3
+    assert LeaveOneOut()(torch.tensor([3.0]), torch.ones(1).bool())[0].tolist() == [0.0]
+
+
+def test_anchored_rows_of_the_policy_are_as_if_nothing_were_injected():
+    values, weights = Anchored()(RAW, OWN)
+    alone, _ = GroupNormalized(1e-6)(RAW[:7], OWN[:7])
+    assert torch.equal(values[:7], alone)
+    assert float(values[7]) == pytest.approx(1.2 * 1.2734, abs=1e-4)
+    assert weights.tolist() == [1.0] * 8
+    shuffled = torch.randperm(8)
+    again, _ = Anchored()(RAW[shuffled], OWN[shuffled])
+    assert torch.allclose(again, values[shuffled])
+
+
+def test_anchoring_has_nothing_to_hold_on_to_where_rewards_are_equal_or_nobody_sampled():
+    assert Anchored()(torch.tensor([0.3, 0.3, 1.0]), torch.tensor([True, True, False]))[0].tolist() == [0.0] * 3
+    assert Anchored()(torch.tensor([0.3, 1.0]), torch.zeros(2).bool())[0].tolist() == [0.0] * 2
+
+
+def test_downscaling_touches_injected_rewards_alone_and_caps_after_scaling():
+    def shown(rewards: torch.Tensor, on_policy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return rewards, on_policy.float()
+
+    values, weights = Downscaled(shown)(torch.tensor([0.5, 1.1, 1.1]), torch.tensor([True, True, False]))
+    assert values.tolist() == pytest.approx([0.5, 1.1, 0.88]) and weights.tolist() == [1.0, 1.0, 0.0]
+    assert Downscaled(shown, 1.0, cap=0.7)(RAW, OWN)[0].tolist() == pytest.approx([*(RAW[:7]).tolist(), 0.7])
+    scaled, _ = Downscaled(GroupNormalized(1e-6))(RAW, OWN)
+    expected, _ = GroupNormalized(1e-6)(torch.cat([RAW[:7], RAW[7:] * 0.8]), OWN)
+    assert torch.allclose(scaled, expected)
+
+
+def test_an_annotation_as_rollout_follows_its_steps():
+    """Step by step by hand, in float64, with the published numbers."""
+    own = RAW[:7].double()
+    centred, spread, everyone = own - own.mean(), own.std(unbiased=False), RAW.double().std(unbiased=False)
+    gain = ((everyone / (spread + 1e-6)) ** 0.25).clamp(1, 4)
+    stretched = torch.where(centred > 0, centred * gain, centred)
+    stretched -= stretched.mean()
+    worth = ((1.1 - own.mean()) / (1.1 + 1e-6)) ** 2
+    injected = min(2 * float(worth), float((1.2 * stretched.max()).clamp(0.05, 1.0)))
+    kept = torch.tensor([0.5 * stretched[0], 0.5 * stretched[1], stretched[6], injected])
+    kept -= kept.mean()
+    kept[3] = kept[3].clamp(min=0.0)
+    scale = (stretched.square().mean().sqrt() / (kept.square().mean().sqrt() + 1e-6)).clamp(0.25, 1.0)
+    values, weights = AnnotationAsRollout()(RAW, OWN)
+    assert weights.tolist() == [1, 1, 0, 0, 0, 0, 1, 1]
+    assert values[weights > 0].tolist() == pytest.approx((kept * scale).tolist(), abs=1e-6)
+    assert not values[weights == 0].any()
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1, 0.3])
+def test_of_equal_rewards_only_the_annotation_is_left_with_the_least_advantage(level):
+    rewards = torch.tensor([level] * 4 + [1.0])
+    values, weights = AnnotationAsRollout()(rewards, torch.tensor([True] * 4 + [False]))
+    assert values.tolist() == pytest.approx([0, 0, 0, 0, 0.05]) and weights.tolist() == [0, 0, 0, 0, 1]
+
+
+def test_an_annotation_worse_than_the_policy_is_never_pushed_down():
+    rewards, on_policy = torch.tensor([0.9, 0.8, 1.0, 0.1]), torch.tensor([True, True, True, False])
+    values, _ = AnnotationAsRollout()(rewards, on_policy)
+    assert float(values[3]) >= 0.0 and float(values[2]) > 0.0 > float(values[1])
+
+
+def test_without_an_annotation_the_estimator_is_the_distance_from_the_mean():
+    values, weights = AnnotationAsRollout()(RAW[:7], OWN[:7])
+    assert values.tolist() == pytest.approx((RAW[:7] - RAW[:7].mean()).tolist(), abs=1e-6)
+    assert weights.tolist() == [1.0] * 7
+    assert AnnotationAsRollout()(torch.tensor([1.0]), torch.tensor([False]))[0].tolist() == [0.0]
+
+
+@pytest.mark.parametrize("advantage", [LeaveOneOut(), Anchored(), Downscaled(), AnnotationAsRollout(), MeanCentred()])
+@pytest.mark.parametrize("size", [1, 2, 8])
+def test_every_estimator_is_finite_for_any_group(advantage, size):
+    for rewards in (torch.zeros(size), torch.rand(size), torch.full((size,), -0.3)):
+        for on_policy in (torch.ones(size).bool(), torch.zeros(size).bool(), torch.arange(size) > 0):
+            values, weights = advantage(rewards, on_policy)
+            assert values.shape == weights.shape == (size,)
+            assert torch.isfinite(values).all() and bool((weights >= 0).all())
+            assert values.dtype == weights.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Anchored(factor=0.0), "factor must be > 0"), (lambda: Anchored(epsilon=0.0), "epsilon must be > 0"),
+        (lambda: Downscaled(scale=-1.0), "scale must be >= 0"),
+        (lambda: AnnotationAsRollout(gain=0.5), "gain must be >= 1"),
+        (lambda: AnnotationAsRollout(negatives=-1), "positives and negatives must be >= 0"),
+        (lambda: AnnotationAsRollout(kappa=2.0), "kappa must lie"),
+    ],
+)  # fmt: skip
+def test_an_estimator_checks_itself(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()

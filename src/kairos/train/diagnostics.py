@@ -13,6 +13,9 @@ from kairos.core.spans import best_iou
 from kairos.core.types import ActionStats, Origin, RolloutBatch, RolloutGroup, Scores
 from kairos.train.meter import Meter
 
+_ROUNDING = 1e-6
+_LEAST_SPREAD = 1e-3
+
 
 @dataclass(frozen=True)
 class Credited:
@@ -56,11 +59,32 @@ def measure(meter: Meter, credited: Credited, gate: float) -> None:
         meter.add("rollout/truncated", fmean(group.rollouts[i].truncated for i in own), len(own))
     injected = [index for index in range(len(group)) if index not in own]
     if injected:
-        baseline = fmean(rewards)
-        flipped = [(totals[i] - baseline) * advantages[i] < 0 for i in own]
-        meter.add("advantage/sign_flips", fmean(flipped), len(own))
         meter.add("injected/reward", fmean(totals[i] for i in injected), len(injected))
         meter.add("injected/advantage", fmean(advantages[i] for i in injected), len(injected))
+        _measure_injection(meter, rewards, [advantages[i] for i in own], totals)
+
+
+def _measure_injection(meter: Meter, rewards: list[float], advantages: list[float], totals: list[float]) -> None:
+    """What injected rows do to the policy's: `rewards` and `advantages` are of its rows, `totals` of all (TempSamp-R1).
+
+    A row flips where its advantage points away from its reward's side of the policy's own mean; a group loses its
+    positives where rows above that mean are left without one positive advantage. Contamination is the shift of the mean
+    in deviations of the policy's rewards, of the population; groups of nearly equal rewards have none.
+    """
+    baseline, spread = fmean(rewards), pstdev(rewards)
+    above = [reward - baseline for reward in rewards]
+    flipped = [abs(x) > _ROUNDING and x * advantage < 0 for x, advantage in zip(above, advantages, strict=True)]
+    meter.add("advantage/sign_flips", fmean(flipped), len(rewards))
+    meter.add("advantage/groups_with_flips", float(any(flipped)))
+    lost = max(above) > _ROUNDING and max(advantages) <= 0
+    meter.add("advantage/groups_without_positives", float(lost))
+    for name, side in (("positive", [a for a in advantages if a > 0]), ("negative", [a for a in advantages if a < 0])):
+        if side:
+            meter.add(f"advantage/{name}", fmean(side), len(side))
+    meter.add("injected/groups_without_spread", float(spread < _LEAST_SPREAD))
+    if spread >= _LEAST_SPREAD:
+        meter.add("injected/contamination", abs(fmean(totals) - baseline) / spread)
+        meter.add("injected/spread_ratio", pstdev(totals) / spread)
 
 
 def measure_learning(
