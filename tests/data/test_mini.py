@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from kairos.core.spans import Span, iou
-from kairos.data.mini import SPLITS, MiniWorld
+from kairos.data.mini import SPLITS, MiniCaptions, MiniWorld
 from kairos.data.mini_questions import ORDER
 from kairos.data.mini_scene import COLOURS, FPS, HELD_OUT, SHAPES
+from kairos.data.templates.caption import Caption
 
 
 def decoded(path: Path) -> np.ndarray:
@@ -131,7 +132,7 @@ def test_every_question_has_the_answer_that_the_scene_shows(tmp_path: Path) -> N
             assert right == thing.colour
         said = target.evidence if record.task == "needle" else target.spans
         assert said == (() if record.task == "choice" else (thing.span,))
-        assert target.demonstration == f"{thing.name} {thing.span.start:.1f} to {thing.span.end:.1f}"
+        assert target.demonstration == f"{thing.name} ({target.choice}) {thing.span.start:.1f} to {thing.span.end:.1f}"
     assert set(kinds) == {"grounding", "choice", "grounded_qa", "needle"} and min(kinds.values()) >= 20
 
 
@@ -187,3 +188,36 @@ def test_uids_are_unique_and_do_not_change_with_the_number_of_clips_or_questions
 def test_a_world_that_cannot_be_is_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MiniWorld(**{"folder": "x", "split": "train", "clips": 2, **wrong})  # type: ignore[arg-type]
+
+
+def test_a_caption_tells_every_thing_and_its_time_in_order_and_its_letter_where_options_are_listed(
+    tmp_path: Path,
+) -> None:
+    world = MiniWorld(str(tmp_path), "pretrain", clips=4)
+    records = MiniCaptions(world).records()
+    assert [r.task for r in records] == ["caption", "lettered", "caption", "letters"] * 2
+    for index in range(4):
+        things = world.scene(index).by_start
+        plain, lettered = (r for r in records if f"/{index:06d}/" in r.uid)
+        times = [f"{t.span.start:.1f} to {t.span.end:.1f}" for t in things]
+        assert Caption().answer(plain.target).split("\n") == [
+            f"{t.name} {s}" for t, s in zip(things, times, strict=True)
+        ]
+        letters = [f"({'ABCDE'[lettered.options.index(t.name)]})" for t in things]
+        lines = Caption().answer(lettered.target).split("\n")
+        assert sorted(lettered.options) == sorted(t.name for t in things)
+        for line, thing, letter, time in zip(lines, things, letters, times, strict=True):
+            assert line == (f"{letter} {thing.name} {time}" if index % 2 else f"{thing.name} {letter} {time}")
+
+
+def test_the_times_of_a_caption_are_widened_as_those_of_a_question_are(tmp_path: Path) -> None:
+    exact, loose = (
+        MiniCaptions(MiniWorld(str(tmp_path), "pretrain", clips=1, loosen=loosen)).records()[0] for loosen in (0.0, 3.0)
+    )
+    spans = [
+        [Span(float(line.split()[-3]), float(line.split()[-1])) for line in Caption().answer(r.target).split("\n")]
+        for r in (exact, loose)
+    ]
+    for tight, wide in zip(*spans, strict=True):
+        assert wide.start <= tight.start and wide.end >= tight.end
+        assert wide != tight and wide.length <= tight.length + 6.0

@@ -12,6 +12,7 @@ from kairos.core.answers import read
 from kairos.core.spans import Span
 from kairos.core.types import Prompt, Target, VideoClip
 from kairos.data.templates.answer import AnswerOnly
+from kairos.data.templates.caption import Caption
 from kairos.data.templates.think import Think
 from kairos.data.templates.timezero import TimeR1Think, TimeZeroDirect, TimeZeroThink
 
@@ -124,3 +125,13 @@ def test_a_wording_may_be_ones_own() -> None:
     assert mine.describe() != AnswerOnly().describe()
     with pytest.raises(ValueError, match=r"must hold \[EVENT\]"):
         TimeZeroThink(text="When?")
+
+
+def test_a_caption_lists_the_options_where_there_are_some_and_is_the_demonstration_itself() -> None:
+    (turn,) = Caption().messages(prompt("lettered", "", ("red star", "blue circle")))
+    assert words(turn)[1] == (
+        "What do you see?\n(A) red star\n(B) blue circle\nWrite every shape, letter, start to end."
+    )
+    assert Caption().answer(Target(demonstration="red star 1.0 to 2.0")) == "red star 1.0 to 2.0"
+    with pytest.raises(ValueError, match="there is no caption to write"):
+        Caption().answer(Target())

@@ -17,14 +17,14 @@ import numpy as np
 from rich.progress import track
 
 from kairos.core.seeds import mix
-from kairos.core.types import VideoSource
+from kairos.core.types import Target, VideoSource
 from kairos.data import mini_questions as asking
 from kairos.data.mini_corpus import corpus
 from kairos.data.mini_render import render, render_job
 from kairos.data.mini_scene import FOREIGN, FOREIGN_LONG, LONG, SHORT, Scene, draw_scene
 from kairos.data.records import TASKS, Record
 
-__all__ = ["SPLITS", "MiniWorld", "corpus"]
+__all__ = ["SPLITS", "MiniCaptions", "MiniWorld", "corpus"]
 
 SPLITS = ("pretrain", "train", "val", "test", "ood")
 _RECIPE = "3"  # raise it when a pixel or a scene changes: old files are then left alone, and new ones rendered
@@ -71,9 +71,13 @@ class MiniWorld:
 
     def records(self) -> list[Record]:
         """Every question of the split, in a fixed order; renders the clips that are not there yet."""
+        return [record for index, scene in enumerate(self.scenes()) for record in self._ask(index, scene)]
+
+    def scenes(self) -> list[Scene]:
+        """Every clip's scene; renders the clips that are not there yet."""
         scenes = [self.scene(index) for index in range(self.clips)]
         self._render(scenes)
-        return [record for index, scene in enumerate(scenes) for record in self._ask(index, scene)]
+        return scenes
 
     def scene(self, index: int) -> Scene:
         """What happens in clip `index`."""
@@ -135,3 +139,31 @@ class MiniWorld:
             options=question.options,
             duration=scene.kind.seconds,
         )
+
+
+@dataclass(frozen=True)
+class MiniCaptions:
+    """Two records a clip of `world`: everything that it shows in order of time, without and with lettered options.
+
+    A caption says which shape has which colour and when, all at once, and under which letter it is listed: what a
+    question asks for one by one. The tasks are "caption" and, in turn, "lettered" and "letters"; the world's `loosen`
+    widens the times.
+    """
+
+    world: MiniWorld
+
+    def records(self) -> list[Record]:
+        return [record for index, scene in enumerate(self.world.scenes()) for record in self._records(index, scene)]
+
+    def _records(self, index: int, scene: Scene) -> Iterator[Record]:
+        uid = f"mini/{self.world.split}-{self.world.seed}/{index:06d}/caption"
+        rng = np.random.default_rng(mix("loosen", uid))
+        yield self._record(uid, "caption", index, (), asking.caption(scene, self.world.loosen, rng))
+        options, behind, before = asking.lettered_caption(scene, self.world.loosen, rng)
+        task, text = ("letters", before) if index % 2 else ("lettered", behind)
+        yield self._record(f"{uid}/{task}", task, index, options, text)
+
+    def _record(self, uid: str, task: str, index: int, options: tuple[str, ...], text: str) -> Record:
+        video = VideoSource(str(self.world.path(index)))
+        seconds = self.world.scene(index).kind.seconds
+        return Record(uid, task, "mini", video, "", Target(demonstration=text), options, seconds)

@@ -64,7 +64,7 @@ def ask(scene: Scene, task: str, slug: str, rng: np.random.Generator) -> Questio
 
 def target(question: Question, task: str, span: Span) -> Target:
     """What is right, with the time of the thing as `span` says it (exact, or loosened)."""
-    said = f"{question.thing.name} {span.start:.1f} to {span.end:.1f}"
+    said = _said(question.thing, span, question.choice)
     return Target(
         spans=(span,) if task in ("grounding", "grounded_qa") else (),
         choice=question.choice,
@@ -73,10 +73,35 @@ def target(question: Question, task: str, span: Span) -> Target:
     )
 
 
+def caption(scene: Scene, loosen: float, rng: np.random.Generator) -> str:
+    """One line a thing with its time, widened by up to `loosen` seconds a side, earliest first."""
+    return "\n".join(_said(thing, _loose(scene, thing, loosen, rng)) for thing in scene.by_start)
+
+
+def lettered_caption(scene: Scene, loosen: float, rng: np.random.Generator) -> tuple[tuple[str, ...], str, str]:
+    """Options, which name every thing, and two captions that give each line its letter: behind the name, and before."""
+    options = tuple(str(name) for name in rng.permutation([thing.name for thing in scene.things]))
+    behind, before = [], []
+    for thing in scene.by_start:
+        letter, span = "ABCDEFGH"[options.index(thing.name)], _loose(scene, thing, loosen, rng)
+        behind.append(_said(thing, span, letter))
+        before.append(f"({letter}) {_said(thing, span)}")
+    return options, "\n".join(behind), "\n".join(before)
+
+
+def _loose(scene: Scene, thing: Thing, loosen: float, rng: np.random.Generator) -> Span:
+    return loosened(thing.span, loosen, scene.kind.seconds, rng) if loosen else thing.span
+
+
 def loosened(span: Span, seconds: float, within: float, rng: np.random.Generator) -> Span:
     """`span` starting earlier and ending later, each by up to `seconds`, within [0, `within`], to a tenth."""
     earlier, later = rng.uniform(0, seconds, 2)
     return Span(round(max(0.0, span.start - earlier), 1), round(min(within, span.end + later), 1))
+
+
+def _said(thing: Thing, span: Span, letter: str | None = None) -> str:
+    listed = f" ({letter})" if letter else ""
+    return f"{thing.name}{listed} {span.start:.1f} to {span.end:.1f}"
 
 
 def _other_shapes(scene: Scene, thing: Thing, rng: np.random.Generator) -> list[str]:

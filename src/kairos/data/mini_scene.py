@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -87,6 +88,7 @@ def shapes_of(colour: str, foreign: bool) -> list[str]:
     return [shape for shape in SHAPES if foreign or HELD_OUT[colour] != shape]
 
 
+@lru_cache(maxsize=65536)
 def draw_scene(kind: Kind, seed: int) -> Scene:
     """The scene of a seed: distinct colours, starts at least a second apart, no two shapes touching."""
     rng = np.random.default_rng(seed)
