@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from kairos.compose import CONF, user_errors
+from kairos.compose import CONF, UserError, user_errors
 from kairos.credit.rescoring import Tally
 
 
@@ -22,10 +22,10 @@ def main(config: DictConfig) -> None:
 
 def score(config: DictConfig) -> None:
     if config.compat not in config.readers:
-        raise ValueError(f"compat must be one of {', '.join(config.readers)}, got {config.compat!r}")
+        raise UserError(f"error: compat must be one of {', '.join(config.readers)}, got {config.compat!r}")
     for name in ("input", "output"):
         if config[name] is None:
-            raise ValueError(f"say {name}=<file.jsonl>")
+            raise UserError(f"error: say {name}=<file.jsonl>")
     rescorer = instantiate(config.rescorer, _convert_="all")
     show(rescorer.run(Path(config.input), Path(config.output)), config.output)
 

@@ -15,7 +15,9 @@ MARKS = ((82.0, 2.0), (84.0, 4.0), (90.0, 1.0))
 
 
 def said(seconds: str, scores: str) -> str:
-    return f"<answer>The highlight timestamps are in the {seconds} seconds. Their saliency scores are {scores}.</answer>"
+    return (
+        f"<answer>The highlight timestamps are in the {seconds} seconds. Their saliency scores are {scores}.</answer>"
+    )
 
 
 def score(group_of, *texts: str, marks=MARKS) -> list[float]:
@@ -54,7 +56,7 @@ def test_highlights_are_read_from_the_last_block_and_from_huge_answers_in_linear
 
 def test_a_prompt_without_highlights_is_refused(group_of):
     group = group_of(["x"])
-    with pytest.raises(ValueError, match="'uid-7'.*no highlights; restrict"):
+    with pytest.raises(ValueError, match=r"'uid-7'.*no highlights; restrict"):
         Highlights()(RolloutGroup(replace(group.prompt, target=Target()), group.rollouts))
     with pytest.raises(ValueError, match="tolerance must be >= 0"):
         Highlights(tolerance=-1.0)

@@ -88,8 +88,6 @@ def _completion(fields: dict[str, object], place: str) -> str:
     text = fields.get("completion", fields.get("text"))
     if not isinstance(text, str):
         raise RowError(f"{place}: completion must be a string, got {_shown(text)}")
-    if fields.get("actions") is not None:
-        raise RowError(f"{place}: its actions are frames, and there is no text to read")
     return text
 
 
