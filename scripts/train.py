@@ -6,41 +6,42 @@ import sys
 import time
 from pathlib import Path
 
-import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from kairos.compose import (
-    CONF,
     Experiment,
     UserError,
     assemble,
+    command,
     compose,
     config_dir,
     folder_name,
     folder_of,
+    literal,
     resolved,
     user_errors,
     wording,
 )
-from kairos.report.compare import compare
+from kairos.report.comparison import draw_sweep
 from kairos.report.folder import RunError, RunFolder, reworded
 from kairos.report.page import write_report
+from kairos.report.sessions import begin_session, end_session
 from kairos.report.strips import save_strips
-from kairos.report.summary import write_summary
+from kairos.report.summary import summary_of, write_summary
 from kairos.report.versions import versions
 from kairos.train.callbacks.checkpoint import newest
 from kairos.train.ranks import main_process
 
-STARTED = time.perf_counter()
+STARTED = time.time()
 
 
-@hydra.main(version_base="1.3", config_path=CONF, config_name="train")
+@command("train")
 def main(config: DictConfig) -> None:
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    started = time.perf_counter() if sweep else STARTED
+    started = time.time() if sweep else STARTED
     try:
         with user_errors():
             train(config, started, sweep)
@@ -59,7 +60,7 @@ def train(config: DictConfig, started: float, sweep: bool) -> None:
         torch.manual_seed(config.seed)
         _run(assemble(config, overrides, run.path), overrides, run, checkpoint, started)
     if sweep and main_process():
-        _draw(run.path.parent)
+        draw_sweep(run.path.parent)
 
 
 def _open(config: DictConfig, sweep: bool) -> tuple[DictConfig, list[str], RunFolder]:
@@ -67,16 +68,23 @@ def _open(config: DictConfig, sweep: bool) -> tuple[DictConfig, list[str], RunFo
     overrides = list(HydraConfig.get().overrides.task)
     if sweep:
         if str(config.trainer.devices) not in ("1", "auto"):
-            raise RunError("a sweep in this process runs on one device; start one `torchrun scripts/train.py` a job")
-        run = RunFolder(Path(HydraConfig.get().sweep.dir) / (config.name or "sweep") / folder_name(overrides))
+            raise RunError(
+                "a sweep in this process runs on one device; for several a job say "
+                f"hydra/launcher=torchrun hydra.launcher.devices_per_job={config.trainer.devices}"
+            )
+        folder = Path(HydraConfig.get().sweep.dir)
+        if RunFolder(folder).begun:
+            raise RunError(f"{folder} is a run, so it cannot hold a sweep: choose another name=")
+        run = RunFolder(folder / folder_name(overrides))
     elif config.run:
         run = RunFolder(Path(config.run))
         if not run.begun:
             raise RunError(f"run={config.run} holds no run to continue (no config.yaml); leave run= out to start one")
         overrides = [*run.overrides(), *(o for o in overrides if not o.startswith("run="))]
-        config = compose([*overrides, f"run={config.run}"], config_dir())
+        config = compose([*overrides, literal("run", config.run)], config_dir())
     else:
-        run = RunFolder(folder_of(config, overrides))
+        chosen = Path(HydraConfig.get().run.dir)  # a launcher says which folder a job has
+        run = RunFolder(folder_of(config, overrides) if chosen == Path() else chosen)
     if config.overwrite:
         if main_process():
             run.clear()
@@ -102,6 +110,7 @@ def _run(experiment: Experiment, overrides: list[str], run: RunFolder, checkpoin
         if changed := reworded(config.policy.get("weights"), says):
             print(changed)
         run.begin(resolved(config), overrides, versions(), config.allow_changes, says)
+        begin_session(run.path, started)
         if checkpoint is not None:
             print(f"continuing {run.path} from {checkpoint.name}")
     experiment.trainer.fit(
@@ -113,20 +122,10 @@ def _run(experiment: Experiment, overrides: list[str], run: RunFolder, checkpoin
         save_strips(
             [p for batch in experiment.datamodule.batches("val", 12) for p in batch.prompts], run.path / "strips"
         )
-    write_summary(run.path, seconds=time.perf_counter() - started, seed=config.seed, iterations=config.iterations)
-    page = write_report(run.path)
-    print(
-        write_summary(run.path, seconds=time.perf_counter() - started, seed=config.seed, iterations=config.iterations)
-    )
+    row = summary_of(run.path, seed=config.seed, iterations=config.iterations)
+    page = write_report(run.path, row)
+    print(write_summary(run.path, row, end_session(run.path, time.time())))
     print(f"report: {page}")
-
-
-def _draw(sweep: Path) -> None:
-    jobs = sorted(folder.parent for folder in sweep.glob("*/metrics.jsonl"))
-    try:
-        print(f"curves of {len(jobs)} jobs: {compare(jobs, sweep / 'curves.png')}")
-    except ValueError as error:
-        print(f"no curves: {error}")
 
 
 if __name__ == "__main__":

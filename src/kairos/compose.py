@@ -7,19 +7,23 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
+import hydra
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException, InstantiationException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import CompactHydraException, InstantiationException, OverrideParseException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -33,7 +37,9 @@ if TYPE_CHECKING:
 
 
 CONF = str(Path(__file__).parent / "conf")
-_NOT_IN_NAME = ("name", "run", "overwrite", "allow_changes", "trainer", "logger")
+NOT_IN_NAME = ("name", "run", "overwrite", "allow_changes", "trainer", "logger")
+"""Overrides that change no method, and so are no part of a folder's name."""
+_LITERAL = ("run", "sweep", "where", "sort", "input", "output", "baseline", "policy.weights")
 _LONGEST_NAME = 200  # characters; file systems allow 255
 
 
@@ -106,8 +112,30 @@ def folder_name(overrides: Sequence[str]) -> str:
     >>> folder_name(["seed=1", "data=toy", "trainer=cpu"])
     'data=toy,seed=1'
     """
-    named = sorted(o for o in overrides if o.lstrip("+~").split("=")[0].split(".")[0].split("/")[0] not in _NOT_IN_NAME)
-    name = re.sub(r"[^\w.,=+-]", "_", ",".join(named)) or "default"
+    return _file_name(",".join(sorted(o for o in overrides if in_name(o))) or "default")
+
+
+def sweep_name(swept: Sequence[str], fixed: Sequence[str]) -> str:
+    """The keys that a sweep varies and the overrides that all its jobs share, as the name of its folder.
+
+    >>> sweep_name(["shape", "seed"], ["data=toy", "trainer=cpu"])
+    'sweep-seed,shape-data=toy'
+    """
+    return _file_name("-".join(["sweep", *filter(None, [",".join(sorted(swept)), folder_name(fixed)])]))
+
+
+def report_name(runs: Sequence[Path]) -> str:
+    """The name of a folder for the comparison of these runs."""
+    return _file_name("report-" + ",".join(run.name for run in runs))
+
+
+def in_name(override: str) -> bool:
+    """Whether an override, or a key, changes the method and so the folder's name."""
+    return override.lstrip("+~").split("=")[0].split(".")[0].split("/")[0] not in NOT_IN_NAME
+
+
+def _file_name(name: str) -> str:
+    name = re.sub(r"[^\w.,=+-]", "_", name)
     if len(name) <= _LONGEST_NAME:
         return name
     return f"{name[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
@@ -124,6 +152,47 @@ def wording(config: DictConfig) -> dict[str, str]:
     """What the configured template says; empty where it cannot tell."""
     template = instantiate(config.template, _convert_="all")
     return template.describe() if isinstance(template, Worded) else {}
+
+
+def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+    """`hydra.main` for a script: `conf/<name>.yaml` and the command line become the config of the decorated function.
+
+    Folders and conditions (`run=runs/a=1,b=2`, `where=reason!=null`) need no quotes of Hydra's grammar.
+    """
+
+    def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
+        parsed = hydra.main(version_base="1.3", config_path=CONF, config_name=name)(main)
+
+        @functools.wraps(main)
+        def run() -> None:
+            multirun = not {"-m", "--multirun"}.isdisjoint(sys.argv)
+            sys.argv[1:] = [_literal(argument, multirun) for argument in sys.argv[1:]]
+            parsed()
+
+        return run
+
+    return decorate
+
+
+def literal(key: str, value: str) -> str:
+    """The override that gives `key` exactly this text.
+
+    >>> literal("run", "runs/a=1,b=2")
+    "run='runs/a=1,b=2'"
+    """
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'"
+
+
+def _literal(argument: str, multirun: bool) -> str:
+    key, _, value = argument.partition("=")
+    if key not in _LITERAL:
+        return argument
+    try:
+        readable = multirun or not OverridesParser.create().parse_override(argument).is_sweep_override()
+    except OverrideParseException:
+        readable = False
+    return argument if readable else literal(key, value)
 
 
 @contextmanager

@@ -145,13 +145,17 @@ def test_errors_of_ours_are_one_line_and_others_keep_their_trace(script: Script,
 def test_a_sweep_has_a_folder_a_job_and_one_picture(script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     sweep = ["-m", *TOY, "shape=identity,log_exp", "seed=0,1"]
     assert script("train", *sweep) == 0
-    jobs = sorted(path for path in (tmp_path / "runs" / "sweep").iterdir() if path.is_dir())
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("sweep-seed,shape-") and "policy=toy" in folder.name and "trainer" not in folder.name
+    jobs = sorted(path for path in folder.iterdir() if path.is_dir())
     assert len(jobs) == 4
     for shape in ("identity", "log_exp"):
         for seed in (0, 1):
             (job,) = [j for j in jobs if f"shape={shape}" in j.name and f"seed={seed}" in j.name]
             assert len(rows(job / "metrics.jsonl")) == 2 and (job / "report.html").exists()
-    assert (tmp_path / "runs" / "sweep" / "curves.png").stat().st_size > 10_000
+    assert (folder / "curves.png").stat().st_size > 10_000
+    assert "shape=log_exp | 2 |" in (folder / "report.md").read_text()
+    assert "4 of 4 runs finished" in (folder / "report.html").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     before = {job.name: (job / "metrics.jsonl").stat().st_mtime_ns for job in jobs}
     capfd.readouterr()
@@ -202,5 +206,5 @@ def test_the_command_of_the_readme_sweeps_as_a_process(repository: Path, tmp_pat
     ]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(list((tmp_path / "runs" / "sweep").glob("*/summary.json"))) == 4
-    assert (tmp_path / "runs" / "sweep" / "curves.png").exists()
+    (sweep,) = (tmp_path / "runs").iterdir()
+    assert len(list(sweep.glob("*/summary.json"))) == 4 and (sweep / "curves.png").exists()

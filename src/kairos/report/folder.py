@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from kairos.report.files import write_whole
+
 FREE = (
     "run",
     "name",
@@ -28,6 +30,8 @@ FIXED_PARTS = ("trainer.devices", "trainer.num_nodes")
 FOR_THE_COMMAND = ("overwrite", "allow_changes", "run")
 """Overrides that speak of one command, and not of the run."""
 FINISHED = "summary.json"
+LOG = "log.txt"
+"""What the processes of the run said, where a launcher wrote it down."""
 
 
 class RunError(ValueError):
@@ -93,17 +97,18 @@ class RunFolder:
         (self.path / FINISHED).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove the folder, if it is a run's and nothing else's."""
-        if not self.path.exists():
-            return
-        if not self.begun and any(self.path.iterdir()):
+        """Remove what the folder holds, if it is a run's and nothing else's; the log stays, it may be being written."""
+        held = [path for path in self.path.iterdir() if path.name != LOG] if self.path.exists() else []
+        if held and not self.begun:
             raise RunError(f"{self.path} is not the folder of a run: it has no config.yaml; remove it yourself")
-        shutil.rmtree(self.path)
+        for path in held:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def _write(self, name: str, text: str) -> None:
-        unfinished = self.path / f".{name}.unfinished"
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(self.path / name)
+        write_whole(self.path / name, text)
 
 
 def differences(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, tuple[object, object]]:

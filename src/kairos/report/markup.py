@@ -1,7 +1,7 @@
 """The HTML of the run page: one jinja2 template with its styles inside, no script, nothing to fetch."""
 # ruff: noqa: E501
 
-PAGE = """<!doctype html>
+HEAD = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -36,7 +36,12 @@ pre { font-size: .78rem; line-height: 1.45; background: #f6f7f9; border-radius: 
 </style>
 </head>
 <body>
-<h1>{{ name }}</h1>
+"""
+"""How every page begins: its title is `name`."""
+
+PAGE = (
+    HEAD
+    + """<h1>{{ name }}</h1>
 <p class="muted">{{ subtitle }}</p>
 {% if overrides %}<p class="muted small">{{ overrides }}</p>{% endif %}
 {% for note in notes %}<p class="empty small">{{ note }}</p>{% endfor %}
@@ -103,3 +108,4 @@ what could not be parsed, failed or is missing scores 0. The best constant span 
 </body>
 </html>
 """
+)

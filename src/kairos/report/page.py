@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from kairos.evaluation.summary import floors
 from kairos.report.cells import examples, failures, group, table, tiles
 from kairos.report.curves import curves
+from kairos.report.files import write_whole
 from kairos.report.intervals import intervals
 from kairos.report.markup import PAGE
 from kairos.report.run import Run, read_run
@@ -21,12 +23,15 @@ from kairos.report.tables import Line, before_and_after
 from kairos.report.timeline import timeline
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, summary: Mapping[str, object] | None = None) -> Path:
     """Write `report.html` and `figures/*.png` from what a run folder holds; says of what is missing that it is.
 
-    Needs neither videos nor the model. ValueError when there is no such folder or a predictions file is broken.
+    `summary` stands for summary.json where that is yet to be written. Needs neither videos nor the model. ValueError
+    when there is no such folder or a predictions file is broken.
     """
     run = read_run(folder)
+    if summary is not None:
+        run = replace(run, summary=summary)
     lines = before_and_after(run.before, run.after)
     trivial = {name: value for name, value in floors(run.before or run.after).items() if isinstance(value, float)}
     figures: dict[str, Figure | None] = {
@@ -40,11 +45,7 @@ def write_report(folder: Path) -> Path:
         if figure is not None
     }
     html = Environment(autoescape=True, trim_blocks=True).from_string(PAGE).render(_values(run, lines, pictures))
-    page = run.folder / "report.html"
-    unfinished = page.with_name(".report.html.unfinished")
-    unfinished.write_text(html, encoding="utf-8")
-    unfinished.replace(page)
-    return page
+    return write_whole(run.folder / "report.html", html)
 
 
 def _values(run: Run, lines: Sequence[Line], pictures: Mapping[str, str]) -> dict[str, object]:

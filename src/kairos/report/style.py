@@ -9,6 +9,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kairos.report.files import write_whole
+
 INK, MUTED, RULE = "#1f2933", "#6b7785", "#dfe3e8"
 BEFORE, AFTER, TRUTH = "#a3adb8", "#1f6fb2", "#2f7d5b"
 SERIES = ("#1f6fb2", "#c8702a", "#2f7d5b", "#8a5aa3", "#b0413e", "#5b7083", "#b59a2b", "#4aa3a2")
@@ -40,11 +42,9 @@ def legend(axis: Axes) -> None:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG at 150 dpi; equal figures give equal bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, facecolor="white", bbox_inches="tight", metadata={"Software": None})
-    path.write_bytes(buffer.getvalue())
-    return path
+    return write_whole(path, buffer.getvalue())
 
 
 def data_uri(path: Path) -> str:

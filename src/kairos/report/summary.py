@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from kairos.evaluation.predictions import read_file
 from kairos.evaluation.summary import summarise
+from kairos.report.files import write_whole
 
 SCORES = ("miou", "recall_30", "recall_50", "recall_70", "accuracy", "parse_failures", "length")
 
 
-def write_summary(run: Path, seconds: float, seed: int, iterations: int) -> dict[str, object]:
-    """Scores of predictions/before.jsonl and after.jsonl side by side, with the floors; `seconds` of the whole run."""
+def summary_of(run: Path, seed: int, iterations: int) -> dict[str, object]:
+    """Scores of predictions/before.jsonl and after.jsonl side by side, with the floors."""
     row: dict[str, object] = {}
     for when in ("before", "after"):
         path = run / "predictions" / f"{when}.jsonl"
@@ -21,8 +23,11 @@ def write_summary(run: Path, seconds: float, seed: int, iterations: int) -> dict
             row |= {f"{name}_{when}": summary[name] for name in SCORES if name in summary}
             row |= {name: summary[name] for name in ("miou_constant", "chance") if name in summary}
             row["n_val"] = summary["n"]
-    row |= {"iterations": iterations, "seconds": round(seconds, 1), "seed": seed}
-    unfinished = run / ".summary.unfinished"
-    unfinished.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
-    unfinished.replace(run / "summary.json")
-    return row
+    return row | {"iterations": iterations, "seed": seed}
+
+
+def write_summary(run: Path, row: Mapping[str, object], seconds: float) -> dict[str, object]:
+    """Write the row with the seconds of the whole run, every session and its report included. Last of all."""
+    whole = {**row, "seconds": round(seconds, 1)}
+    write_whole(run / "summary.json", json.dumps(whole, indent=2) + "\n")
+    return whole

@@ -18,7 +18,10 @@ PACKAGES = (
     "kairos-video", "torch", "torchvision", "transformers", "lightning", "hydra-core", "torchmetrics", "tokenizers",
     "safetensors", "peft", "numpy", "av", "decord", "torchcodec", "matplotlib", "pandas", "wandb",
 )  # fmt: skip
-EXTRAS = {"vllm": "vllm", "flash-attn": "flash", "flash-linear-attention": "fla", "pytest": "dev"}
+EXTRAS = {
+    "vllm": "vllm", "flash-attn": "flash", "flash-linear-attention": "fla", "hydra-joblib-launcher": "sweep",
+    "nbclient": "notebooks", "pytest": "dev",
+}  # fmt: skip
 _OPENCV = ("opencv-python", "opencv-contrib-python")
 
 

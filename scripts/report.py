@@ -1,0 +1,38 @@
+"""One page for several runs: `python scripts/report.py runs=[runs/a,runs/b]`, or `sweep=runs/<name>`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from kairos.compose import command, report_name, user_errors
+from kairos.report.comparison import jobs_of, write_comparison
+from kairos.report.page import write_report
+
+
+@command("report")
+def main(config: DictConfig) -> None:
+    with user_errors():
+        print(f"report: {report(config)}")
+
+
+def report(config: DictConfig) -> Path:
+    runs = [_folder(str(name)) for name in config.runs]
+    if bool(runs) == bool(config.sweep):
+        raise ValueError("say which runs to compare: runs=[runs/a,runs/b], or sweep=runs/<name>")
+    if config.sweep:
+        sweep = Path(config.sweep)
+        return write_comparison(jobs_of(sweep), Path(config.output or sweep), config.baseline)
+    if len(runs) == 1:
+        return write_report(runs[0])
+    return write_comparison(runs, Path(config.output or Path("runs") / report_name(runs)), config.baseline)
+
+
+def _folder(name: str) -> Path:
+    """A folder as it is named, or the run of that name."""
+    return Path(name) if Path(name).exists() or not (Path("runs") / name).exists() else Path("runs") / name
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What is started for a job: torchrun, the script, and the job's overrides."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.types import TaskFunction
+from omegaconf import DictConfig
+
+from kairos.compose import folder_name, literal
+from kairos.report.folder import LOG, RunError, RunFolder
+
+_SWEEPS = (
+    "hydra/launcher",
+    "hydra.launcher",
+    "hydra/sweeper",
+    "hydra.sweeper",
+    "hydra.sweep",
+    "hydra.mode",
+    "hydra.run",
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep: its overrides, its run folder and the command that does it."""
+
+    name: str
+    overrides: tuple[str, ...]
+    run: RunFolder
+    command: tuple[str, ...]
+    overwrite: bool
+
+    @property
+    def log(self) -> Path:
+        return self.run.path / LOG
+
+    @property
+    def skipped(self) -> bool:
+        return self.run.finished and not self.overwrite
+
+
+@dataclass(frozen=True)
+class Command:
+    """What the commands of all jobs share: the script with Hydra's own flags and overrides, and the processes."""
+
+    script: tuple[str, ...]
+    hydra: tuple[str, ...]
+    processes: int
+
+    @classmethod
+    def of(cls, config: DictConfig, task: TaskFunction, processes: int) -> Command:
+        """From a sweep's configuration. RunError where trainer.devices says another number of processes."""
+        if (asked := str(config.trainer.devices)) not in ("1", "auto", str(processes)):
+            raise RunError(
+                f"trainer.devices={asked}, but the launcher starts {processes} processes a job: leave it to "
+                f"hydra.launcher.devices_per_job={asked}"
+            )
+        own = [o for o in config.hydra.overrides.hydra if not o.startswith(_SWEEPS)]
+        extra = [s.path for s in config.hydra.runtime.config_sources if s.provider == "command-line"]
+        flags = ["--config-name", config.hydra.job.config_name, *(f for path in extra for f in ("--config-dir", path))]
+        return cls((str(Path(inspect.getfile(task)).resolve()), *flags), tuple(own), processes)
+
+    def job(self, name: str, overrides: Sequence[str], sweep: Path) -> Job:
+        run = RunFolder(sweep / folder_name(overrides))
+        devices = (
+            [] if any(o.startswith("trainer.devices=") for o in overrides) else [f"trainer.devices={self.processes}"]
+        )
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={self.processes}"]
+        folder = literal("hydra.run.dir", str(run.path))
+        command = (*torchrun, *self.script, *overrides, *devices, *self.hydra, folder)
+        return Job(name, tuple(overrides), run, command, "overwrite=true" in map(str.lower, overrides))

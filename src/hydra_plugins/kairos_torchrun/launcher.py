@@ -1,0 +1,75 @@
+"""Hydra's launcher of whole processes: `python scripts/train.py -m hydra/launcher=torchrun ...`, one torchrun a job."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+# Without `from __future__ import annotations`: Hydra executes plugins before sys.modules knows them, where a dataclass
+# cannot look its annotations up.
+@dataclass
+class TorchrunConf:
+    """The options below `hydra.launcher`."""
+
+    _target_: str = "hydra_plugins.kairos_torchrun.launcher.TorchrunLauncher"
+    devices_per_job: int = 1
+    jobs_per_device: int = 1
+    jobs: int | None = None
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="torchrun", node=TorchrunConf, provider="kairos")
+
+
+class TorchrunLauncher(Launcher):
+    """Runs the jobs of a sweep side by side over the GPUs of this machine, each as a torchrun of its own.
+
+    `devices_per_job` processes a job, on as many GPUs; `jobs_per_device` jobs share each set of GPUs. Without GPUs,
+    or with trainer.accelerator=cpu, the processes share the cores and meet through gloo. `jobs` limits how many run at
+    once (null: as many as there is room for; on a CPU one for every `devices_per_job` cores).
+
+    Finished jobs are skipped, begun ones resumed. A job that fails ends no other; Hydra exits with 1 after the last.
+    """
+
+    def __init__(self, devices_per_job: int = 1, jobs_per_device: int = 1, jobs: int | None = None) -> None:
+        for name, value in (("devices_per_job", devices_per_job), ("jobs_per_device", jobs_per_device), ("jobs", jobs)):
+            if value is not None and value < 1:
+                raise ValueError(f"hydra.launcher.{name} must be >= 1, got {value}")
+        self.devices_per_job, self.jobs_per_device, self.jobs = devices_per_job, jobs_per_device, jobs
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from hydra_plugins.kairos_torchrun._commands import Command  # here: Hydra imports every plugin everywhere
+        from hydra_plugins.kairos_torchrun._places import places
+        from hydra_plugins.kairos_torchrun._pool import run_all
+        from kairos.compose import UserError
+        from kairos.report.comparison import draw_sweep
+
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        sweep = Path(self.config.hydra.sweep.dir)
+        command = Command.of(self.config, self.task_function, self.devices_per_job)
+        jobs = [
+            command.job(f"#{initial_job_idx + index}", list(overrides), sweep)
+            for index, overrides in enumerate(job_overrides)
+        ]
+        cpu = str(self.config.trainer.accelerator) == "cpu"
+        room = places(self.devices_per_job, self.jobs_per_device, self.jobs, cpu)
+        print(f"{len(jobs)} jobs of {self.devices_per_job} processes, {min(len(room), len(jobs))} at once, in {sweep}")
+        failed = run_all(jobs, room, lambda: draw_sweep(sweep))
+        listed = "".join(f"\n  {job.log}" for job in jobs if job in failed)
+        error = UserError(f"error: {len(failed)} of {len(jobs)} jobs failed; what they said is in{listed}")
+        done = JobReturn(status=JobStatus.COMPLETED)
+        return [
+            replace(done, overrides=job.overrides)
+            if job not in failed
+            else replace(done, overrides=job.overrides, status=JobStatus.FAILED, _return_value=error)
+            for job in jobs
+        ]

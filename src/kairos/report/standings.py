@@ -1,0 +1,153 @@
+"""Where groups of runs ended: means with intervals over seeds, and paired differences from one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kairos.evaluation.bootstrap import Interval, interval, paired
+from kairos.evaluation.metrics import SCORES, Share, metrics
+from kairos.evaluation.predictions import UNKNOWN, Prediction
+from kairos.report.groups import Group
+from kairos.report.run import Run
+from kairos.report.tables import RATES
+
+LOGGED = ("reward/total", "val/miou", "val/accuracy")
+TRAINING = "training, last tenth"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One score of one group. `over` and `change_over` say what an interval is drawn over: seeds or prompts."""
+
+    group: str
+    task: str
+    name: str
+    runs: int
+    value: Interval
+    over: str
+    before: float | None
+    change: Interval | None
+    change_over: str
+
+
+@dataclass(frozen=True)
+class _Score:
+    """One score of one run: its mean, the mean before training, and the prompts behind it where they are known."""
+
+    mean: float
+    before: float | None = None
+    prompts: Mapping[str, float] = field(default_factory=dict)
+
+
+def standings(groups: Sequence[Group], baseline: str | None = None) -> list[Standing]:
+    """Task by task, score by score, group by group. Differences are from `baseline`, by default the first group.
+
+    With two seeds or more an interval is Student's over them (so it is wide with few); with one it is bootstrapped
+    over prompts. Differences are paired by seed, with one seed by prompt. Runs that have not finished count only where
+    none has. ValueError when there is no such group.
+    """
+    names = [group.name for group in groups]
+    if baseline is not None and baseline not in names:
+        raise ValueError(f"baseline={baseline} is no group of these runs; there are {', '.join(names)}")
+    finished = any(run.summary is not None for group in groups for run in group.runs.values())
+    found = {
+        group.name: {s: _scores(run) for s, run in group.runs.items() if run.summary is not None or not finished}
+        for group in groups
+    }
+    keys = dict.fromkeys(key for runs in found.values() for scores in runs.values() for key in scores)
+    order = sorted(keys, key=lambda key: (key[0] == TRAINING, key[0]))
+    base = found[names[0] if baseline is None else baseline] if names else {}
+    rows: list[Standing] = []
+    for task, name in order:
+        reference = {seed: scores[task, name] for seed, scores in base.items() if (task, name) in scores}
+        for group in names:
+            mine = {seed: scores[task, name] for seed, scores in found[group].items() if (task, name) in scores}
+            if mine:
+                rows.append(_standing(group, task, name, mine, {} if found[group] is base else reference))
+    return rows
+
+
+def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Student's interval of a mean over two values or more.
+
+    >>> [round(end, 3) for end in over_seeds([1.0, 2.0, 3.0])]
+    [2.0, -0.484, 4.484]
+    """
+    data = np.asarray(values, dtype=np.float64)
+    half = _student((1 + confidence) / 2, len(data) - 1) * float(data.std(ddof=1)) / np.sqrt(len(data))
+    mean = float(data.mean())
+    return Interval(mean, mean - half, mean + half)
+
+
+def _student(probability: float, degrees: int) -> float:
+    """The quantile of Student's t: with t = sqrt(degrees) tan(a) its density is cos(a) ** (degrees - 1)."""
+    angle = np.linspace(-np.pi / 2, np.pi / 2, 200_001)
+    density = np.cos(angle) ** (degrees - 1)
+    mass = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
+    return float(np.sqrt(degrees) * np.tan(np.interp(probability * mass[-1], mass, angle)))
+
+
+def _standing(group: str, task: str, name: str, mine: dict[str, _Score], base: dict[str, _Score]) -> Standing:
+    value, over = _interval(mine)
+    before = [score.before for score in mine.values() if score.before is not None]
+    change, change_over = _change(mine, base)
+    return Standing(
+        group, task, name, len(mine), value, over, float(np.mean(before)) if before else None, change, change_over
+    )
+
+
+def _interval(scores: Mapping[str, _Score]) -> tuple[Interval, str]:
+    means = [score.mean for score in scores.values()]
+    if len(means) > 1:
+        return over_seeds(means), "seeds"
+    (score,) = scores.values()
+    if score.prompts:
+        return interval(list(score.prompts.values())), "prompts"
+    return Interval(score.mean, float("nan"), float("nan")), ""
+
+
+def _change(mine: Mapping[str, _Score], base: Mapping[str, _Score]) -> tuple[Interval | None, str]:
+    common = [seed for seed in mine if seed in base]
+    if len(common) > 1:
+        return over_seeds([mine[seed].mean - base[seed].mean for seed in common]), "seeds"
+    if len(common) == 1:
+        after, before = mine[common[0]].prompts, base[common[0]].prompts
+        if after and after.keys() == before.keys():
+            return paired([before[uid] for uid in after], list(after.values())), "prompts"
+    return None, ""
+
+
+def _scores(run: Run) -> dict[tuple[str, str], _Score]:
+    """By task and score. From the predictions after training, and beside them what was logged at its end."""
+    found: dict[tuple[str, str], _Score] = {}
+    collection = metrics()
+    before = _by_task(run.before)
+    for task, rows in _by_task(run.after).items():
+        asked = [row for row in rows if row.task != UNKNOWN]
+        for name in (*SCORES, *RATES):
+            metric = collection[name]
+            assert isinstance(metric, Share)
+            if any(metric.value(row) is not None for row in asked):
+                after, first = _values(metric, rows), _values(metric, before.get(task, []))
+                found[task, name] = _Score(_mean(after), _mean(first) if first else None, after)
+    for name in LOGGED:
+        if name in run.metrics:
+            found[TRAINING, name] = _Score(float(np.mean(run.metrics[name].last_tenth(run.iterations))))
+    return found
+
+
+def _by_task(rows: Sequence[Prediction]) -> dict[str, list[Prediction]]:
+    """Prompts that failed without anybody knowing their task count in every task."""
+    tasks = sorted({row.task for row in rows} - {UNKNOWN})
+    return {task: [row for row in rows if row.task in (task, UNKNOWN)] for task in tasks}
+
+
+def _values(metric: Share, rows: Sequence[Prediction]) -> dict[str, float]:
+    return {row.uid: value for row in rows if (value := metric.value(row)) is not None}
+
+
+def _mean(values: Mapping[str, float]) -> float:
+    return float(np.mean(list(values.values())))
