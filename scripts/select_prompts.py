@@ -36,7 +36,8 @@ def main(config: DictConfig) -> None:
 def select(config: DictConfig) -> None:
     chosen = str(HydraConfig.get().runtime.choices["selector"])
     overrides = [o for o in HydraConfig.get().overrides.task if o.split("=")[0].split(".")[0] not in NOT_MEASURED_BY]
-    folder = Path(config.output or Path("runs") / "selections" / (config.name or folder_name(overrides)))
+    plain = folder_name(overrides).replace("=", "-").replace(",", "_")  # a path that needs no quotes as an override
+    folder = Path(config.output or Path("runs") / "selections" / (config.name or plain))
     selector = instantiate(config.selector, _convert_="all")
     if min(config.repeats, config.size) < 1:
         raise ValueError(f"repeats and size must be >= 1, got {config.repeats} and {config.size}")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from types import FrameType
 
 import psutil
@@ -30,6 +31,7 @@ class _Running:
     place: Place
     process: subprocess.Popen[bytes]
     started: float
+    log_from: int
 
 
 def run_all(jobs: Sequence[Job], room: Sequence[Place], after_each: Callable[[], None]) -> list[Job]:
@@ -81,6 +83,7 @@ def _start(job: Job, place: Place) -> _Running | None:
             return None
         log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {place}: {' '.join(job.command)}\n".encode())
         log.flush()
+        log_from = log.tell()
         print(f"{job.name} {'continues' if job.run.begun else 'begins'} on {place}: {job.run.path}", flush=True)
         process = subprocess.Popen(
             job.command,
@@ -90,7 +93,7 @@ def _start(job: Job, place: Place) -> _Running | None:
             env=place.environment(os.environ),
             start_new_session=True,
         )
-    return _Running(job, place, process, time.perf_counter())
+    return _Running(job, place, process, time.perf_counter(), log_from)
 
 
 def _succeeded(ended: _Running) -> bool:
@@ -98,10 +101,18 @@ def _succeeded(ended: _Running) -> bool:
     if code == 0 and job.run.finished:
         print(f"{job.name} finished after {seconds:.0f} s", flush=True)
         return True
-    tail = job.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:]
-    said = "\n".join(f"  {line}" for line in tail)
-    print(f"{job.name} failed (exit code {code}) after {seconds:.0f} s; the end of {job.log}:\n{said}", file=sys.stderr)
+    said = "\n".join(f"  {line}" for line in _last_words(ended))
+    print(f"{job.name} failed (exit code {code}) after {seconds:.0f} s, see {job.log}:\n{said}", file=sys.stderr)
     return False
+
+
+def _last_words(ended: _Running) -> list[str]:
+    """The last lines that the script wrote, without what torchrun has to say about them."""
+    with ended.job.log.open("rb") as log:
+        log.seek(ended.log_from)
+        lines = log.read().decode(errors="replace").splitlines()
+    own = list(takewhile(lambda line: "torch/distributed/elastic" not in line, lines))
+    return (own or lines)[-_TAIL:]
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interval:
     [2.0, -0.484, 4.484]
     """
     data = np.asarray(values, dtype=np.float64)
-    half = _student((1 + confidence) / 2, len(data) - 1) * float(data.std(ddof=1)) / np.sqrt(len(data))
+    half = _student((1 + confidence) / 2, len(data) - 1) * float(data.std(ddof=1)) / len(data) ** 0.5
     mean = float(data.mean())
     return Interval(mean, mean - half, mean + half)
 

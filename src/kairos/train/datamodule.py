@@ -28,7 +28,7 @@ _FEW = 2000
 
 
 class PromptDataModule(L.LightningDataModule):
-    """Prompts for training, `prompts` per rank and iteration, and a fixed set for validation.
+    """Prompts for training, `prompts` times `oversample` per rank and iteration, and a fixed set for validation.
 
     `order` says which of them take part; `only_first` leaves out all but the first so many of those.
     `train` and `val` build their data set when they are first asked for it: that may render, decode or read files.
@@ -45,12 +45,14 @@ class PromptDataModule(L.LightningDataModule):
         order: Order | None = None,
         prefetch: int = 2,
         only_first: int | None = None,
+        oversample: int = 1,
     ) -> None:
         super().__init__()
         if only_first is not None and only_first < 1:
             raise ValueError(f"only_first must be >= 1 prompt, or null for all, got {only_first}")
         self.only_first = only_first
         self.prompts, self.seed, self.workers, self.prefetch = prompts, seed, workers, prefetch
+        self.oversample = oversample
         self.order = order or Order()
         self.epochs: Epochs | None = None
         self._builders = {"train": train, "val": val}
@@ -120,7 +122,7 @@ class PromptDataModule(L.LightningDataModule):
         dataset = self.dataset("train")
         draws = Draws(
             size=len(dataset),  # type: ignore[arg-type]
-            prompts=self.prompts,
+            prompts=self.prompts * self.oversample,
             seed=self.seed,
             shuffle=self.order.shuffle,
             rank=ranks.rank(),

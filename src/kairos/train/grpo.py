@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import cast
+from typing import TypeVar, cast
 
 import lightning as L
 import torch
@@ -17,10 +17,12 @@ from kairos.core.protocols import Advantage, Gate, Injection, Policy, Reward, Ro
 from kairos.core.seeds import mix
 from kairos.core.types import ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
 from kairos.objective.objective import Objective
-from kairos.train import diagnostics, ranks, sharding
+from kairos.train import diagnostics, oversampling, ranks, sharding
 from kairos.train.batch import collate
 from kairos.train.meter import Meter
 from kairos.train.optimizer import Optimizer
+
+_Item = TypeVar("_Item")
 
 
 class GRPOModule(L.LightningModule):
@@ -28,6 +30,7 @@ class GRPOModule(L.LightningModule):
 
     `epochs` x `minibatches` updates are made from one roll-out, each over whole groups; `microbatch` bounds what is
     scored at once (groups or rows, as the policy counts; 0: everything), `clip_norm` the gradient's norm (0: no bound).
+    With `oversample` n an n-th of a batch's groups is learned from: the first that have any weight.
     """
 
     def __init__(
@@ -47,17 +50,20 @@ class GRPOModule(L.LightningModule):
         microbatch: int = 0,
         clip_norm: float = 1.0,
         seed: int = 0,
+        oversample: int = 1,
     ) -> None:
         super().__init__()
         if min(iterations, epochs, minibatches) < 1 or microbatch < 0:
             raise ValueError(f"iterations, epochs, minibatches must be >= 1: {iterations=} {epochs=} {minibatches=}")
+        if oversample < 1:
+            raise ValueError(f"oversample must be >= 1, got {oversample}")
         self.automatic_optimization = False
         self.policy = cast("nn.Module", policy)
         self._held: tuple[Scorer, ...] = ()  # within a tuple it is no submodule: in no state_dict, and never sharded
         self.engine, self.reward, self.injection, self.advantage, self.gate = engine, reward, injection, advantage, gate
         self.objective, self.sampling, self.optimizer = objective, sampling, optimizer
         self.iterations, self.epochs, self.minibatches = iterations, epochs, minibatches
-        self.microbatch, self.clip_norm, self.seed = microbatch, clip_norm, seed
+        self.microbatch, self.clip_norm, self.seed, self.oversample = microbatch, clip_norm, seed, oversample
         self.iteration = 0
         self.meter = Meter()
         self.metrics: dict[str, float] = {}
@@ -110,6 +116,10 @@ class GRPOModule(L.LightningModule):
                 diagnostics.measure(self.meter, self.credited[-1], gate)
         self.meter.add("data/failures", len(batch.failures) / max(1, len(batch)), len(batch))
         temperature = self.sampling.at(self.iteration, self.iterations).temperature or 1.0
+        if self.oversample > 1:
+            chosen = oversampling.kept(weights, len(groups) // self.oversample)
+            groups, advantages, weights = _pick(groups, chosen), _pick(advantages, chosen), _pick(weights, chosen)
+            self.meter.add("data/shortfall", sum(not weights_G.any() for weights_G in weights) / len(weights))
         return collate(groups, advantages, weights, self.encode, temperature)
 
     @torch.no_grad()
@@ -231,3 +241,7 @@ class GRPOModule(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, object]) -> None:
         self.iteration = int(cast("int", checkpoint["iteration"]))
+
+
+def _pick(items: list[_Item], chosen: list[int]) -> list[_Item]:
+    return [items[index] for index in chosen]

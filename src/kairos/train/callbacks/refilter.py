@@ -78,9 +78,7 @@ class Refilter(Callback):
             return self.data.pool
         path = self.folder / self.file
         if not path.exists():
-            raise ValueError(
-                f"{path}, the prompts of epoch {self.number}, is missing: restore it, or start another run"
-            )
+            raise ValueError(f"{path}, the prompts of epoch {self.number}, is missing: restore the file, or start anew")
         selection = read_selection(path)
         if selection.hash != self.hash:
             raise ValueError(

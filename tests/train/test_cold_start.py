@@ -1,0 +1,43 @@
+"""Supervised first, reinforcement after: two commands, the second starting from the folder of the first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from running import curve
+
+from kairos.compose import build, resolved, wording
+from kairos.report.folder import RunFolder
+from kairos.train.grpo import GRPOModule
+
+TINY = [
+    "policy=mini_random", "+policy.config.hidden=64", "+policy.config.layers=2", "+policy.config.intermediate=96",
+    "+policy.config.sections=[4,2,2]", "+policy.config.vision_hidden=32", "+policy.config.vision_layers=2",
+    "+policy.config.vision_heads=2", "+policy.config.deepstack=[0]",
+]  # fmt: skip
+
+
+def train(*overrides: str) -> GRPOModule:
+    built = build([
+        "data=mini", "frames=mini", "template=think", "data.clips=2", "data.val_clips=1", "trainer=cpu", "prompts=2",
+        "sampling.max_actions=6", "iterations=2", "callbacks.validation=null", "callbacks.progress=null", *overrides,
+    ])  # fmt: skip
+    RunFolder(built.folder).begin(resolved(built.config), [], "", wording=wording(built.config))
+    built.trainer.fit(built.module, built.datamodule)
+    return built.module
+
+
+def test_a_policy_taught_by_answers_goes_on_by_reward(workplace: Path):
+    taught = train(*TINY, "name=sft", "method=sft", "optimizer=cosine", "optimizer.learning_rate=0.01").policy
+    module = train(
+        "policy=mini", "name=rl", "policy.weights=runs/sft", "method=timezero", "template=think",
+        "sampling.group_size=2", "sampling.max_actions=6", "optimizer.learning_rate=0",
+    )  # fmt: skip
+    end, goes_on = taught.state_dict(), module.policy.state_dict()
+    assert end.keys() == goes_on.keys()
+    assert all(torch.equal(end[name].bfloat16().float(), goes_on[name]) for name in end), "where the first one ended"
+    assert module.reference is not None
+    folder = workplace / "runs"
+    assert len(curve(folder / "sft", "objective/imitation")) == 2 and not curve(folder / "sft", "reward/total")
+    assert len(curve(folder / "rl", "reward/total")) == 2 and not curve(folder / "rl", "objective/imitation")

@@ -1,0 +1,43 @@
+"""Dynamic sampling: what is drawn, what is learned from, and what is logged of the shortfall."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from running import TOY, curve, fit, rows
+
+from kairos.compose import UserError, build, user_errors
+from kairos.train.oversampling import kept
+
+ONE, NONE = torch.ones(2), torch.zeros(2)
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ([ONE, ONE, ONE, ONE], [0, 1]), ([NONE, ONE, NONE, ONE], [1, 3]), ([NONE, NONE, NONE, ONE], [0, 3]),
+        ([NONE] * 4, [0, 1]), ([torch.tensor([0.0, 0.5]), NONE, NONE, ONE], [0, 3]),
+    ],
+)  # fmt: skip
+def test_the_first_useful_groups_are_kept_and_others_fill_up(weights: list[torch.Tensor], expected: list[int]):
+    assert kept(weights, 2) == expected
+
+
+def test_twice_as_many_prompts_are_drawn_and_the_useful_half_is_learned():
+    run = fit("name=a", "method=dapo", "iterations=3", "sampling.group_size=2", "sampling.max_actions=3")
+    written = rows(run.folder / "rollouts.jsonl")
+    assert len({(row["iteration"], row["uid"]) for row in written}) == 3 * 8, "all that is drawn is logged"
+    batch = run.module.rollouts
+    assert batch is not None and len(batch.prompts) == 4
+    last = [row for row in written if row["iteration"] == 3]
+    useful = list(dict.fromkeys(row["uid"] for row in last if row["weight"]))[:4]
+    assert [p.uid for p, w in zip(batch.prompts, batch.weights_B[::2], strict=True) if w] == useful
+    assert curve(run.folder, "data/shortfall")[-1] == pytest.approx(1 - len(useful) / 4)
+
+
+def test_without_oversampling_nothing_changes():
+    plain = fit("name=a", "iterations=2", "gate=minimum_spread")
+    batch = plain.module.rollouts
+    assert batch is not None and len(batch.prompts) == 4 and not curve(plain.folder, "data/shortfall")
+    with pytest.raises(UserError, match="oversample must be >= 1, got 0"), user_errors():
+        build([*TOY, "oversample=0"])
