@@ -1,7 +1,7 @@
-"""Lets transformers' own layers run on tokens packed end to end: who sees whom is an `Attend`, not a mask.
+"""Lets transformers' own layers run on tokens packed end to end: who sees whom is a `Context`, not a mask.
 
-Two attention functions are registered with transformers under names of ours. The text layers call `Attend` when one
-is given and transformers' SDPA otherwise; the vision blocks attend within segments (one temporal patch each), batched.
+Two attention functions are registered with transformers under names of ours. The text layers call their `Context` when
+one is given and transformers' SDPA otherwise; the vision blocks attend within segments (one temporal patch each).
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ TEXT_ATTENTION = "kairos_packed"
 VISION_ATTENTION = "kairos_flash_segments"
 
 
-class Attend(Protocol):
-    """Queries [N, H, D], keys and values [N, Hkv, D] of one layer's packed tokens -> [N, H, D]."""
+class Context(Protocol):
+    """What a layer's packed tokens know of one another: scoring, prefill and decoding each have theirs."""
 
-    def __call__(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float, /) -> Tensor: ...
+    def attend(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float, /) -> Tensor:
+        """Queries [N, H, D], keys and values [N, Hkv, D] of one layer -> [N, H, D]."""
+        ...
 
 
 def pick(x_NHD: Tensor, index_PL: Tensor) -> Tensor:
@@ -49,14 +51,14 @@ def _text(
     attention_mask: Tensor | None,
     scaling: float,
     dropout: float = 0.0,
-    attend: Attend | None = None,
+    context: Context | None = None,
     **kwargs: object,
 ) -> tuple[Tensor, None]:
-    if attend is None:
+    if context is None:
         whole = cast("Callable[..., tuple[Tensor, None]]", sdpa_attention_forward)
         return whole(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    return attend(cast("int", module.layer_idx), q, k.to(v.dtype), v, scaling)[None], None
+    return context.attend(cast("int", module.layer_idx), q, k.to(v.dtype), v, scaling)[None], None
 
 
 def _segments(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kairos.core.types import ActionStats, Prompt, Rollout, RolloutBatch, RolloutGroup, Sampling
-from kairos.policy.families.base import Family
+from kairos.policy.families.base import Family, Seen
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.sampling import draw
 from kairos.policy.scoring.shared_prefix import SharedPrefix
@@ -27,7 +27,9 @@ class CompletionScorer(Protocol):
     @property
     def unit(self) -> str: ...
 
-    def __call__(self, model: PreTrainedModel, family: Family, batch: RolloutBatch, entropy: bool) -> ActionStats: ...
+    def __call__(
+        self, model: PreTrainedModel, family: Family, batch: RolloutBatch, seen: Seen, entropy: bool
+    ) -> ActionStats: ...
 
 
 class LanguagePolicy(nn.Module):
@@ -110,7 +112,9 @@ class LanguagePolicy(nn.Module):
         model.eval()
         try:
             with self._precision():
-                drawn = draw(model, self.family, prompts, group_size, sampling, seed, self.processor.end)
+                drawn = draw(
+                    model, self.family, prompts, self._see(prompts), group_size, sampling, seed, self.processor.end
+                )
         finally:
             model.train(training)
         rollouts = []
@@ -133,7 +137,7 @@ class LanguagePolicy(nn.Module):
         """fp32 log-probs [B, A] on the policy's device, 0 where no action counts; vision tokens have no probability."""
         batch = replace(batch, prompts=tuple(self._laid_out(batch.prompts)))
         with self._precision():
-            return self.scorer(self._built(), self.family, batch, entropy)
+            return self.scorer(self._built(), self.family, batch, self._see(batch.prompts), entropy)
 
     def forward(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
         return self.score(batch, entropy)
@@ -162,6 +166,9 @@ class LanguagePolicy(nn.Module):
 
     def _laid_out(self, prompts: Sequence[Prompt]) -> list[Prompt]:
         return [p if p.layout is not None else replace(p, layout=self.processor(p)) for p in prompts]
+
+    def _see(self, prompts: Sequence[Prompt]) -> Seen:
+        return self.family.see(self._built(), prompts)
 
     def _precision(self) -> AbstractContextManager[object]:
         on_gpu = self.device.type == "cuda"

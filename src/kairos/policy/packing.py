@@ -50,8 +50,8 @@ class Packed:
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return Packed(**moved, buckets=tuple(bucket.to(device) for bucket in self.buckets))
 
-    def __call__(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
-        """Attention of one layer (an `Attend`): prompts causally, rows over their prompt and themselves."""
+    def attend(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
+        """Prompts causally, rows over their prompt and themselves."""
         del layer
         outputs = []
         for bucket in self.buckets:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from kairos.core.seeds import uniforms
 from kairos.core.types import Prompt, Sampling
 from kairos.policy.attention import attention, pick
-from kairos.policy.families.base import Family, layout_of
+from kairos.policy.families.base import Family, Seen, layout_of
 from kairos.policy.logprobs import restrict
 from kairos.policy.tower import run_text
 
@@ -33,6 +33,7 @@ def draw(
     model: PreTrainedModel,
     family: Family,
     prompts: Sequence[Prompt],
+    seen: Seen,
     group_size: int,
     sampling: Sampling,
     seed: int,
@@ -53,8 +54,8 @@ def draw(
         family,
         torch.cat([layout.ids_L for layout in layouts]).to(device),
         torch.cat([layout.positions_3L for layout in layouts], dim=1).to(device),
-        family.see(model, prompts),
-        memory.prefill,
+        seen,
+        _Prefill(memory),
     )
     hidden_BD = hidden_ND.index_select(0, memory.last_P).repeat_interleave(group_size, dim=0)
     position_B = torch.stack([layout.positions_3L.max() + 1 for layout in layouts]).repeat_interleave(group_size)
@@ -75,7 +76,7 @@ def draw(
         if step + 1 == sampling.max_actions or not bool(running_B.any()):
             break
         positions_3B = (position_B + step).expand(3, -1)
-        hidden_BD = run_text(model, family, actions[-1], positions_3B, None, memory.decode)
+        hidden_BD = run_text(model, family, actions[-1], positions_3B, None, _Decode(memory))
     return Drawn(torch.stack(actions, 1).cpu(), torch.stack(logprobs, 1).cpu(), length_B.cpu(), running_B.cpu())
 
 
@@ -123,12 +124,12 @@ class _Memory:
         self.flat_N = self.valid_PL.reshape(-1).nonzero().squeeze(1)
         self.last_P = (start_P + length_P - 1).to(self.device)
 
-    def prefill(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
+    def first(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
         q, k, v = (pick(x, self.index_PL) for x in (q_NHD, k_NHD, v_NHD))
         self.prompts[layer] = (k, v)
         return attention(q, k, v, scale).transpose(1, 2).flatten(0, 1).index_select(0, self.flat_N)
 
-    def decode(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> Tensor:
+    def next(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> Tensor:
         """One new token per row: softmax over its prompt and its own tokens, without copying the prompt per row."""
         k_PHLD, v_PHLD = self.prompts[layer]
         k_BHAD, v_BHAD = self._remember(layer, k_BHD, v_BHD)
@@ -156,3 +157,19 @@ class _Memory:
         keys[:, :, used], values[:, :, used] = k_BHD, v_BHD
         self.used[layer] = used + 1
         return keys[:, :, : used + 1], values[:, :, : used + 1]
+
+
+@dataclass(frozen=True)
+class _Prefill:
+    memory: _Memory
+
+    def attend(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
+        return self.memory.first(layer, q_NHD, k_NHD, v_NHD, scale)
+
+
+@dataclass(frozen=True)
+class _Decode:
+    memory: _Memory
+
+    def attend(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> Tensor:
+        return self.memory.next(layer, q_BHD, k_BHD, v_BHD, scale)

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from kairos.policy.attention import Attend
+from kairos.policy.attention import Context
 from kairos.policy.families.base import Family, Seen
 
 
 def run_text(
-    model: PreTrainedModel, family: Family, ids_N: Tensor, positions_3N: Tensor, seen: Seen | None, attend: Attend
+    model: PreTrainedModel, family: Family, ids_N: Tensor, positions_3N: Tensor, seen: Seen | None, context: Context
 ) -> Tensor:
     """Final hidden states [N, D] of tokens packed end to end; `seen` is None where no token stands for video.
 
@@ -26,7 +26,7 @@ def run_text(
         hidden_ND = hidden_ND.index_copy(0, where, seen.tokens_ND.to(hidden_ND.dtype))
     rotary = text.rotary_emb(hidden_ND[None], positions_3N[:, None])
     for number, layer in enumerate(text.layers):
-        hidden_1ND = layer(hidden_ND[None], position_embeddings=rotary, attention_mask=None, attend=attend)
+        hidden_1ND = layer(hidden_ND[None], position_embeddings=rotary, attention_mask=None, context=context)
         hidden_ND = hidden_1ND[0]
         if seen is not None and number < len(seen.deeper):
             hidden_ND = hidden_ND.index_add(0, where, seen.deeper[number].to(hidden_ND.dtype))

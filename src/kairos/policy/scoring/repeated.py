@@ -9,24 +9,25 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from kairos.core.types import ActionStats, RolloutBatch
-from kairos.policy.families.base import Family, layout_of
+from kairos.policy.families.base import Family, Seen, layout_of
 from kairos.policy.logprobs import chosen_logprobs, scoring_temperature
 from kairos.policy.scoring.stats import on_rows
 
 
 @dataclass(frozen=True)
 class Repeated:
-    """`(model, family, batch, entropy) -> ActionStats` with transformers' own text tower; a micro-batch counts rows."""
+    """`(model, family, batch, seen, entropy) -> ActionStats` with transformers' text tower; a micro-batch counts rows."""
 
     @property
     def unit(self) -> str:
         return "row"
 
-    def __call__(self, model: PreTrainedModel, family: Family, batch: RolloutBatch, entropy: bool) -> ActionStats:
+    def __call__(
+        self, model: PreTrainedModel, family: Family, batch: RolloutBatch, seen: Seen, entropy: bool
+    ) -> ActionStats:
         text = family.text(model)
         device = text.embed_tokens.weight.device
         actions_BA, mask_BA = batch.actions_BA.cpu(), batch.mask_BA.cpu() > 0
-        seen = family.see(model, batch.prompts)
         video = family.video_token(model)
         layouts = [layout_of(prompt) for prompt in batch.prompts]
         counts = [int((layout.ids_L == video).sum()) for layout in layouts]

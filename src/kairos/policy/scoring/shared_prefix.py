@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from kairos.core.types import ActionStats, RolloutBatch
-from kairos.policy.families.base import Family, layout_of
+from kairos.policy.families.base import Family, Seen, layout_of
 from kairos.policy.logprobs import chosen_logprobs, scoring_temperature
 from kairos.policy.packing import pack
 from kairos.policy.scoring.stats import on_rows
@@ -17,21 +17,22 @@ from kairos.policy.tower import run_text
 
 @dataclass(frozen=True)
 class SharedPrefix:
-    """`(model, family, batch, entropy) -> ActionStats`; a micro-batch counts groups.
+    """`(model, family, batch, seen, entropy) -> ActionStats`; a micro-batch counts groups.
 
     Completion g starts at the prompt's largest position + 1, the same for every g; the prompt's last token predicts
-    the first action of each. One vision pass for all prompts, one text pass for all tokens.
+    the first action of each. One text pass for all tokens.
     """
 
     @property
     def unit(self) -> str:
         return "group"
 
-    def __call__(self, model: PreTrainedModel, family: Family, batch: RolloutBatch, entropy: bool) -> ActionStats:
+    def __call__(
+        self, model: PreTrainedModel, family: Family, batch: RolloutBatch, seen: Seen, entropy: bool
+    ) -> ActionStats:
         layouts = [layout_of(prompt) for prompt in batch.prompts]
         device = next(model.parameters()).device
         packed = pack(layouts, batch.group_of_B, batch.actions_BA, batch.mask_BA).to(device)
-        seen = family.see(model, batch.prompts)
         hidden_ND = run_text(model, family, packed.ids_N, packed.positions_3N, seen, packed)
         logprobs_M, entropy_M = chosen_logprobs(
             hidden_ND.index_select(0, packed.predictor_M),
