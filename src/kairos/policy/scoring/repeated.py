@@ -16,7 +16,7 @@ from kairos.policy.scoring.stats import on_rows
 
 @dataclass(frozen=True)
 class Repeated:
-    """`(model, family, batch, seen, entropy) -> ActionStats` with transformers' text tower; a micro-batch counts rows."""
+    """`(model, family, batch, seen, entropy) -> ActionStats` with transformers' tower; a micro-batch counts rows."""
 
     @property
     def unit(self) -> str:
