@@ -10,7 +10,7 @@ from tiny_language import batch, policy, prompts, tokenizer_folder
 from torch import Tensor
 
 from kairos.core.types import ActionStats, RolloutBatch
-from kairos.policy import logprobs, packing
+from kairos.policy import gathered, logprobs
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix
@@ -107,7 +107,7 @@ def test_buckets_of_prompts_change_nothing(folder: str, monkeypatch: pytest.Monk
     language = policy(folder)
     rollouts = rows(language, GROUPS, RAGGED)
     together, gradients = scored(language, SharedPrefix(), rollouts)
-    monkeypatch.setattr(packing, "_BUCKET_ELEMENTS", 1)
+    monkeypatch.setattr(gathered, "_BUCKET_ELEMENTS", 1)
     apart, other_gradients = scored(language, SharedPrefix(), rollouts)
     torch.testing.assert_close(apart.logprobs_BA, together.logprobs_BA, atol=1e-5, rtol=0)
     assert_equal_gradients(other_gradients, gradients)

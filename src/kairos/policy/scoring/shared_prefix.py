@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from kairos.core.types import ActionStats, RolloutBatch
@@ -12,7 +13,21 @@ from kairos.policy.families.base import Family, Seen, layout_of
 from kairos.policy.logprobs import chosen_logprobs, scoring_temperature
 from kairos.policy.packing import pack
 from kairos.policy.scoring.stats import on_rows
+from kairos.policy.segments import Segments
 from kairos.policy.tower import run_text
+from kairos.policy.varlen import Attention, AttentionPlan, Automatic
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """A pass over prompts and rows: a row knows its prompt and itself. The `Context` of every layer."""
+
+    segments: Segments
+    plan: AttentionPlan
+
+    def attend(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
+        del layer
+        return self.plan(q_NHD, k_NHD, v_NHD, scale)
 
 
 @dataclass(frozen=True)
@@ -22,6 +37,8 @@ class SharedPrefix:
     Completion g starts at the prompt's largest position + 1, the same for every g; the prompt's last token predicts
     the first action of each. One text pass for all tokens.
     """
+
+    attn: Attention = field(default_factory=Automatic)
 
     @property
     def unit(self) -> str:
@@ -33,7 +50,8 @@ class SharedPrefix:
         layouts = [layout_of(prompt) for prompt in batch.prompts]
         device = next(model.parameters()).device
         packed = pack(layouts, batch.group_of_B, batch.actions_BA, batch.mask_BA).to(device)
-        hidden_ND = run_text(model, family, packed.ids_N, packed.positions_3N, seen, packed)
+        context = Scoring(packed.segments, self.attn.plan(packed.segments, device))
+        hidden_ND = run_text(model, family, packed.ids_N, packed.positions_3N, seen, context)
         logprobs_M, entropy_M = chosen_logprobs(
             hidden_ND.index_select(0, packed.predictor_M),
             family.head(model),

@@ -1,0 +1,90 @@
+"""Attention over packed tokens as they lie, without padding, masks or copied keys: for a GPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from kairos.policy.gathered import Gathered
+from kairos.policy.segments import Segments, starts
+from kairos.policy.varlen_op import shared_attention
+
+
+class AttentionPlan(Protocol):
+    """`(q_NHD, k_NHD, v_NHD, scale) -> [N, H, D]`: prompts causally, rows over their prompt and themselves."""
+
+    def __call__(self, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float, /) -> Tensor: ...
+
+
+class Attention(Protocol):
+    """How packed tokens attend: `Gathered`, `Varlen`, or `Automatic`, which picks one by device."""
+
+    def plan(self, segments: Segments, device: torch.device, /) -> AttentionPlan: ...
+
+
+class VarlenPlan(NamedTuple):
+    """Cuts and lengths as `shared_attention` takes them."""
+
+    prompt_cuts: Tensor
+    group_cuts: Tensor
+    seen_cuts: Tensor
+    row_cuts: Tensor
+    seen_index: Tensor | None
+    base: int
+    longest: list[int]
+
+    def __call__(self, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
+        q, k = q_NHD.to(v_NHD.dtype), k_NHD.to(v_NHD.dtype)
+        return shared_attention(q, k, v_NHD, *self, scale)[0]
+
+
+@dataclass(frozen=True)
+class Varlen:
+    """`plan(segments, device) -> VarlenPlan`. On a GPU queries, keys and values must be bf16 or fp16.
+
+    `implementation`: None for the flash kernels that torch was built with (FlashAttention-2), "FA3" or "FA4" for those
+    of the packages flash-attn-3 and flash-attn-4, which torch then uses wherever it attends.
+    """
+
+    implementation: str | None = None
+
+    def __post_init__(self) -> None:
+        known = torch.nn.attention.list_flash_attention_impls()
+        if self.implementation is not None and self.implementation not in known:
+            raise ValueError(f"attn.implementation must be null or one of {known}, got {self.implementation}")
+
+    def plan(self, segments: Segments, device: torch.device) -> VarlenPlan:
+        if self.implementation not in (None, torch.nn.attention.current_flash_attention_impl()):
+            torch.nn.attention.activate_flash_attention_impl(self.implementation)  # type: ignore[arg-type]
+        own, rows = segments.own, [length for length in segments.rows if length]
+        seen = [length for length, tokens in zip(segments.prompts, own, strict=True) if tokens]
+        index = None
+        if len(seen) < len(own):
+            begins = starts(segments.prompts)
+            picked = [torch.arange(a, b) for a, b, tokens in zip(begins[:-1], begins[1:], own, strict=True) if tokens]
+            index = torch.cat([torch.empty(0, dtype=torch.long), *picked]).to(device)
+
+        def cuts(lengths: list[int]) -> Tensor:
+            return torch.tensor(starts(lengths), dtype=torch.int32).to(device, non_blocking=True)
+
+        together = [tokens for tokens in own if tokens]
+        return VarlenPlan(
+            cuts(list(segments.prompts)),
+            cuts(together),
+            cuts(seen),
+            cuts(rows),
+            index,
+            segments.base,
+            [max(segments.prompts), max(together, default=0), max(rows, default=0)],
+        )
+
+
+@dataclass(frozen=True)
+class Automatic:
+    """`Varlen` on a GPU, where compute is bf16; `Gathered` elsewhere."""
+
+    def plan(self, segments: Segments, device: torch.device) -> AttentionPlan:
+        return (Varlen() if device.type == "cuda" else Gathered()).plan(segments, device)

@@ -1,0 +1,211 @@
+"""Attention with a shared prompt as one operator: three varlen calls merged by their log-sum-exps, exact backwards.
+
+Prompts see themselves causally. A row's tokens see all of their prompt (one call, the rows of a prompt as one sequence
+of queries) and their own row causally (another); the two softmaxes merge by their normalisers, so no key is copied.
+Backwards each call is given the merged output and normaliser: with P = exp(scores - lse) and D = sum(dO * O) of the
+whole softmax, its gradients are parts of the exact one (FlashAttention-2, section 3; ring attention does the same).
+
+On a GPU the calls are torch's own flash kernels (bf16 or fp16), or those that `torch.nn.attention` was told to use
+instead. On a CPU they are plain torch, the twin.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+
+@torch.library.custom_op("kairos::shared_attention", mutates_args=())
+def shared_attention(
+    q_NHD: Tensor,
+    k_NHD: Tensor,
+    v_NHD: Tensor,
+    prompt_cuts: Tensor,
+    group_cuts: Tensor,
+    seen_cuts: Tensor,
+    row_cuts: Tensor,
+    seen_index: Tensor | None,
+    base: int,
+    longest: list[int],
+    scale: float,
+) -> tuple[Tensor, Tensor]:
+    """Output [N, H, D] and log-sum-exp [H, N] (fp32). Cuts are int32 and begin with 0; none may name an empty sequence.
+
+    `base` tokens of prompts come first, cut by `prompt_cuts`; the rows' tokens, cut by prompt (`group_cuts`) and by row
+    (`row_cuts`). Prompts without rows' tokens are left out of `seen_cuts`, and then `seen_index` picks the others'
+    tokens. `longest`: of the prompts, of a prompt's rows together, of a row.
+    """
+    q, k, v = q_NHD, k_NHD, v_NHD
+    out, lse = torch.empty_like(q), q.new_empty((q.shape[1], len(q)), dtype=torch.float32)
+    out[:base], lse[:, :base] = _forward(
+        q[:base], k[:base], v[:base], prompt_cuts, prompt_cuts, longest[0], longest[0], True, scale
+    )
+    if len(q) > base:
+        own, seen = slice(base, None), _seen(k, v, base, seen_index)
+        out_a, lse_a = _forward(q[own], *seen, group_cuts, seen_cuts, longest[1], longest[0], False, scale)
+        out_b, lse_b = _forward(q[own], k[own], v[own], row_cuts, row_cuts, longest[2], longest[2], True, scale)
+        both = torch.logaddexp(lse_a, lse_b)
+        on_prompt, on_row = ((part - both).exp().T[..., None] for part in (lse_a, lse_b))
+        out[own], lse[:, own] = (out_a * on_prompt + out_b * on_row).to(q.dtype), both
+    return out, lse
+
+
+@shared_attention.register_fake
+def _(q_NHD: Tensor, *others: object) -> tuple[Tensor, Tensor]:
+    del others
+    return torch.empty_like(q_NHD), q_NHD.new_empty((q_NHD.shape[1], len(q_NHD)), dtype=torch.float32)
+
+
+@torch.library.custom_op("kairos::shared_attention_backward", mutates_args=())
+def shared_attention_backward(
+    grad_NHD: Tensor,
+    q_NHD: Tensor,
+    k_NHD: Tensor,
+    v_NHD: Tensor,
+    out_NHD: Tensor,
+    lse_HN: Tensor,
+    prompt_cuts: Tensor,
+    group_cuts: Tensor,
+    seen_cuts: Tensor,
+    row_cuts: Tensor,
+    seen_index: Tensor | None,
+    base: int,
+    longest: list[int],
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of `shared_attention` with respect to queries, keys and values."""
+    q, k, v, grad, out = q_NHD, k_NHD, v_NHD, grad_NHD.contiguous(), out_NHD
+    first = slice(None, base)
+    dq, dk, dv = (torch.empty_like(x) for x in (q, k, v))
+    lse_first = lse_HN[:, first].contiguous()
+    dq[first], dk[first], dv[first] = _backward(
+        grad[first], q[first], k[first], v[first], out[first], lse_first,
+        prompt_cuts, prompt_cuts, longest[0], longest[0], True, scale,
+    )  # fmt: skip
+    if len(q) > base:
+        own, lse_own = slice(base, None), lse_HN[:, base:].contiguous()
+        seen = _seen(k, v, base, seen_index)
+        dq_a, dk_a, dv_a = _backward(
+            grad[own], q[own], *seen, out[own], lse_own, group_cuts, seen_cuts, longest[1], longest[0], False, scale
+        )
+        dq_b, dk[own], dv[own] = _backward(
+            grad[own], q[own], k[own], v[own], out[own], lse_own,
+            row_cuts, row_cuts, longest[2], longest[2], True, scale,
+        )  # fmt: skip
+        dq[own] = dq_a + dq_b
+        for total, part in ((dk, dk_a), (dv, dv_a)):
+            if seen_index is None:
+                total[first] += part
+            else:
+                total[first].index_add_(0, seen_index, part)
+    return dq, dk, dv
+
+
+@shared_attention_backward.register_fake
+def _(grad_NHD: Tensor, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, *others: object) -> tuple[Tensor, Tensor, Tensor]:
+    del grad_NHD, others
+    return torch.empty_like(q_NHD), torch.empty_like(k_NHD), torch.empty_like(v_NHD)
+
+
+def _keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[object, ...], output: tuple[Tensor, Tensor]) -> None:
+    *tensors, base, longest, scale = inputs
+    ctx.save_for_backward(*tensors, *output)  # type: ignore[arg-type]
+    ctx.plain = (base, longest, scale)  # type: ignore[attr-defined]
+    ctx.mark_non_differentiable(output[1])
+
+
+def _differentiate(
+    ctx: torch.autograd.function.FunctionCtx, grad_NHD: Tensor, grad_lse: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    del grad_lse
+    q, k, v, prompt_cuts, group_cuts, seen_cuts, row_cuts, index, out, lse = ctx.saved_tensors  # type: ignore[attr-defined]
+    cuts = (prompt_cuts, group_cuts, seen_cuts, row_cuts, index)
+    gradients = shared_attention_backward(grad_NHD, q, k, v, out, lse, *cuts, *ctx.plain)  # type: ignore[attr-defined]
+    return (*gradients, *[None] * 8)
+
+
+shared_attention.register_autograd(_differentiate, setup_context=_keep)
+
+
+def _seen(k: Tensor, v: Tensor, base: int, index: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The prompts' keys and values that rows look at."""
+    if index is None:
+        return k[:base], v[:base]
+    return k.index_select(0, index), v.index_select(0, index)
+
+
+def _forward(
+    q: Tensor, k: Tensor, v: Tensor, cuts_q: Tensor, cuts_k: Tensor, max_q: int, max_k: int, causal: bool, scale: float
+) -> tuple[Tensor, Tensor]:
+    if q.is_cuda:
+        out, lse, *_ = torch.ops.aten._flash_attention_forward(
+            q.contiguous(),
+            k.contiguous(),
+            v.contiguous(),
+            cuts_q,
+            cuts_k,
+            max_q,
+            max_k,
+            0.0,
+            causal,
+            False,
+            scale=scale,
+        )
+        return out, lse
+    outs, lses = [], []
+    for rows, keys in zip(_slices(cuts_q), _slices(cuts_k), strict=True):
+        scores = _scores(q[rows], k[keys], causal, scale)
+        lse = scores.logsumexp(-1)
+        outs.append(torch.einsum("hqk,khd->qhd", (scores - lse[..., None]).exp(), _wide(v[keys].float(), q)))
+        lses.append(lse)
+    return torch.cat(outs).to(q.dtype), torch.cat(lses, dim=1)
+
+
+def _backward(
+    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor,
+    cuts_q: Tensor, cuts_k: Tensor, max_q: int, max_k: int, causal: bool, scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    if q.is_cuda:
+        unused = torch.zeros(2, dtype=torch.uint64, device=q.device)
+        return torch.ops.aten._flash_attention_backward(
+            grad, q.contiguous(), k.contiguous(), v.contiguous(), out.contiguous(), lse, cuts_q, cuts_k,
+            max_q, max_k, 0.0, causal, unused, unused, scale=scale,
+        )  # fmt: skip
+    parts = []
+    for rows, keys in zip(_slices(cuts_q), _slices(cuts_k), strict=True):
+        dy, queries = grad[rows].float(), q[rows].float()
+        p = (_scores(q[rows], k[keys], causal, scale) - lse[:, rows, None]).exp()
+        dp = torch.einsum("qhd,khd->hqk", dy, _wide(v[keys].float(), q))
+        ds = p * (dp - (dy * out[rows].float()).sum(-1).T[..., None]) * scale
+        parts.append((
+            torch.einsum("hqk,khd->qhd", ds, _wide(k[keys].float(), q)),
+            _narrow(torch.einsum("hqk,qhd->khd", ds, queries), k),
+            _narrow(torch.einsum("hqk,qhd->khd", p, dy), k),
+        ))  # fmt: skip
+    dq, dk, dv = (torch.cat(x).to(q.dtype) for x in zip(*parts, strict=True))
+    return dq, dk, dv
+
+
+def _scores(q: Tensor, k: Tensor, causal: bool, scale: float) -> Tensor:
+    scores = torch.einsum("qhd,khd->hqk", q.float(), _wide(k.float(), q)) * scale
+    if causal:
+        seen = torch.ones(scores.shape[1:], dtype=torch.bool, device=scores.device).tril()
+        scores = scores.masked_fill(~seen, -torch.inf)
+    return scores
+
+
+def _slices(cuts: Tensor) -> list[slice]:
+    ends = cuts.tolist()
+    return [slice(begin, end) for begin, end in pairwise(ends)]
+
+
+def _wide(x_KHD: Tensor, q: Tensor) -> Tensor:
+    """Grouped heads, each repeated for its queries."""
+    return x_KHD.repeat_interleave(q.shape[1] // x_KHD.shape[1], dim=1)
+
+
+def _narrow(x_KHD: Tensor, k: Tensor) -> Tensor:
+    """Gradients of repeated heads, summed into their grouped ones."""
+    return x_KHD.unflatten(1, (k.shape[1], -1)).sum(2)

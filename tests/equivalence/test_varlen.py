@@ -1,0 +1,69 @@
+"""The operator for shared prompts is SDPA over gathered tokens, in values and in gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from kairos.policy.gathered import Gathered
+from kairos.policy.segments import Segments
+from kairos.policy.varlen import Varlen
+from kairos.policy.varlen_op import shared_attention
+
+CPU = torch.device("cpu")
+CASES = {
+    "ragged": Segments((9, 5, 12), (3, 1, 4, 2, 6), (0, 0, 1, 2, 2)),
+    "empty rows": Segments((9, 5), (3, 0, 0, 2), (0, 0, 1, 1)),
+    "a prompt without rows": Segments((4, 9, 5), (3, 1, 0, 2), (0, 0, 1, 2)),
+    "prompts alone": Segments((4, 9)),
+    "nothing but first tokens": Segments((7,), (0, 0), (0, 0)),
+    "one group": Segments((33,), (8, 8, 8), (0, 0, 0)),
+}
+
+
+def qkv(tokens: int, heads: int, key_heads: int) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    sizes = (heads, key_heads, key_heads)
+    return tuple(torch.randn(tokens, h, 8, generator=generator).requires_grad_() for h in sizes)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("heads", [(4, 4), (4, 2), (6, 1)], ids=["own keys", "grouped", "one key head"])
+@pytest.mark.parametrize("segments", CASES.values(), ids=CASES.keys())
+def test_varlen_equals_gathered(segments: Segments, heads: tuple[int, int]) -> None:
+    outputs, gradients = [], []
+    for attention in (Varlen(), Gathered()):
+        inputs = qkv(len(segments), *heads)
+        out = attention.plan(segments, CPU)(*inputs, 0.3)
+        weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
+        outputs.append(out.detach())
+        gradients.append(torch.autograd.grad((out * weights).sum(), inputs))
+    torch.testing.assert_close(outputs[0], outputs[1], atol=1e-6, rtol=1e-5)
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("segments", [CASES["ragged"], CASES["a prompt without rows"]], ids=["ragged", "without rows"])
+def test_the_operator_keeps_torchs_rules(segments: Segments) -> None:
+    """Schema, fake tensors and autograd registration, so that it can be compiled and checkpointed."""
+    q, k, v = qkv(len(segments), 4, 2)
+    plan = Varlen().plan(segments, CPU)
+    torch.library.opcheck(shared_attention, (q, k, v, *plan, 0.3))
+
+
+def test_rows_see_no_other_row_and_no_other_prompt() -> None:
+    """A change of one row's keys moves that row alone; a change of a prompt's moves its own tokens and rows."""
+    segments = CASES["ragged"]
+    plan = Varlen().plan(segments, CPU)
+    q, k, v = (x.detach() for x in qkv(len(segments), 2, 2))
+    whole = plan(q, k, v, 1.0)
+    for begin, end, moved in [(26, 29, range(26, 29)), (9, 14, [*range(9, 14), *range(30, 34)])]:
+        other = v.clone()
+        other[begin:end] += 1.0
+        changed = (plan(q, k, other, 1.0) - whole).abs().amax((1, 2)) > 1e-6
+        assert changed.nonzero().flatten().tolist() == list(moved)
+
+
+def test_an_unknown_implementation_is_named() -> None:
+    with pytest.raises(ValueError, match=r"null or one of .*got FA9"):
+        Varlen("FA9")
