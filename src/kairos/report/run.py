@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kairos.evaluation.predictions import Prediction, read_file
@@ -17,9 +17,9 @@ _TAIL = 2**20  # bytes
 class Run:
     """One run: its metrics over iterations, what was answered, and the texts that say how it was run.
 
-    `before` and `after` are the predictions of the two evaluations, empty while there are none; `rollouts` are the rows
-    of one group of the last iteration; the texts are empty when their file is missing; `notes` say what could not be
-    read.
+    `before` and `after` are the predictions of the two evaluations, empty while there are none, `further` those on
+    further splits, by split; `rollouts` are the rows of one group of the last iteration; the texts are empty when their
+    file is missing; `notes` say what could not be read.
     """
 
     folder: Path
@@ -32,6 +32,7 @@ class Run:
     overrides: str = ""
     versions: str = ""
     notes: tuple[str, ...] = ()
+    further: Mapping[str, tuple[Prediction, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -61,7 +62,13 @@ def read_run(folder: Path) -> Run:
         overrides=_text(folder / "overrides.yaml"),
         versions=_text(folder / "versions.txt"),
         notes=notes,
+        further={path.parent.name: _predictions(path) for path in further_predictions(folder)},
     )
+
+
+def further_predictions(folder: Path) -> list[Path]:
+    """The files of answers on further splits in a run folder: predictions/<split>/after.jsonl, sorted."""
+    return sorted((folder / "predictions").glob("*/after.jsonl"))
 
 
 def json_lines(path: Path) -> tuple[list[dict[str, object]], tuple[str, ...]]:

@@ -16,6 +16,12 @@ from kairos.report.tables import RATES
 
 LOGGED = ("reward/total", "val/miou", "val/accuracy")
 TRAINING = "training, last tenth"
+WHOLE = "training, whole"
+THROUGHOUT = (
+    "advantage/sign_flips", "advantage/groups_with_flips", "advantage/groups_without_positives",
+    "injected/contamination",
+)  # fmt: skip
+"""Logged, and of interest over all iterations alike."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +58,9 @@ def standings(groups: Sequence[Group], baseline: str | None = None) -> list[Stan
     names = [group.name for group in groups]
     if baseline is not None and baseline not in names:
         raise ValueError(f"baseline={baseline} is no group of these runs; there are {', '.join(names)}")
-    finished = any(run.summary is not None for group in groups for run in group.runs.values())
-    found = {
-        group.name: {s: _scores(run) for s, run in group.runs.items() if run.summary is not None or not finished}
-        for group in groups
-    }
+    found = _found(groups)
     keys = dict.fromkeys(key for runs in found.values() for scores in runs.values() for key in scores)
-    order = sorted(keys, key=lambda key: (key[0] == TRAINING, key[0]))
+    order = sorted(keys, key=lambda key: (key[0] in (TRAINING, WHOLE), key[0]))
     base = found[names[0] if baseline is None else baseline] if names else {}
     rows: list[Standing] = []
     for task, name in order:
@@ -68,6 +70,17 @@ def standings(groups: Sequence[Group], baseline: str | None = None) -> list[Stan
             if mine:
                 rows.append(_standing(group, task, name, mine, {} if found[group] is base else reference))
     return rows
+
+
+def means(groups: Sequence[Group]) -> dict[str, dict[tuple[str, str], dict[str, float]]]:
+    """The numbers behind the standings: by group, by (task, score), by seed."""
+    found: dict[str, dict[tuple[str, str], dict[str, float]]] = {}
+    for group, runs in _found(groups).items():
+        here = found.setdefault(group, {})
+        for seed, scores in runs.items():
+            for key, score in scores.items():
+                here.setdefault(key, {})[seed] = score.mean
+    return found
 
 
 def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interval:
@@ -88,6 +101,15 @@ def _student(probability: float, degrees: int) -> float:
     density = np.cos(angle) ** (degrees - 1)
     mass = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
     return float(np.sqrt(degrees) * np.tan(np.interp(probability * mass[-1], mass, angle)))
+
+
+def _found(groups: Sequence[Group]) -> dict[str, dict[str, dict[tuple[str, str], _Score]]]:
+    """By group, seed, and task and score. Runs that have not finished count only where none has."""
+    finished = any(run.summary is not None for group in groups for run in group.runs.values())
+    return {
+        group.name: {s: _scores(run) for s, run in group.runs.items() if run.summary is not None or not finished}
+        for group in groups
+    }
 
 
 def _standing(group: str, task: str, name: str, mine: dict[str, _Score], base: dict[str, _Score]) -> Standing:
@@ -121,21 +143,30 @@ def _change(mine: Mapping[str, _Score], base: Mapping[str, _Score]) -> tuple[Int
 
 
 def _scores(run: Run) -> dict[tuple[str, str], _Score]:
-    """By task and score. From the predictions after training, and beside them what was logged at its end."""
+    """By task and score. From the predictions after training, and beside them what was logged.
+
+    Of a further split the task is "<task> (<split>)".
+    """
     found: dict[tuple[str, str], _Score] = {}
     collection = metrics()
     before = _by_task(run.before)
-    for task, rows in _by_task(run.after).items():
+    after = _by_task(run.after) | {
+        f"{task} ({split})": rows for split, answers in run.further.items() for task, rows in _by_task(answers).items()
+    }
+    for task, rows in after.items():
         asked = [row for row in rows if row.task != UNKNOWN]
         for name in (*SCORES, *RATES):
             metric = collection[name]
             assert isinstance(metric, Share)
             if any(metric.value(row) is not None for row in asked):
-                after, first = _values(metric, rows), _values(metric, before.get(task, []))
-                found[task, name] = _Score(_mean(after), _mean(first) if first else None, after)
+                values, first = _values(metric, rows), _values(metric, before.get(task, []))
+                found[task, name] = _Score(_mean(values), _mean(first) if first else None, values)
     for name in LOGGED:
         if name in run.metrics:
             found[TRAINING, name] = _Score(float(np.mean(run.metrics[name].last_tenth(run.iterations))))
+    for name in THROUGHOUT:
+        if name in run.metrics:
+            found[WHOLE, name] = _Score(float(np.mean(run.metrics[name].values)))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, cast
@@ -31,7 +31,8 @@ class PromptDataModule(L.LightningDataModule):
     """Prompts for training, `prompts` times `oversample` per rank and iteration, and a fixed set for validation.
 
     `order` says which of them take part; `only_first` leaves out all but the first so many of those.
-    `train` and `val` build their data set when they are first asked for it: that may render, decode or read files.
+    `train`, `val` and the further `splits` build their data set when they are first asked for it: that may render,
+    decode or read files.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class PromptDataModule(L.LightningDataModule):
         prefetch: int = 2,
         only_first: int | None = None,
         oversample: int = 1,
+        splits: Mapping[str, Callable[[], Dataset[Prompt | Failure]]] | None = None,
     ) -> None:
         super().__init__()
         if only_first is not None and only_first < 1:
@@ -55,12 +57,17 @@ class PromptDataModule(L.LightningDataModule):
         self.oversample = oversample
         self.order = order or Order()
         self.epochs: Epochs | None = None
-        self._builders = {"train": train, "val": val}
+        self._builders = {**(splits or {}), "train": train, "val": val}
+        self.further = tuple(splits or ())
+        if taken := {"train", "val"}.intersection(self.further):
+            raise ValueError(f"splits may not be called {', '.join(sorted(taken))}: data.train and data.val are")
         self._collate = collate
         self._sets: dict[str, Dataset[Prompt | Failure]] = {}
         self._trained_with: str | None = None
 
     def dataset(self, split: str) -> Dataset[Prompt | Failure]:
+        if split not in self._builders:
+            raise ValueError(f"there is no split {split}; there are {', '.join(sorted(self._builders))}")
         if split not in self._sets:
             self._sets[split] = self._builders[split]()
         return self._sets[split]

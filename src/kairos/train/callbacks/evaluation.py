@@ -1,4 +1,4 @@
-"""Answers a whole split before the first iteration and after the last, for the table of a run."""
+"""Answers whole splits before the first iteration and after the last, for the table of a run."""
 
 from __future__ import annotations
 
@@ -36,3 +36,22 @@ class BeforeAfter(Callback):
         predictions = predict(cast("GRPOModule", pl_module), datamodule, self.split, self.count, self.size)
         if trainer.is_global_zero:
             write(predictions, self.folder / name)
+
+
+class FurtherSplits(Callback):
+    """Answers every further split (config group `splits`) after the last iteration: `<folder>/<split>/after.jsonl`.
+
+    Answers may have `max_actions` tokens (None: as in training), so that a run which was trained on short ones can be
+    asked for long ones.
+    """
+
+    def __init__(self, folder: str, size: int = 64, max_actions: int | None = None) -> None:
+        self.folder, self.size, self.max_actions = Path(folder), size, max_actions
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        module = cast("GRPOModule", pl_module)
+        datamodule = cast("PromptDataModule", trainer.datamodule)  # type: ignore[attr-defined]
+        for split in datamodule.further:
+            predictions = predict(module, datamodule, split, None, self.size, max_actions=self.max_actions)
+            if trainer.is_global_zero:
+                write(predictions, self.folder / split / "after.jsonl")

@@ -69,14 +69,17 @@ def predict(
     count: int | None,
     size: int | None = None,
     phase: int = 0,
+    max_actions: int | None = None,
 ) -> list[Prediction]:
     """All ranks' predictions for the first `count` prompts of a split, in the order of the split.
 
-    A prompt that failed is among them, with its task where the data set has records. `phase` is that of the templates.
+    A prompt that failed is among them, with its task where the data set has records. `phase` is that of the templates;
+    `max_actions` the longest answer, by default that of training.
     """
     engine = greedy_engine(module.engine)
     engine.setup(module.device)
-    greedy = Sampling(temperature=0.0, max_actions=module.sampling.max_actions, group_size=1)
+    longest = module.sampling.max_actions if max_actions is None else max_actions
+    greedy = Sampling(temperature=0.0, max_actions=longest, group_size=1)
     with sharding.gathered(module.policy):
         engine.sync(module.trained)
         mine = answer(engine, datamodule.batches(split, count, size, phase=phase), greedy)
