@@ -35,10 +35,11 @@ class CompletionScorer(Protocol):
 class LanguagePolicy(nn.Module):
     """Scores and samples text about a clip.
 
-    `weights` is what `weights.locate` knows: a run, a checkpoint, a Hugging Face folder or id; without it the model is
-    created from `config(tokenizer)`, drawn with `seed`. `freeze` names parts that are not trained: "vision", "text".
-    Trained parameters are fp32; frozen ones turn bf16 when the module moves to a GPU, where compute is bf16 under
-    autocast. On a CPU everything is fp32.
+    `weights` is what `weights.locate` knows: a run, a checkpoint, a Hugging Face folder or id; without it, or with
+    `random_weights`, the model is created from `config(tokenizer)`, drawn with `seed`, on torch's default device (the
+    GPU's under a trainer). Beside weights, `config` says their sizes before they are loaded. `freeze` names parts that
+    are not trained: "vision", "text". Trained parameters are fp32; frozen ones turn bf16 when the module moves to a
+    GPU, where compute is bf16 under autocast. On a CPU everything is fp32.
     """
 
     def __init__(
@@ -50,14 +51,17 @@ class LanguagePolicy(nn.Module):
         freeze: Sequence[str] = (),
         gradient_checkpointing: bool = False,
         seed: int = 0,
+        random_weights: bool = False,
     ) -> None:
         super().__init__()
-        if (weights is None) == (config is None):
-            raise ValueError("a language policy needs either policy.weights or policy.config, and not both")
+        if weights is None and config is None:
+            raise ValueError("a language policy needs policy.weights, or policy.config to draw random ones")
+        if random_weights and config is None:
+            raise ValueError("policy.random_weights needs policy.config, which says the sizes of the model")
         if unknown := set(freeze) - {"vision", "text"}:
             raise ValueError(f"policy.freeze may name 'vision' and 'text', got {sorted(unknown)}")
         self.processor = processor
-        self.weights = weights
+        self.weights = None if random_weights else weights
         self.config = config
         self.scorer: CompletionScorer = SharedPrefix() if scorer is None else scorer
         self.freeze = tuple(freeze)
