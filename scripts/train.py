@@ -6,32 +6,23 @@ import sys
 import time
 from pathlib import Path
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from kairos.compose import (
-    Experiment,
     UserError,
-    assemble,
+    carry_out,
     command,
     compose,
     config_dir,
     folder_name,
     folder_of,
     literal,
-    resolved,
     user_errors,
-    wording,
 )
 from kairos.report.comparison import draw_sweep
-from kairos.report.folder import RunError, RunFolder, reworded
-from kairos.report.page import write_report
-from kairos.report.sessions import begin_session, end_session
-from kairos.report.strips import save_strips
-from kairos.report.summary import summary_of, write_summary
-from kairos.report.versions import versions
+from kairos.report.folder import RunError, RunFolder
 from kairos.train.callbacks.checkpoint import newest
 from kairos.train.ranks import main_process
 
@@ -57,8 +48,9 @@ def train(config: DictConfig, started: float, sweep: bool) -> None:
     if run.finished and sweep:
         print(f"{run.path} is finished: skipped")
     else:
-        torch.manual_seed(config.seed)
-        _run(assemble(config, overrides, run.path), overrides, run, checkpoint, started)
+        summary = carry_out(config, overrides, run, checkpoint, started)
+        if summary is not None:
+            print(f"{summary}\nreport: {run.path / 'report.html'}")
     if sweep and main_process():
         draw_sweep(run.path.parent)
 
@@ -101,31 +93,6 @@ def _checkpoint(config: DictConfig, run: RunFolder) -> Path | None:
     if run.finished and config.run and int(run.config()["iterations"]) >= config.iterations:  # type: ignore[call-overload]
         raise RunError(f"{run.path} is finished; say iterations=N with more than its {run.config()['iterations']}")
     return checkpoint
-
-
-def _run(experiment: Experiment, overrides: list[str], run: RunFolder, checkpoint: Path | None, started: float) -> None:
-    config = experiment.config
-    if main_process():
-        says = wording(config)
-        if changed := reworded(config.policy.get("weights"), says):
-            print(changed)
-        run.begin(resolved(config), overrides, versions(), config.allow_changes, says)
-        begin_session(run.path, started)
-        if checkpoint is not None:
-            print(f"continuing {run.path} from {checkpoint.name}")
-    experiment.trainer.fit(
-        experiment.module, experiment.datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None
-    )
-    if not main_process():
-        return
-    if run.predictions.exists():
-        save_strips(
-            [p for batch in experiment.datamodule.batches("val", 12) for p in batch.prompts], run.path / "strips"
-        )
-    row = summary_of(run.path, seed=config.seed, iterations=config.iterations)
-    page = write_report(run.path, row)
-    print(write_summary(run.path, row, end_session(run.path, time.time())))
-    print(f"report: {page}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""From overrides to built objects: for scripts, notebooks and tests.
+"""From overrides to built objects and finished runs: for scripts, notebooks and tests.
 
->>> from kairos.compose import build
+>>> from kairos.compose import build, train
 >>> experiment = build(["policy=toy", "data=toy", "iterations=5"])  # doctest: +SKIP
 >>> experiment.trainer.fit(experiment.module, experiment.datamodule)  # doctest: +SKIP
+>>> folder = train(["policy=toy", "data=toy", "iterations=5"])  # the same, with a run's files; doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import hashlib
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,9 +34,9 @@ from kairos.credit.rewards.rubric import RewardError
 if TYPE_CHECKING:
     import lightning as L
 
+    from kairos.report.folder import RunFolder
     from kairos.train.datamodule import PromptDataModule
     from kairos.train.grpo import GRPOModule
-
 
 CONF = str(Path(__file__).parent / "conf")
 NOT_IN_NAME = ("name", "run", "overwrite", "allow_changes", "trainer", "logger")
@@ -99,6 +101,73 @@ def assemble(config: DictConfig, overrides: Sequence[str] = (), folder: Path | N
         datamodule=instantiate(config.datamodule, _convert_="all"),
         trainer=cast("L.Trainer", trainer),
     )
+
+
+def part(node: DictConfig) -> object:
+    """What one node of a configuration builds: `part(compose(["shape=log_exp"]).shape)` is a `LogExp`."""
+    return instantiate(node, _convert_="all")
+
+
+def train(overrides: Sequence[str] = (), config_dir: str | None = None) -> Path:
+    """Train what the overrides compose, as `scripts/train.py` would, and give the run's folder.
+
+    A finished folder is left as it is, a begun one, or one with fewer iterations, goes on; RunError where it holds
+    another configuration. `overwrite=true` begins afresh.
+    """
+    from kairos.report.folder import RunFolder
+    from kairos.train.callbacks.checkpoint import newest
+
+    started = time.time()
+    config = compose(overrides, config_dir)
+    run = RunFolder(folder_of(config, overrides))
+    if config.overwrite:
+        run.clear()
+    if run.finished and int(str(run.config()["iterations"])) >= config.iterations:
+        run.check(resolved(config), config.allow_changes)
+    else:
+        carry_out(config, overrides, run, newest(run.checkpoints), started)
+    return run.path
+
+
+def carry_out(
+    config: DictConfig, overrides: Sequence[str], run: RunFolder, checkpoint: Path | None, started: float
+) -> dict[str, object] | None:
+    """Run a configuration in its folder, on from `checkpoint` where there is one, and write its page and summary.
+
+    `started` (seconds since the epoch) is when the session began. The summary is None but on the main process.
+    """
+    import torch
+
+    from kairos.report.folder import reworded
+    from kairos.report.page import write_report
+    from kairos.report.sessions import begin_session, end_session
+    from kairos.report.strips import save_strips
+    from kairos.report.summary import summary_of, write_summary
+    from kairos.report.versions import versions
+    from kairos.train.ranks import main_process
+
+    torch.manual_seed(config.seed)
+    experiment = assemble(config, overrides, run.path)
+    if main_process():
+        says = wording(config)
+        if changed := reworded(config.policy.get("weights"), says):
+            print(changed)
+        run.begin(resolved(config), overrides, versions(), config.allow_changes, says)
+        begin_session(run.path, started)
+        if checkpoint is not None:
+            print(f"continuing {run.path} from {checkpoint.name}")
+    experiment.trainer.fit(
+        experiment.module, experiment.datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None
+    )
+    if not main_process():
+        return None
+    if run.predictions.exists():
+        save_strips(
+            [p for batch in experiment.datamodule.batches("val", 12) for p in batch.prompts], run.path / "strips"
+        )
+    row = summary_of(run.path, seed=config.seed, iterations=config.iterations)
+    write_report(run.path, row)
+    return write_summary(run.path, row, end_session(run.path, time.time()))
 
 
 def folder_of(config: DictConfig, overrides: Sequence[str]) -> Path:

@@ -81,13 +81,7 @@ class RunFolder:
         From here on it is not finished. `wording` is what the template says, for whoever uses the weights later.
         """
         if self.begun:
-            changes = differences(self.config(), config)
-            if changes and not allow_changes:
-                listed = "\n".join(f"  {key}: {old!r} -> {new!r}" for key, (old, new) in changes.items())
-                raise RunError(
-                    f"{self.path} was begun with another configuration:\n{listed}\n"
-                    "continue it unchanged, say allow_changes=true, or choose another name="
-                )
+            self.check(config, allow_changes)
         self.path.mkdir(parents=True, exist_ok=True)
         self._write("config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         self._write("overrides.yaml", yaml.safe_dump(list(overrides), allow_unicode=True))
@@ -95,6 +89,16 @@ class RunFolder:
         if wording:
             self._write("template.yaml", yaml.safe_dump(dict(wording), sort_keys=False, allow_unicode=True))
         (self.path / FINISHED).unlink(missing_ok=True)
+
+    def check(self, config: Mapping[str, object], allow_changes: bool = False) -> None:
+        """RunError, with the difference, where the run was begun with another method."""
+        changes = differences(self.config(), config)
+        if changes and not allow_changes:
+            listed = "\n".join(f"  {key}: {old!r} -> {new!r}" for key, (old, new) in changes.items())
+            raise RunError(
+                f"{self.path} was begun with another configuration:\n{listed}\n"
+                "continue it unchanged, say allow_changes=true, or choose another name="
+            )
 
     def clear(self) -> None:
         """Remove what the folder holds, if it is a run's and nothing else's; the log stays, it may be being written."""
@@ -109,6 +113,12 @@ class RunFolder:
 
     def _write(self, name: str, text: str) -> None:
         write_whole(self.path / name, text)
+
+
+def find_run(name: str) -> Path:
+    """A folder as it is named, or else the one of that name below runs/."""
+    below = Path("runs") / name
+    return below if not Path(name).exists() and below.exists() else Path(name)
 
 
 def differences(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, tuple[object, object]]:
