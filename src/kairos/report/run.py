@@ -17,8 +17,8 @@ _TAIL = 2**20  # bytes
 class Run:
     """One run: its metrics over iterations, what was answered, and the texts that say how it was run.
 
-    `before` and `after` are the predictions of the two evaluations, empty while there are none, `further` those on
-    further splits, by split; `rollouts` are the rows of one group of the last iteration; the texts are empty when their
+    `before` and `after` are the predictions of the two evaluations, empty while there are none, `probes` those to
+    each probe; `rollouts` are the rows of one group of the last iteration; the texts are empty when their
     file is missing; `notes` say what could not be read.
     """
 
@@ -32,7 +32,7 @@ class Run:
     overrides: str = ""
     versions: str = ""
     notes: tuple[str, ...] = ()
-    further: Mapping[str, tuple[Prediction, ...]] = field(default_factory=dict)
+    probes: Mapping[str, tuple[Prediction, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -62,12 +62,12 @@ def read_run(folder: Path) -> Run:
         overrides=_text(folder / "overrides.yaml"),
         versions=_text(folder / "versions.txt"),
         notes=notes,
-        further={path.parent.name: _predictions(path) for path in further_predictions(folder)},
+        probes={path.parent.name: _predictions(path) for path in probe_predictions(folder)},
     )
 
 
-def further_predictions(folder: Path) -> list[Path]:
-    """The files of answers on further splits in a run folder: predictions/<split>/after.jsonl, sorted."""
+def probe_predictions(folder: Path) -> list[Path]:
+    """The files of answers to probes in a run folder: predictions/<probe>/after.jsonl, sorted."""
     return sorted((folder / "predictions").glob("*/after.jsonl"))
 
 

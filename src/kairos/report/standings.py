@@ -145,13 +145,13 @@ def _change(mine: Mapping[str, _Score], base: Mapping[str, _Score]) -> tuple[Int
 def _scores(run: Run) -> dict[tuple[str, str], _Score]:
     """By task and score. From the predictions after training, and beside them what was logged.
 
-    Of a further split the task is "<task> (<split>)".
+    Of a probe the task is "<task> (<probe>)".
     """
     found: dict[tuple[str, str], _Score] = {}
     collection = metrics()
     before = _by_task(run.before)
     after = _by_task(run.after) | {
-        f"{task} ({split})": rows for split, answers in run.further.items() for task, rows in _by_task(answers).items()
+        f"{task} ({probe})": rows for probe, answers in run.probes.items() for task, rows in _by_task(answers).items()
     }
     for task, rows in after.items():
         asked = [row for row in rows if row.task != UNKNOWN]

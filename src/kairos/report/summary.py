@@ -9,14 +9,14 @@ from pathlib import Path
 from kairos.evaluation.predictions import read_file
 from kairos.evaluation.summary import summarise
 from kairos.report.files import write_whole
-from kairos.report.run import further_predictions
+from kairos.report.run import probe_predictions
 
 SCORES = ("miou", "recall_30", "recall_50", "recall_70", "accuracy", "parse_failures", "length")
 
 
 def summary_of(run: Path, seed: int, iterations: int) -> dict[str, object]:
-    """Scores of predictions/before.jsonl and after.jsonl side by side, with the floors; below "splits" each further
-    split's, over all its tasks."""
+    """Scores of predictions/before.jsonl and after.jsonl side by side, with the floors; below "probes" each
+    probe's, over all its tasks."""
     row: dict[str, object] = {}
     for when in ("before", "after"):
         path = run / "predictions" / f"{when}.jsonl"
@@ -25,11 +25,11 @@ def summary_of(run: Path, seed: int, iterations: int) -> dict[str, object]:
             row |= {f"{name}_{when}": summary[name] for name in SCORES if name in summary}
             row |= {name: summary[name] for name in ("miou_constant", "chance") if name in summary}
             row["n_val"] = summary["n"]
-    further = {path.parent.name: summarise(read_file(path)) for path in further_predictions(run)}
-    if further:
-        row["splits"] = {
-            split: {name: summary[name] for name in (*SCORES, "n") if name in summary}
-            for split, summary in further.items()
+    probes = {path.parent.name: summarise(read_file(path)) for path in probe_predictions(run)}
+    if probes:
+        row["probes"] = {
+            probe: {name: summary[name] for name in (*SCORES, "n") if name in summary}
+            for probe, summary in probes.items()
         }
     return row | {"iterations": iterations, "seed": seed}
 

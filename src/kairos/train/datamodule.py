@@ -31,7 +31,7 @@ class PromptDataModule(L.LightningDataModule):
     """Prompts for training, `prompts` times `oversample` per rank and iteration, and a fixed set for validation.
 
     `order` says which of them take part; `only_first` leaves out all but the first so many of those.
-    `train`, `val` and the further `splits` build their data set when they are first asked for it: that may render,
+    `train`, `val` and the `probes` (further sets of questions, by name) build their data set when they are first asked for it: that may render,
     decode or read files.
     """
 
@@ -47,7 +47,7 @@ class PromptDataModule(L.LightningDataModule):
         prefetch: int = 2,
         only_first: int | None = None,
         oversample: int = 1,
-        splits: Mapping[str, Callable[[], Dataset[Prompt | Failure]]] | None = None,
+        probes: Mapping[str, Callable[[], Dataset[Prompt | Failure]]] | None = None,
     ) -> None:
         super().__init__()
         if only_first is not None and only_first < 1:
@@ -57,10 +57,10 @@ class PromptDataModule(L.LightningDataModule):
         self.oversample = oversample
         self.order = order or Order()
         self.epochs: Epochs | None = None
-        self._builders = {**(splits or {}), "train": train, "val": val}
-        self.further = tuple(splits or ())
-        if taken := {"train", "val"}.intersection(self.further):
-            raise ValueError(f"splits may not be called {', '.join(sorted(taken))}: data.train and data.val are")
+        self._builders = {**(probes or {}), "train": train, "val": val}
+        self.probes = tuple(probes or ())
+        if taken := {"train", "val"}.intersection(self.probes):
+            raise ValueError(f"probes may not be called {', '.join(sorted(taken))}: data.train and data.val are")
         self._collate = collate
         self._sets: dict[str, Dataset[Prompt | Failure]] = {}
         self._trained_with: str | None = None

@@ -38,8 +38,8 @@ class BeforeAfter(Callback):
             write(predictions, self.folder / name)
 
 
-class FurtherSplits(Callback):
-    """Answers every further split (config group `splits`) after the last iteration: `<folder>/<split>/after.jsonl`.
+class Probes(Callback):
+    """Answers every probe (config group `probes`) after the last iteration: `<folder>/<probe>/after.jsonl`.
 
     Answers may have `max_actions` tokens (None: as in training), so that a run which was trained on short ones can be
     asked for long ones.
@@ -51,7 +51,7 @@ class FurtherSplits(Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         module = cast("GRPOModule", pl_module)
         datamodule = cast("PromptDataModule", trainer.datamodule)  # type: ignore[attr-defined]
-        for split in datamodule.further:
-            predictions = predict(module, datamodule, split, None, self.size, max_actions=self.max_actions)
+        for probe in datamodule.probes:
+            predictions = predict(module, datamodule, probe, None, self.size, max_actions=self.max_actions)
             if trainer.is_global_zero:
-                write(predictions, self.folder / split / "after.jsonl")
+                write(predictions, self.folder / probe / "after.jsonl")
