@@ -10,13 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kairos.report.comparison_cells import column
-from kairos.report.curves import iterations
 from kairos.report.groups import Group, grouped
+from kairos.report.panels import colors, draw_groups
 from kairos.report.run import Run
-from kairos.report.style import INK, MUTED, SERIES, quiet, save, title
+from kairos.report.style import INK, MUTED, quiet, save
 
 _PANELS = {"reward/total": "Reward, total", "val/miou": "Validation mIoU", "val/accuracy": "Validation accuracy"}
-_LINES = ("-", "--", ":", "-.")
 
 
 def compare(runs: Sequence[Run], output: Path) -> Path:
@@ -35,19 +34,9 @@ def compare(runs: Sequence[Run], output: Path) -> Path:
     figure = Figure(figsize=(4.8 * max(2, len(shown)), 3.4 + lines), layout="constrained")
     grid = figure.add_gridspec(2, len(shown), height_ratios=(3.4, lines))
     for at, metric in enumerate(shown):
-        _curves(quiet(figure.add_subplot(grid[0, at])), metric, groups)
+        draw_groups(quiet(figure.add_subplot(grid[0, at])), metric, _PANELS[metric], groups)
     _table(figure.add_subplot(grid[1, :]), groups, shown)
     return save(figure, output)
-
-
-def _curves(axis: Axes, metric: str, groups: Sequence[Group]) -> None:
-    for color, group in zip(_colors(len(groups)), groups, strict=True):
-        for style, run in zip(_LINES * len(group.runs), group.runs.values(), strict=False):
-            if metric in run.metrics:
-                series = run.metrics[metric]
-                axis.plot(series.at, series.smooth(), color=color, linestyle=style, linewidth=1.5)
-    title(axis, _PANELS[metric])
-    iterations(axis)
 
 
 def _table(axis: Axes, groups: Sequence[Group], metrics: Sequence[str]) -> None:
@@ -61,12 +50,8 @@ def _table(axis: Axes, groups: Sequence[Group], metrics: Sequence[str]) -> None:
     table.set_fontsize(8)
     table.auto_set_column_width(list(range(2 + len(metrics))))
     for (row, place), cell in table.get_celld().items():
-        color = _colors(len(groups))[row - 1] if row > 0 and place == 0 else MUTED if row == 0 else INK
+        color = colors(len(groups))[row - 1] if row > 0 and place == 0 else MUTED if row == 0 else INK
         cell.get_text().set_color(color)
-
-
-def _colors(count: int) -> list[str]:
-    return [SERIES[index % len(SERIES)] for index in range(count)]
 
 
 def _ended(group: Group, metric: str) -> str:
