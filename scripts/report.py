@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from kairos.compose import command, report_name, user_errors
 from kairos.report.comparison import jobs_of, write_comparison
+from kairos.report.folder import find_run
 from kairos.report.page import write_report
 
 
@@ -18,7 +19,7 @@ def main(config: DictConfig) -> None:
 
 
 def report(config: DictConfig) -> Path:
-    runs = [_folder(str(name)) for name in config.runs]
+    runs = [find_run(str(name)) for name in config.runs]
     if bool(runs) == bool(config.sweep):
         raise ValueError("say which runs to compare: runs=[runs/a,runs/b], or sweep=runs/<name>")
     if config.sweep:
@@ -27,11 +28,6 @@ def report(config: DictConfig) -> Path:
     if len(runs) == 1:
         return write_report(runs[0])
     return write_comparison(runs, Path(config.output or Path("runs") / report_name(runs)), config.baseline)
-
-
-def _folder(name: str) -> Path:
-    """A folder as it is named, or the run of that name."""
-    return Path(name) if Path(name).exists() or not (Path("runs") / name).exists() else Path("runs") / name
 
 
 if __name__ == "__main__":

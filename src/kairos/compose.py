@@ -25,7 +25,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import CompactHydraException, InstantiationException, OverrideParseException
+from hydra.errors import CompactHydraException, HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -259,7 +259,7 @@ def _literal(argument: str, multirun: bool) -> str:
         return argument
     try:
         readable = multirun or not OverridesParser.create().parse_override(argument).is_sweep_override()
-    except OverrideParseException:
+    except HydraException:  # no override, or not even words of Hydra's grammar
         readable = False
     return argument if readable else literal(key, value)
 

@@ -1,4 +1,4 @@
-"""The mini world as a part of a mixture: its own settings there, the part's name in prompts and logs, nothing else new."""
+"""The mini world as a part of a mixture: its own settings there, the part's name in prompts and in logs."""
 
 from __future__ import annotations
 
