@@ -7,7 +7,7 @@ one is given and transformers' SDPA otherwise; the vision blocks attend within s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+if TYPE_CHECKING:
+    from kairos.policy.delta_net.net import DeltaStep
 
 TEXT_ATTENTION = "kairos_packed"
 # transformers hands whole sequences, not one segment at a time, only to names that contain "flash"
@@ -26,6 +29,10 @@ class Context(Protocol):
 
     def attend(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float, /) -> Tensor:
         """Queries [N, H, D], keys and values [N, Hkv, D] of one layer -> [N, H, D]."""
+        ...
+
+    def recur(self, layer: int, step: DeltaStep, /) -> Tensor:
+        """The tokens of a layer that remembers its past in a state -> [N, H, V]."""
         ...
 
 

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from kairos.core.seeds import uniforms
 from kairos.core.types import Prompt, Sampling
 from kairos.policy.attention import attention, pick
+from kairos.policy.delta_net.net import DeltaState, DeltaStep
 from kairos.policy.families.base import Family, Seen, layout_of
 from kairos.policy.logprobs import restrict
 from kairos.policy.tower import run_text
@@ -106,7 +107,10 @@ def _truncated(logprobs_BV: Tensor, top_k: int, top_p: float) -> Tensor:
 
 @dataclass
 class _Memory:
-    """Keys and values: of each prompt once [P, Hkv, L, D], and of the tokens drawn so far [P * G, Hkv, A, D]."""
+    """Keys and values: of each prompt once [P, Hkv, L, D], and of the tokens drawn so far [P * G, Hkv, A, D].
+
+    Layers that recur keep a state for each of the P * G rows instead.
+    """
 
     lengths: list[int]
     group_size: int
@@ -114,6 +118,7 @@ class _Memory:
     prompts: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     drawn: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     used: dict[int, int] = field(default_factory=dict)
+    states: dict[int, DeltaState] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         length_P = torch.tensor(self.lengths)
@@ -166,6 +171,11 @@ class _Prefill:
     def attend(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
         return self.memory.first(layer, q_NHD, k_NHD, v_NHD, scale)
 
+    def recur(self, layer: int, step: DeltaStep) -> Tensor:
+        output_NHV, ends = step.prompts(tuple(self.memory.lengths))
+        self.memory.states[layer] = ends.fork(self.memory.group_size)
+        return output_NHV
+
 
 @dataclass(frozen=True)
 class _Decode:
@@ -173,3 +183,6 @@ class _Decode:
 
     def attend(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> Tensor:
         return self.memory.next(layer, q_BHD, k_BHD, v_BHD, scale)
+
+    def recur(self, layer: int, step: DeltaStep) -> Tensor:
+        return step.decode(self.memory.states[layer])

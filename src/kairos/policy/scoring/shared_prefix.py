@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kairos.core.types import ActionStats, RolloutBatch
+from kairos.policy.delta_net.net import DeltaStep
 from kairos.policy.families.base import Family, Seen, layout_of
 from kairos.policy.logprobs import chosen_logprobs, scoring_temperature
 from kairos.policy.packing import pack
@@ -28,6 +29,10 @@ class Scoring:
     def attend(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
         del layer
         return self.plan(q_NHD, k_NHD, v_NHD, scale)
+
+    def recur(self, layer: int, step: DeltaStep) -> Tensor:
+        del layer
+        return step.shared(self.segments)
 
 
 @dataclass(frozen=True)

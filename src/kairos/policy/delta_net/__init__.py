@@ -1,0 +1,1 @@
+"""Gated delta nets over prompts that rows share: states are forked at the end of the prompt."""

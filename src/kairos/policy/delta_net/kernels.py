@@ -1,0 +1,114 @@
+"""What computes gated delta nets over sequences end to end: plain torch, or flash-linear-attention on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv1d
+
+from kairos.policy.delta_net.layout import cuts, padded
+from kairos.policy.delta_net.rule import over_sequences
+
+
+class Tokens(NamedTuple):
+    """What the delta rule is given of N tokens; queries and keys may have fewer heads. `decay` is the logarithm."""
+
+    q_NHK: Tensor
+    k_NHK: Tensor
+    v_NHV: Tensor
+    decay_NH: Tensor
+    beta_NH: Tensor
+
+    def part(self, start: int, end: int) -> Tokens:
+        return Tokens(*(x[start:end] for x in self))
+
+
+class Kernels(Protocol):
+    """`Torch` or `FlashLinear`."""
+
+    def convolve(self, x_ND: Tensor, weight_DK: Tensor, /) -> Tensor:
+        """Every channel with its own K weights, the last for the token itself: [N, D]. Zeros stand before token 0."""
+        ...
+
+    def scan(self, tokens: Tokens, lengths: tuple[int, ...], state_SHKV: Tensor | None, /) -> tuple[Tensor, Tensor]:
+        """The delta rule over S sequences end to end: [N, H, V] in v's dtype, and fp32 final states [S, H, K, V]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Torch:
+    """Any device, any dtype; sequences of similar length are padded into one batch."""
+
+    def convolve(self, x_ND: Tensor, weight_DK: Tensor) -> Tensor:
+        channels, reach = weight_DK.shape
+        weight_D1K = weight_DK.to(x_ND.dtype)[:, None]
+        return conv1d(x_ND.T[None], weight_D1K, padding=reach - 1, groups=channels)[0, :, : len(x_ND)].T
+
+    def scan(self, tokens: Tokens, lengths: tuple[int, ...], state_SHKV: Tensor | None) -> tuple[Tensor, Tensor]:
+        batches, home_N, home_S = padded(lengths, tokens.v_NHV.device)
+        outputs, states = [], []
+        for member_S, index_SL, valid_SL in batches:
+            q, k, v, decay, beta = (x.index_select(0, index_SL.flatten()).unflatten(0, index_SL.shape) for x in tokens)
+            before = None if state_SHKV is None else state_SHKV.index_select(0, member_S)
+            output_SLHV, state = over_sequences(
+                q, k, v, decay * valid_SL[..., None], beta * valid_SL[..., None], before
+            )
+            outputs.append(output_SLHV.flatten(0, 1))
+            states.append(state)
+        output_NHV = torch.cat(outputs).index_select(0, home_N)
+        return output_NHV.to(tokens.v_NHV.dtype), torch.cat(states).index_select(0, home_S)
+
+
+@dataclass(frozen=True)
+class FlashLinear:
+    """The package flash-linear-attention (extra `fla`): on a GPU, in bf16 or fp16.
+
+    `convolution`: by the package causal-conv1d instead of torch. ValueError when a package is not installed.
+    """
+
+    convolution: bool = False
+
+    def __post_init__(self) -> None:
+        if not installed("fla"):
+            raise ValueError("these kernels need flash-linear-attention: pip install 'kairos-video[fla]'")
+        if self.convolution and not installed("causal_conv1d"):
+            raise ValueError("convolution=true needs the package causal-conv1d, which is not installed")
+
+    def convolve(self, x_ND: Tensor, weight_DK: Tensor) -> Tensor:
+        if not self.convolution:
+            return Torch().convolve(x_ND, weight_DK)
+        return self._convolution(x_ND.T[None], weight_DK.to(x_ND.dtype))[0].T
+
+    def scan(self, tokens: Tokens, lengths: tuple[int, ...], state_SHKV: Tensor | None) -> tuple[Tensor, Tensor]:
+        q, k, v, decay, beta = (x[None].contiguous() for x in tokens)
+        output_1NHV, state_SHKV = self._rule(
+            q, k, v, decay, beta, initial_state=state_SHKV, output_final_state=True, use_qk_l2norm_in_kernel=True,
+            cu_seqlens=cuts(lengths, v.device),
+        )  # fmt: skip
+        return output_1NHV[0], state_SHKV
+
+    @cached_property
+    def _rule(self) -> Callable[..., tuple[Tensor, Tensor]]:
+        return import_module("fla.ops.gated_delta_rule").chunk_gated_delta_rule
+
+    @cached_property
+    def _convolution(self) -> Callable[[Tensor, Tensor], Tensor]:
+        return import_module("causal_conv1d").causal_conv1d_fn
+
+
+def automatic(device: torch.device) -> Kernels:
+    """`FlashLinear` on a GPU where it is installed, with causal-conv1d where that is; `Torch` elsewhere."""
+    if device.type == "cuda" and installed("fla"):
+        return FlashLinear(convolution=installed("causal_conv1d"))
+    return Torch()
+
+
+def installed(package: str) -> bool:
+    return find_spec(package) is not None

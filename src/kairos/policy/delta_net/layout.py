@@ -1,0 +1,89 @@
+"""Where the tokens of sequences end to end lie, as index tensors; remembered, since every layer asks for the same."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from kairos.policy.segments import Segments, starts
+
+_REMEMBERED = 16
+
+
+@lru_cache(_REMEMBERED)
+@torch.inference_mode(False)
+def cuts(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+    """Where each sequence begins, and where the last ends, int64 [S + 1]."""
+    return torch.tensor(starts(lengths)).to(device)
+
+
+@lru_cache(_REMEMBERED)
+@torch.inference_mode(False)
+def padded(
+    lengths: tuple[int, ...], device: torch.device
+) -> tuple[tuple[tuple[Tensor, Tensor, Tensor], ...], Tensor, Tensor]:
+    """Batches of sequences of similar length, none empty, and the way back.
+
+    Of each batch which sequences it holds [S], where their tokens lie [S, L], and which of those are no padding
+    [S, L]; then, among all batches' padded tokens the place of each token [N], and of each sequence [S].
+    """
+    length_S, start_S = torch.tensor(lengths), torch.tensor(starts(lengths)[:-1])
+    batches, offset = [], 0
+    home_N = torch.empty(sum(lengths), dtype=torch.long)
+    for members in _similar(lengths):
+        member_S = torch.tensor(members)
+        steps_L = torch.arange(int(length_S[member_S].max()))
+        valid_SL = steps_L < length_S[member_S, None]
+        index_SL = torch.where(valid_SL, start_S[member_S, None] + steps_L, 0)
+        home_N[index_SL[valid_SL]] = offset + valid_SL.flatten().nonzero().squeeze(1)
+        offset += index_SL.numel()
+        batches.append((member_S.to(device), index_SL.to(device), valid_SL.to(device)))
+    home_S = torch.cat([member_S.cpu() for member_S, _, _ in batches]).argsort()
+    return tuple(batches), home_N.to(device), home_S.to(device)
+
+
+@lru_cache(_REMEMBERED)
+@torch.inference_mode(False)
+def edges(segments: Segments, reach: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The tokens whose last `reach` tokens begin before their own prompt or row does, [M], and those tokens [M, reach].
+
+    A row's past is its prompt; before a prompt stands nothing, which is written as token N.
+    """
+    prompt_start, row_start = starts(segments.prompts), starts(segments.rows, segments.base)
+    sequences = [(start, length, 0, 0) for start, length in zip(prompt_start, segments.prompts, strict=False)]
+    sequences += [
+        (start, length, prompt_start[group + 1], segments.prompts[group])
+        for start, length, group in zip(row_start, segments.rows, segments.group, strict=False)
+    ]
+    edge, window = [], []
+    for start, length, past_end, past in sequences:
+        for step in range(min(length, reach - 1)):
+            behind = range(step - reach + 1, step + 1)
+            edge.append(start + step)
+            window.append([start + t if t >= 0 else past_end + t if t >= -past else len(segments) for t in behind])
+    return torch.tensor(edge).to(device), torch.tensor(window).to(device)
+
+
+@lru_cache(_REMEMBERED)
+@torch.inference_mode(False)
+def tails(lengths: tuple[int, ...], reach: int, device: torch.device) -> Tensor:
+    """The last `reach` tokens of each sequence, [S, reach]; where it has fewer, token N stands before them."""
+    ends, total = starts(lengths)[1:], sum(lengths)
+    rows = [
+        [end + t if t >= -length else total for t in range(-reach, 0)]
+        for end, length in zip(ends, lengths, strict=True)
+    ]
+    return torch.tensor(rows).to(device)
+
+
+def _similar(lengths: tuple[int, ...]) -> list[list[int]]:
+    """Sequences by length, cut where padding would be more than a quarter."""
+    batches: list[list[int]] = []
+    for s in sorted(range(len(lengths)), key=lambda s: lengths[s]):
+        if batches and lengths[s] <= 1.25 * lengths[batches[-1][0]] + 16:
+            batches[-1].append(s)
+        else:
+            batches.append([s])
+    return batches

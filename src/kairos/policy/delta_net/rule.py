@@ -1,0 +1,83 @@
+"""The gated delta rule in plain torch, fp32: over whole sequences in chunks, and one token at a time.
+
+A head's state is a matrix from keys to values. Each token lets it fade, reads what it holds at the token's key, and
+writes `beta` of what it misses:  S <- exp(decay) S;  S <- S + k (beta (v - k S));  o = q S.
+
+Source: Yang et al. 2024, "Gated Delta Networks" (arXiv 2412.06464), and the chunked form of "Parallelizing Linear
+Transformers with the Delta Rule over Sequence Length" (arXiv 2406.06484), with a triangular solve in place of the
+UT recursion.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+CHUNK = 64
+
+
+def over_sequences(
+    q_SLHK: Tensor, k_SLHK: Tensor, v_SLHV: Tensor, decay_SLH: Tensor, beta_SLH: Tensor, state_SHKV: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Outputs [S, L, H, V] and final states [S, H, K, V], both fp32; without a state it starts at zero.
+
+    Keys and queries are brought to length 1 here; they may have fewer heads than the values. `decay` is the logarithm,
+    at most 0. A token with decay 0 and beta 0 leaves the state as it is, so sequences are padded with such tokens.
+    """
+    with torch.autocast(q_SLHK.device.type, enabled=False):
+        length, heads = v_SLHV.shape[1:3]
+        q, k = (_unit(_as_many(x, heads)).transpose(1, 2) for x in (q_SLHK, k_SLHK))
+        v, decay, beta = (x.float().transpose(1, 2) for x in (v_SLHV, decay_SLH, beta_SLH))
+        q = q * q.shape[-1] ** -0.5
+        size = min(CHUNK, length)
+        short = -length % size
+        q, k, v = (pad(x, (0, 0, 0, short)).unflatten(2, (-1, size)) for x in (q, k, v))
+        decay, beta = (pad(x, (0, short)).unflatten(2, (-1, size)) for x in (decay, beta))
+
+        since = decay.cumsum(-1)
+        later = torch.ones(size, size, dtype=torch.bool, device=q.device).triu(1)
+        between = (since[..., :, None] - since[..., None, :]).masked_fill(later, -torch.inf).exp()
+        eager = k * beta[..., None]
+        system = (eager @ k.mT * between).tril(-1)
+        wanted = torch.cat([v * beta[..., None], eager * since.exp()[..., None]], dim=-1)
+        solved = torch.linalg.solve_triangular(system, wanted, upper=False, unitriangular=True)
+        values, reads = solved.split([v.shape[-1], k.shape[-1]], dim=-1)
+        inside = q @ k.mT * between
+        q = q * since.exp()[..., None]
+        k = k * (since[..., -1:] - since).exp()[..., None]
+        fade = since[..., -1].exp()[..., None, None]
+
+        nothing = v.new_zeros(*v.shape[:2], k.shape[-1], v.shape[-1])
+        state = nothing if state_SHKV is None else state_SHKV.float()
+        outputs = []
+        for values_c, reads_c, inside_c, q_c, k_c, fade_c in zip(
+            *(x.unbind(2) for x in (values, reads, inside, q, k, fade)), strict=True
+        ):
+            new = values_c - reads_c @ state
+            outputs.append(q_c @ state + inside_c @ new)
+            state = fade_c * state + k_c.mT @ new
+        return torch.cat(outputs, dim=2)[:, :, :length].transpose(1, 2), state
+
+
+def one_token(
+    q_BHK: Tensor, k_BHK: Tensor, v_BHV: Tensor, decay_BH: Tensor, beta_BH: Tensor, state_BHKV: Tensor
+) -> Tensor:
+    """Outputs [B, H, V], fp32; the fp32 state is written in place, so no gradient flows."""
+    with torch.autocast(q_BHK.device.type, enabled=False):
+        heads = v_BHV.shape[1]
+        q, k = (_unit(_as_many(x, heads)) for x in (q_BHK, k_BHK))
+        state_BHKV.mul_(decay_BH.float().exp()[..., None, None])
+        missing = v_BHV.float() - (k[:, :, None] @ state_BHKV).squeeze(2)
+        written = missing * beta_BH.float()[..., None]
+        state_BHKV.flatten(0, 1).baddbmm_(k.flatten(0, 1)[:, :, None], written.flatten(0, 1)[:, None])
+        return (q[:, :, None] @ state_BHKV).squeeze(2) * q.shape[-1] ** -0.5
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x * (x.square().sum(-1, keepdim=True) + 1e-6).rsqrt()
+
+
+def _as_many(x: Tensor, heads: int) -> Tensor:
+    """Key heads [..., H, K], in fp32, each repeated for the value heads that share it."""
+    return x.float().repeat_interleave(heads // x.shape[-2], dim=-2)
