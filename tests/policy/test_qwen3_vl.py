@@ -34,17 +34,13 @@ def tiny(folder: str) -> LanguagePolicy:
 
 
 def official(processor: LanguageProcessor, question: Prompt, fps: float) -> dict[str, torch.Tensor]:
-    """What transformers' processor makes of the same frames and messages.
-
-    Its chat form holds the bare video token: the released models replace the markers around it by the blocks.
-    """
+    """What transformers' processor makes of the same frames and messages."""
     whole = Qwen3VLProcessor(
         image_processor=Qwen2VLImageProcessor(patch_size=16, merge_size=2),
         tokenizer=processor.loaded,
         video_processor=Qwen3VLVideoProcessor(do_sample_frames=False, do_resize=False, cap_pixels_per_frame=False),
     )
     text = processor.text(question.template.messages(question))
-    text = text.replace("<|vision_start|><|video_pad|><|vision_end|>", "<|video_pad|>")
     frames = question.clip.frames_TCHW
     count = len(frames)
     metadata = VideoMetadata(total_num_frames=count, fps=fps, frames_indices=list(range(count)))
@@ -57,7 +53,7 @@ def assert_same(tiny: LanguagePolicy, processor: LanguageProcessor, question: Pr
     assert layout.ids_L.tolist() == expected["input_ids"][0].tolist()
     assert layout.grid_thw_N3.tolist() == expected["video_grid_thw"].tolist()
     frames = question.clip.frames_TCHW
-    patches = tiny.family.patches(frames if layout.frames is None else frames[layout.frames])
+    patches = tiny.family.cut.patches(frames if layout.frames is None else frames[layout.frames])
     torch.testing.assert_close(patches, expected["pixel_values_videos"], atol=1e-6, rtol=0)
     positions, _ = tiny.model.model.get_rope_index(
         layout.ids_L[None],
@@ -102,7 +98,7 @@ def test_the_vision_tower_is_that_of_transformers(tiny: LanguagePolicy) -> None:
     laid_out = [replace(p, layout=tiny.processor(p)) for p in prompts()]
     seen = tiny.family.see(tiny.model, laid_out)
     frames = [p.clip.frames_TCHW if p.layout.frames is None else p.clip.frames_TCHW[p.layout.frames] for p in laid_out]
-    patches = torch.cat([tiny.family.patches(frame) for frame in frames])
+    patches = torch.cat([tiny.family.cut.patches(frame) for frame in frames])
     grids = torch.cat([p.layout.grid_thw_N3 for p in laid_out])
     tower = tiny.model.model.visual
     ours = tower.config._attn_implementation

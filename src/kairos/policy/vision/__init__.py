@@ -1,0 +1,1 @@
+"""How frames become the features of video tokens: what the families' towers share."""
