@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 _NEVER = -1e30
-_CHUNK_ELEMENTS = 2**26
+CHUNK_ELEMENTS = 2**26
 
 
 def scoring_temperature(temperature: float) -> float:
@@ -30,7 +30,7 @@ def chosen_logprobs(
     temperature: float = 1.0,
     banned: Sequence[int] = (),
     entropy: bool = False,
-    chunk_elements: int = _CHUNK_ELEMENTS,
+    chunk_elements: int = CHUNK_ELEMENTS,
 ) -> tuple[Tensor, Tensor | None]:
     """Log-softmax of `head(hidden)` at the chosen tokens, fp32 [M], and the entropy [M] where asked.
 
