@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from kairos.core.types import ActionStats, RolloutBatch
 from kairos.policy.families.base import Family, Seen, layout_of
 from kairos.policy.logprobs import chosen_logprobs, scoring_temperature
+from kairos.policy.scoring.shared_prefix import SharedPrefix
 from kairos.policy.scoring.stats import on_rows
+from kairos.policy.varlen import Attention
 
 
 @dataclass(frozen=True)
 class Repeated:
-    """`(model, family, batch, seen, entropy) -> ActionStats` with transformers' tower; a micro-batch counts rows."""
+    """`(model, family, batch, seen, entropy) -> ActionStats`; a micro-batch counts rows.
+
+    Through transformers' own text tower. With `attn` the rows run packed through the same kernels as shared prompts do,
+    so that a benchmark compares layouts and nothing else.
+    """
+
+    attn: Attention | None = None
 
     @property
     def unit(self) -> str:
@@ -25,50 +34,71 @@ class Repeated:
     def __call__(
         self, model: PreTrainedModel, family: Family, batch: RolloutBatch, seen: Seen, entropy: bool
     ) -> ActionStats:
-        text = family.text(model)
-        device = text.embed_tokens.weight.device
-        actions_BA, mask_BA = batch.actions_BA.cpu(), batch.mask_BA.cpu() > 0
+        if self.attn is None:
+            return _padded(model, family, batch, seen, entropy)
         video = family.video_token(model)
-        layouts = [layout_of(prompt) for prompt in batch.prompts]
-        counts = [int((layout.ids_L == video).sum()) for layout in layouts]
-        starts = [sum(counts[:p]) for p in range(len(counts))]
+        return SharedPrefix(self.attn)(model, family, unshared(batch), per_row(seen, batch, video), entropy)
 
-        ids, positions, features, predictors, rows, columns = [], [], [], [], [], []
-        for row, group in enumerate(batch.group_of_B.tolist()):
-            layout = layouts[group]
-            length = int(mask_BA[row].nonzero().max()) + 1 if mask_BA[row].any() else 0
-            after = layout.positions_3L.max() + 1 + torch.arange(length)
-            ids.append(torch.cat([layout.ids_L, actions_BA[row, :length]]))
-            positions.append(torch.cat([layout.positions_3L, after.expand(3, -1)], dim=1).T)
-            features.append(torch.arange(starts[group], starts[group] + counts[group]))
-            for column in mask_BA[row].nonzero().flatten().tolist():
-                rows.append(row)
-                columns.append(column)
-                predictors.append(len(layout) + column - 1)
-        ids_BL = pad_sequence(ids, batch_first=True, padding_value=0).to(device)
-        positions_3BL = pad_sequence(positions, batch_first=True).permute(2, 0, 1).to(device)
-        real_BL = pad_sequence([torch.ones(len(x)) for x in ids], batch_first=True).to(device)
-        feature = torch.cat(features).to(device)
-        is_video = (ids_BL == video) & real_BL.bool()
 
-        embedded = text.embed_tokens(ids_BL).float()
-        embedded = embedded.masked_scatter(is_video[..., None], seen.tokens_ND[feature].to(embedded.dtype))
-        hidden_BLD = text(
-            inputs_embeds=embedded,
-            position_ids=positions_3BL,
-            attention_mask=real_BL,
-            visual_pos_masks=is_video,
-            deepstack_visual_embeds=[deep[feature] for deep in seen.deeper],
-            use_cache=False,
-        ).last_hidden_state
-        assert hidden_BLD is not None
-        row_M, column_M = (torch.tensor(x, dtype=torch.long, device=device) for x in (rows, columns))
-        logprobs_M, entropy_M = chosen_logprobs(
-            hidden_BLD[row_M, torch.tensor(predictors, dtype=torch.long, device=device)],
-            family.head(model),
-            actions_BA.to(device)[row_M, column_M],
-            scoring_temperature(batch.temperature),
-            family.banned(model),
-            entropy,
-        )
-        return on_rows(logprobs_M, entropy_M, row_M, column_M, torch.Size(actions_BA.shape))
+def unshared(batch: RolloutBatch) -> RolloutBatch:
+    """The same rows, each with a prompt of its own."""
+    groups = batch.group_of_B.tolist()
+    return replace(batch, prompts=tuple(batch.prompts[group] for group in groups), group_of_B=torch.arange(len(groups)))
+
+
+def per_row(seen: Seen, batch: RolloutBatch, video: int) -> Seen:
+    """What the tower saw of each row's prompt, row after row."""
+    counts = [int((layout_of(prompt).ids_L == video).sum()) for prompt in batch.prompts]
+    parts = [torch.arange(count) + sum(counts[:p]) for p, count in enumerate(counts)]
+    index = torch.cat([parts[group] for group in batch.group_of_B.tolist()]).to(seen.tokens_ND.device)
+
+    def pick(tokens_ND: Tensor) -> Tensor:
+        return tokens_ND.index_select(0, index)
+
+    return Seen(pick(seen.tokens_ND), tuple(pick(deep) for deep in seen.deeper))
+
+
+def _padded(model: PreTrainedModel, family: Family, batch: RolloutBatch, seen: Seen, entropy: bool) -> ActionStats:
+    text = family.text(model)
+    device = text.embed_tokens.weight.device
+    actions_BA, mask_BA = batch.actions_BA.cpu(), batch.mask_BA.cpu() > 0
+    video = family.video_token(model)
+    layouts = [layout_of(prompt) for prompt in batch.prompts]
+    ids, positions, predictors, rows, columns = [], [], [], [], []
+    for row, group in enumerate(batch.group_of_B.tolist()):
+        layout = layouts[group]
+        length = int(mask_BA[row].nonzero().max()) + 1 if mask_BA[row].any() else 0
+        after = layout.positions_3L.max() + 1 + torch.arange(length)
+        ids.append(torch.cat([layout.ids_L, actions_BA[row, :length]]))
+        positions.append(torch.cat([layout.positions_3L, after.expand(3, -1)], dim=1).T)
+        for column in mask_BA[row].nonzero().flatten().tolist():
+            rows.append(row)
+            columns.append(column)
+            predictors.append(len(layout) + column - 1)
+    ids_BL = pad_sequence(ids, batch_first=True, padding_value=0).to(device)
+    positions_3BL = pad_sequence(positions, batch_first=True).permute(2, 0, 1).to(device)
+    real_BL = pad_sequence([torch.ones(len(x)) for x in ids], batch_first=True).to(device)
+    by_row = per_row(seen, batch, video)
+    is_video = (ids_BL == video) & real_BL.bool()
+
+    embedded = text.embed_tokens(ids_BL).float()
+    embedded = embedded.masked_scatter(is_video[..., None], by_row.tokens_ND.to(embedded.dtype))
+    hidden_BLD = text(
+        inputs_embeds=embedded,
+        position_ids=positions_3BL,
+        attention_mask=real_BL,
+        visual_pos_masks=is_video,
+        deepstack_visual_embeds=list(by_row.deeper),
+        use_cache=False,
+    ).last_hidden_state
+    assert hidden_BLD is not None
+    row_M, column_M = (torch.tensor(x, dtype=torch.long, device=device) for x in (rows, columns))
+    logprobs_M, entropy_M = chosen_logprobs(
+        hidden_BLD[row_M, torch.tensor(predictors, dtype=torch.long, device=device)],
+        family.head(model),
+        actions_BA.to(device)[row_M, column_M],
+        scoring_temperature(batch.temperature),
+        family.banned(model),
+        entropy,
+    )
+    return on_rows(logprobs_M, entropy_M, row_M, column_M, torch.Size(actions_BA.shape))
