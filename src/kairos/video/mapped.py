@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,12 +16,9 @@ from torch import Tensor
 
 from kairos.core.types import VideoClip
 from kairos.video.errors import VideoError
+from kairos.video.sealed import BrokenFile, read_sealed
 
 FORMAT = "kairos clip 1"
-
-
-class BrokenFile(ValueError):
-    """A file of the store that is not a whole, unchanged clip."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +52,9 @@ class StoredClip(VideoClip):
 
 
 def open_clip(path: str) -> Mapped:
-    """Map the file at `path`; maps of the last 1,024 files are kept. FileNotFoundError, BrokenFile.
-
-    The safetensors header is read here, because the library takes several times as long to map a small clip.
-    """
+    """Map the file at `path`; maps of the last 1,024 files are kept. FileNotFoundError, BrokenFile."""
     status = os.stat(path)  # noqa: PTH116 - this is the hot path
     return _open(path, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-def checksum(about: str, seconds_T: Tensor, frames_TCHW: Tensor) -> int:
-    """CRC-32 of all that a file holds; both tensors contiguous."""
-    crc = zlib.crc32(f"{about}{tuple(frames_TCHW.shape)}".encode())
-    for tensor in (seconds_T, frames_TCHW):
-        crc = zlib.crc32(tensor.numpy().reshape(-1).view(np.uint8).data, crc)
-    return crc
 
 
 def release() -> None:
@@ -80,42 +66,17 @@ def release() -> None:
 def _open(path: str, inode: int, size: int, modified_ns: int) -> Mapped:
     del inode
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - this is the hot path
-            start = 8 + int.from_bytes(file.read(8), "little")
-            if start > size:
-                raise BrokenFile(f"it ends at byte {size}, inside its header")
-            parts = json.loads(file.read(start - 8))
-            metadata = parts.pop("__metadata__", {})
-            if metadata.get("format") != FORMAT:
-                raise BrokenFile(f"it is no {FORMAT!r} file")
-            first, last = _place(parts["seconds"], "F64")
-            seconds = torch.frombuffer(
-                bytearray(os.pread(file.fileno(), last - first, start + first)), dtype=torch.float64
-            )
-        first, last = _place(parts["frames"], "U8")
-        end = start + max(part["data_offsets"][1] for part in parts.values())
-        if end != size:
-            raise BrokenFile(f"it ends at byte {size} instead of {end}")
-        flat = torch.from_file(path, shared=False, size=size, dtype=torch.uint8)
-        frames = flat[start + first : start + last].view(parts["frames"]["shape"])
-        text, sealed, expected = metadata["about"], int(metadata["sealed_ns"]), int(metadata["crc32"])
+        sealed = read_sealed(path, size, FORMAT)
+        seconds = sealed.bytes("seconds", "F64").clone().view(torch.float64)
+        frames = sealed.bytes("frames", "U8").view(cast("list[int]", sealed.parts["frames"]["shape"]))
+        text = sealed.metadata["about"]
         about = json.loads(text)
+        if frames.dim() != 4 or len(frames) != len(seconds):
+            raise BrokenFile(f"frames {tuple(frames.shape)} do not fit {len(seconds)} frame times")
+        sealed.check(text, [seconds, frames], modified_ns)
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise error if isinstance(error, BrokenFile) else BrokenFile(f"unreadable ({error!r}, {size} bytes)") from error
-    if frames.dim() != 4 or len(frames) != len(seconds):
-        raise BrokenFile(f"frames {tuple(frames.shape)} do not fit {len(seconds)} frame times")
-    # Not the time that the writer gave it: copied, or tampered with. Worth reading it all, once.
-    if modified_ns != sealed and checksum(text, seconds, frames) != expected:
-        raise BrokenFile("its checksum is wrong")
     return Mapped(path, frames, seconds, about)
-
-
-def _place(part: dict, dtype: str) -> tuple[int, int]:
-    """First and last byte of a tensor behind the header."""
-    if part["dtype"] != dtype:
-        raise BrokenFile(f"a tensor of {part['dtype']} where {dtype} is expected")
-    first, last = part["data_offsets"]
-    return first, last
 
 
 def _shares(frames: Tensor, mapped: Tensor) -> bool:

@@ -9,21 +9,23 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors.torch
 import torch
 
 from kairos.core.protocols import Budget
 from kairos.core.types import VideoClip, VideoSource
 from kairos.video.content import ContentIndex
-from kairos.video.errors import StoreError
-from kairos.video.mapped import FORMAT, BrokenFile, Mapped, StoredClip, checksum, open_clip
+from kairos.video.mapped import FORMAT, Mapped, StoredClip, open_clip
+from kairos.video.sealed import BrokenFile, write_sealed
 
 _log = logging.getLogger(__name__)
+_REMEDY = (
+    "the clip store cannot be written ({reason}); what is stored stays readable: free space or choose another folder "
+    "(store=<folder>), then run the same command again"
+)
 
 
 class ClipStore:
@@ -72,15 +74,9 @@ class ClipStore:
         path, key = self._find(source, budget)
         frames = clip.frames_TCHW.contiguous()
         about = {**(facts or {}), "key": key, "source": str(source), "duration": clip.duration}
-        sealed = int(time.time()) // 2 * 2  # seconds that every file system can represent
-        text, seconds = json.dumps(about, sort_keys=True), clip.seconds_T.to(torch.float64).contiguous()
-        metadata = {
-            "format": FORMAT,
-            "about": text,
-            "crc32": str(checksum(text, seconds, frames)),
-            "sealed_ns": str(sealed * 10**9),
-        }
-        self._write(Path(path), safetensors.torch.save({"frames": frames, "seconds": seconds}, metadata), sealed)
+        seconds = clip.seconds_T.to(torch.float64).contiguous()
+        text = json.dumps(about, sort_keys=True)
+        write_sealed(Path(path), FORMAT, text, {"seconds": seconds, "frames": frames}, _REMEDY)
 
     def explain(self, source: VideoSource, budget: Budget) -> str:
         """Why `get` finds nothing: a broken file, a parameter that differs, a changed source, or never cached."""
@@ -123,26 +119,6 @@ class ClipStore:
             return None
         self.broken.pop(path, None)
         return mapped
-
-    def _write(self, path: Path, data: bytes, sealed: int) -> None:
-        partial = ""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(partial).chmod(0o644)
-            os.utime(partial, (sealed, sealed))
-            Path(partial).replace(path)
-        except OSError as error:
-            if partial:
-                Path(partial).unlink(missing_ok=True)
-            raise StoreError(
-                f"{path}: the clip store cannot be written ({error.strerror}; {len(data)} bytes); what is stored stays "
-                "readable: free space or choose another folder (store=<folder>), then run the same command again"
-            ) from error
 
     def sweep(self, older_than: float = 3600.0) -> int:
         """Remove what killed writers left behind more than `older_than` seconds ago; returns how many files."""

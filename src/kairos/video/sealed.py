@@ -1,0 +1,108 @@
+"""Safetensors files that are written whole or not at all, carry a checksum, and are read by mapping.
+
+What the clip store and the feature store share.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from kairos.video.errors import StoreError
+
+
+class BrokenFile(ValueError):
+    """A file of a store that is not whole and unchanged, or no file of that store."""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A mapped file: its header's `parts` and `metadata`, and `data`, the bytes [N] uint8 behind the header."""
+
+    parts: Mapping[str, Mapping[str, object]]
+    metadata: Mapping[str, str]
+    data: Tensor
+
+    def bytes(self, name: str, *dtypes: str) -> Tensor:
+        """The mapped bytes of one tensor, which must be of one of these safetensors types. BrokenFile."""
+        part = self.parts[name]
+        if part["dtype"] not in dtypes:
+            raise BrokenFile(f"a tensor of {part['dtype']} where {' or '.join(dtypes)} is expected")
+        first, last = part["data_offsets"]  # type: ignore[misc]
+        return self.data[first:last]
+
+    def check(self, about: str, tensors: Sequence[Tensor], modified_ns: int) -> None:
+        """BrokenFile when the checksum is wrong. It is computed only where the file's time is not the writer's own.
+
+        Such a file was copied or tampered with: worth reading it all, once.
+        """
+        sealed, expected = int(self.metadata["sealed_ns"]), int(self.metadata["crc32"])
+        if modified_ns != sealed and checksum(about, tensors) != expected:
+            raise BrokenFile("its checksum is wrong")
+
+
+def read_sealed(path: str, size: int, form: str) -> Sealed:
+    """Map a file of `size` bytes and this format. FileNotFoundError, BrokenFile.
+
+    The safetensors header is read here, because the library takes several times as long to map a small file.
+    """
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - this is the hot path
+        start = 8 + int.from_bytes(file.read(8), "little")
+        if start > size:
+            raise BrokenFile(f"it ends at byte {size}, inside its header")
+        parts = json.loads(file.read(start - 8))
+    metadata = parts.pop("__metadata__", {})
+    if metadata.get("format") != form:
+        raise BrokenFile(f"it is no {form!r} file")
+    end = start + max(part["data_offsets"][1] for part in parts.values())
+    if end != size:
+        raise BrokenFile(f"it ends at byte {size} instead of {end}")
+    return Sealed(parts, metadata, torch.from_file(path, shared=False, size=size, dtype=torch.uint8)[start:])
+
+
+def write_sealed(path: Path, form: str, about: str, tensors: Mapping[str, Tensor], remedy: str) -> None:
+    """Write atomically; two writers of one file do not disturb each other. Tensors are contiguous and on the CPU.
+
+    StoreError, with the `remedy` (which has a place for the {reason}), when the disk is full or the folder cannot be
+    written.
+    """
+    sealed = int(time.time()) // 2 * 2  # seconds that every file system can represent
+    metadata = {
+        "format": form,
+        "about": about,
+        "crc32": str(checksum(about, list(tensors.values()))),
+        "sealed_ns": str(sealed * 10**9),
+    }
+    data, partial = safetensors.torch.save(dict(tensors), metadata), ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(partial).chmod(0o644)
+        os.utime(partial, (sealed, sealed))
+        Path(partial).replace(path)
+    except OSError as error:
+        if partial:
+            Path(partial).unlink(missing_ok=True)
+        raise StoreError(f"{path}: {remedy.format(reason=f'{error.strerror}; {len(data)} bytes')}") from error
+
+
+def checksum(about: str, tensors: Sequence[Tensor]) -> int:
+    """CRC-32 of all that a file holds; the tensors contiguous, the last one's shape included."""
+    crc = zlib.crc32(f"{about}{tuple(tensors[-1].shape)}".encode())
+    for tensor in tensors:
+        crc = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, crc)
+    return crc
