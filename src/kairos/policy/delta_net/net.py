@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -95,7 +97,8 @@ class GatedDeltaNet(Qwen3_5GatedDeltaNet):
         **kwargs: object,
     ) -> Tensor:
         if context is None:
-            return super().forward(hidden_states, cache_params, attention_mask, **kwargs)
+            whole = cast("Callable[..., Tensor]", super().forward)
+            return whole(hidden_states, cache_params, attention_mask, **kwargs)
         hidden_ND = hidden_states[0]
         step = DeltaStep(
             mixed_ND=self.in_proj_qkv(hidden_ND),
@@ -116,7 +119,7 @@ def with_context(model: nn.Module, kernels: Kernels | None) -> None:
     for module in model.modules():
         if isinstance(module, Qwen3_5GatedDeltaNet):
             module.__class__ = GatedDeltaNet
-            module.kernels = kernels
+            cast("GatedDeltaNet", module).kernels = kernels
 
 
 def _or_zero(x_ND: Tensor, index: Tensor) -> Tensor:
