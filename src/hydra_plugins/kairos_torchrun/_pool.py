@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import signal
 import subprocess
@@ -34,16 +35,30 @@ class _Running:
     log_from: int
 
 
-def run_all(jobs: Sequence[Job], room: Sequence[Place], after_each: Callable[[], None]) -> list[Job]:
-    """Do every job that is not finished; gives those that failed. What runs is stopped when this is interrupted."""
+def run_all(
+    jobs: Sequence[Job], room: Sequence[Place], after_each: Callable[[], None], seconds: float | None = None
+) -> tuple[list[Job], list[Job]]:
+    """Do every job that is not finished; gives those that failed and those for which `seconds` were not enough.
+
+    No job begins that would not end in time if it took as long as the longest so far. What runs is stopped when the
+    time is up, and when this is interrupted.
+    """
     waiting, free = [job for job in jobs if not _skip(job)], list(room)
     running: list[_Running] = []
     failed: list[Job] = []
+    left: list[Job] = []
+    end, longest = math.inf if seconds is None else time.perf_counter() + seconds, 0.0
     if len(waiting) < len(jobs):
         after_each()
     with _terminable():
         try:
             while waiting or running:
+                now = time.perf_counter()
+                if now + longest >= end:
+                    left, waiting = [*left, *waiting], []
+                if now >= end:
+                    left = [*(each.job for each in running), *left]
+                    break
                 while waiting and free:
                     job, place = waiting.pop(0), free.pop(0)
                     started = _start(job, place)
@@ -56,14 +71,16 @@ def run_all(jobs: Sequence[Job], room: Sequence[Place], after_each: Callable[[],
                 for each in ended:
                     running.remove(each)
                     free.append(each.place)
-                    if not _succeeded(each):
+                    if _succeeded(each):
+                        longest = max(longest, time.perf_counter() - each.started)
+                    else:
                         failed.append(each.job)
                     after_each()
                 if not ended:
                     time.sleep(_POLL)
         finally:
             _stop(running)
-    return failed
+    return failed, left
 
 
 def _skip(job: Job) -> bool:

@@ -21,6 +21,8 @@ class TorchrunConf:
     devices_per_job: int = 1
     jobs_per_device: int = 1
     jobs: int | None = None
+    minutes: float | None = None
+    draw: bool = True
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="torchrun", node=TorchrunConf, provider="kairos")
@@ -33,14 +35,27 @@ class TorchrunLauncher(Launcher):
     or with trainer.accelerator=cpu, the processes share the cores and meet through gloo. `jobs` limits how many run at
     once (null: as many as there is room for; on a CPU one for every `devices_per_job` cores).
 
+    Within `minutes` (null: no limit) no job begins that would not end in time, going by the longest that has finished,
+    and what runs at the end is stopped. `draw`: the sweep's page is drawn after every job.
+
     Finished jobs are skipped, begun ones resumed. A job that fails ends no other; Hydra exits with 1 after the last.
     """
 
-    def __init__(self, devices_per_job: int = 1, jobs_per_device: int = 1, jobs: int | None = None) -> None:
+    def __init__(
+        self,
+        devices_per_job: int = 1,
+        jobs_per_device: int = 1,
+        jobs: int | None = None,
+        minutes: float | None = None,
+        draw: bool = True,
+    ) -> None:
         for name, value in (("devices_per_job", devices_per_job), ("jobs_per_device", jobs_per_device), ("jobs", jobs)):
             if value is not None and value < 1:
                 raise ValueError(f"hydra.launcher.{name} must be >= 1, got {value}")
+        if minutes is not None and minutes <= 0:
+            raise ValueError(f"hydra.launcher.minutes must be > 0, or null for no limit, got {minutes}")
         self.devices_per_job, self.jobs_per_device, self.jobs = devices_per_job, jobs_per_device, jobs
+        self.minutes, self.draw = minutes, draw
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
@@ -63,13 +78,16 @@ class TorchrunLauncher(Launcher):
         cpu = str(self.config.trainer.accelerator) == "cpu"
         room = places(self.devices_per_job, self.jobs_per_device, self.jobs, cpu)
         print(f"{len(jobs)} jobs of {self.devices_per_job} processes, {min(len(room), len(jobs))} at once, in {sweep}")
-        failed = run_all(jobs, room, lambda: draw_sweep(sweep))
+        seconds = None if self.minutes is None else 60 * self.minutes
+        failed, left = run_all(jobs, room, lambda: draw_sweep(sweep) if self.draw else None, seconds)
         listed = "".join(f"\n  {job.log}" for job in jobs if job in failed)
-        error = UserError(f"error: {len(failed)} of {len(jobs)} jobs failed; what they said is in{listed}")
+        said = [f"{len(failed)} of {len(jobs)} jobs failed; what they said is in{listed}"] if failed else []
+        said += [f"time was up for {len(left)} of {len(jobs)} jobs: repeat the command"] if left else []
+        error = UserError(f"error: {'; '.join(said)}")
         done = JobReturn(status=JobStatus.COMPLETED)
         return [
             replace(done, overrides=job.overrides)
-            if job not in failed
+            if job not in failed and job not in left
             else replace(done, overrides=job.overrides, status=JobStatus.FAILED, _return_value=error)
             for job in jobs
         ]

@@ -21,12 +21,12 @@ from kairos.core.types import Target, VideoSource
 from kairos.data import mini_questions as asking
 from kairos.data.mini_corpus import corpus
 from kairos.data.mini_render import render, render_job
-from kairos.data.mini_scene import FOREIGN, FOREIGN_LONG, LONG, SHORT, Scene, draw_scene
+from kairos.data.mini_scene import FOREIGN, FOREIGN_LONG, FOREIGN_SHORT, LONG, SHORT, Scene, draw_scene
 from kairos.data.records import TASKS, Record
 
 __all__ = ["SPLITS", "MiniCaptions", "MiniWorld", "corpus"]
 
-SPLITS = ("pretrain", "train", "val", "test", "ood")
+SPLITS = ("pretrain", "train", "val", "test", "ood", "ood_short")
 _RECIPE = "3"  # raise it when a pixel or a scene changes: old files are then left alone, and new ones rendered
 _POOL_FROM = 400  # files; below, starting processes costs more than it saves
 
@@ -38,7 +38,7 @@ class MiniWorld:
     Ordinary clips last 16 s (64 frames of 64x64 at 4 a second) and show three shapes of distinct colours, each once
     for 1.5 to 4 s on a grid of 0.5 s. The task "needle" asks about long clips (32 s, five shapes), so one clip in
     len(tasks) is long. The split "ood" has longer clips (24 s, four shapes), pairs of colour and shape that no other
-    split shows, and other backgrounds.
+    split shows, and other backgrounds; "ood_short" has those too, in clips as short as the ordinary ones.
 
     Each ordinary clip is asked `questions_per_clip` questions (at most three a task), its tasks in turn; a long clip at
     most two. `loosen` (seconds, training splits only) widens every annotated time at both ends by up to that much:
@@ -82,7 +82,8 @@ class MiniWorld:
     def scene(self, index: int) -> Scene:
         """What happens in clip `index`."""
         long = self._long(index)
-        short, longer = (FOREIGN, FOREIGN_LONG) if self.split == "ood" else (SHORT, LONG)
+        foreign = {"ood": (FOREIGN, FOREIGN_LONG), "ood_short": (FOREIGN_SHORT, FOREIGN_LONG)}
+        short, longer = foreign.get(self.split, (SHORT, LONG))
         kind = longer if long else short
         return draw_scene(kind, mix(self.seed, "mini", self.split, index, "long" if long else "short"))
 

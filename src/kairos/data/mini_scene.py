@@ -43,6 +43,7 @@ class Kind:
 
 SHORT = Kind(seconds=16.0, objects=3)
 LONG = Kind(seconds=32.0, objects=5, needle=True)
+FOREIGN_SHORT = Kind(seconds=16.0, objects=3, foreign=True)
 FOREIGN = Kind(seconds=24.0, objects=4, foreign=True)
 FOREIGN_LONG = Kind(seconds=32.0, objects=5, needle=True, foreign=True)
 
