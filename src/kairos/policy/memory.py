@@ -1,0 +1,163 @@
+"""How much memory a training step needs on one device, estimated from shapes before anything is loaded.
+
+Bytes per token follow what autograd keeps of our own layers under bf16 autocast with an fp32 residual stream; a test
+counts the saved tensors of a small model and compares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kairos.policy.logprobs import CHUNK_ELEMENTS
+from kairos.policy.sizes import Sizes
+
+GIB = 2**30
+MARGIN = 0.15
+"""Of what comes and goes in a step: fragments, workspaces, and what the formula does not know."""
+CONTEXT = 1.5 * GIB
+"""CUDA's own context and the libraries' workspaces."""
+
+Phase = Literal["always", "roll out", "learn"]
+
+
+@dataclass(frozen=True)
+class Load:
+    """One device's work. Tokens are per prompt; `rows` and `prompts` are what one micro-batch holds.
+
+    `at_once` prompts are sampled together. `shards` is the number of devices that weights, gradients and moments are
+    divided over (fsdp2), 1 otherwise. `moments` are Adam's bytes per trained parameter on the device.
+    """
+
+    text_tokens: int
+    vision_tokens: int
+    completion: int
+    group: int
+    at_once: int
+    prompts: int
+    rows: int
+    shared: bool = True
+    recompute: bool = False
+    reference: bool = False
+    moments: int = 8
+    shards: int = 1
+    gpu: bool = True
+
+    @property
+    def prompt(self) -> int:
+        return self.text_tokens + self.vision_tokens
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one micro-batch; a shared prompt counts once."""
+        return (self.prompts if self.shared else self.rows) * self.prompt + self.rows * self.completion
+
+
+@dataclass(frozen=True)
+class Part:
+    """One line of the table: bytes, and when they are held."""
+
+    name: str
+    size: float
+    phase: Phase = "always"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The parts of a step's memory on one device."""
+
+    parts: tuple[Part, ...]
+    margin: float
+
+    def held(self, phase: Phase) -> float:
+        return sum(part.size for part in self.parts if part.phase == phase)
+
+    @property
+    def passing(self) -> float:
+        """Bytes that the larger of the two phases adds to what is always held."""
+        return max(self.held("roll out"), self.held("learn"))
+
+    @property
+    def need(self) -> float:
+        return self.held("always") + self.passing + self.margin
+
+
+def estimate(sizes: Sizes, load: Load) -> Estimate:
+    """Upper bounds: every completion at its limit, every clip at its budget."""
+    low = 2 if load.gpu else 4
+    parts = [
+        Part("trained weights, fp32", 4 * sizes.trained / load.shards),
+        Part("frozen weights", low * sizes.frozen / load.shards),
+        Part("gradients, fp32", 4 * sizes.trained / load.shards),
+        Part("optimiser's moments, fp32", load.moments * sizes.trained / load.shards),
+    ]
+    if load.reference and not sizes.adapter:
+        parts.append(Part("reference model", low * sizes.parameters))
+    parts += _rollout(sizes, load) + _learn(sizes, load)
+    kept = [part for part in parts if part.size > 0]
+    whole = Estimate(tuple(kept), 0.0)
+    margin = MARGIN * whole.passing + (CONTEXT if load.gpu else 0.0)
+    return Estimate(tuple(kept), margin)
+
+
+def _rollout(sizes: Sizes, load: Load) -> list[Part]:
+    low = 2 if load.gpu else 4
+    rows = load.at_once * load.group
+    cached = load.at_once * load.prompt + rows * load.completion
+    width = sizes.hidden * 12 + sizes.intermediate * 3 * low + (sizes.queries + sizes.keys) * 2 * low
+    looked = sizes.vision_hidden * 6 + sizes.vision_intermediate * 2
+    return [
+        Part("roll-out: weights to compute with", _computing(sizes, load, 4), "roll out"),
+        Part(
+            "roll-out: keys and values", cached * sizes.key_value_bytes * low / 2 + rows * sizes.state * 4, "roll out"
+        ),
+        Part("roll-out: prompts read at once", load.at_once * load.prompt * width, "roll out"),
+        Part("roll-out: vision tower", _patches(sizes, load.at_once, load) * looked * low, "roll out"),
+        Part("roll-out: scores of the next token", rows * sizes.vocabulary * 28, "roll out"),
+    ]
+
+
+def _learn(sizes: Sizes, load: Load) -> list[Part]:
+    layer = load.tokens * _layer_bytes(sizes, load.gpu)
+    text = load.tokens * 4 * sizes.hidden * sizes.layers + layer if load.recompute else layer * sizes.layers
+    patches = _patches(sizes, load.prompts, load)
+    seen = patches * _vision_layer_bytes(sizes, load.gpu)
+    low = 2 if load.gpu else 4
+    if not sizes.vision_trained:
+        eyes = patches * (sizes.vision_hidden * 6 + sizes.vision_intermediate * 2) * low
+    elif load.recompute:
+        eyes = patches * low * sizes.vision_hidden * sizes.vision_layers + seen
+    else:
+        eyes = seen * sizes.vision_layers
+    chosen = load.rows * load.completion
+    scored = min(chosen * sizes.vocabulary, CHUNK_ELEMENTS) * 4 * 4 + chosen * sizes.hidden * 4
+    features = load.prompts * load.vision_tokens * sizes.hidden * sizes.levels * 4
+    return [
+        Part("learning: weights to compute with", _computing(sizes, load, 8), "learn"),
+        Part("learning: activations of the text layers", text, "learn"),
+        Part("learning: vision tower and its features", eyes + features, "learn"),
+        Part("learning: log-probabilities", scored, "learn"),
+    ]
+
+
+def _computing(sizes: Sizes, load: Load, gathered: int) -> float:
+    """bf16 copies that autocast makes of trained weights, and what fsdp2 gathers whole (bytes a parameter)."""
+    copies = 2 * sizes.trained if load.gpu else 0
+    return copies + (gathered * sizes.trained if load.shards > 1 else 0)
+
+
+def _patches(sizes: Sizes, prompts: int, load: Load) -> int:
+    return prompts * load.vision_tokens * sizes.patches
+
+
+def _layer_bytes(sizes: Sizes, gpu: bool) -> float:
+    """What one text layer keeps of a token for the backward pass."""
+    if gpu:
+        return 26 * sizes.hidden + 8 * sizes.intermediate + 20.5 * sizes.queries + 6.25 * sizes.keys
+    return 24 * sizes.hidden + 16 * sizes.intermediate + 36.5 * sizes.queries + 8.25 * sizes.keys
+
+
+def _vision_layer_bytes(sizes: Sizes, gpu: bool) -> float:
+    """What one block of a trained tower keeps of a patch."""
+    inner = (8 if sizes.vision_gated else 4) * sizes.vision_intermediate
+    return (22 * sizes.vision_hidden + inner) * (1 if gpu else 2)
