@@ -1,7 +1,7 @@
 """Lets transformers' own layers run on tokens packed end to end: who sees whom is a `Context`, not a mask.
 
 Two attention functions are registered with transformers under names of ours. The text layers call their `Context` when
-one is given and transformers' SDPA otherwise; the vision blocks attend within segments (one temporal patch each).
+one is given and transformers' SDPA otherwise; the vision blocks attend within segments (a temporal patch, a window).
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from kairos.policy.vision.stretches import Stretch, attend_within
 
 if TYPE_CHECKING:
     from kairos.policy.delta_net.net import DeltaStep
@@ -75,20 +76,11 @@ def _segments(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float,
-    segments: Sequence[tuple[int, int]],
+    segments: Sequence[Stretch],
     **kwargs: object,
 ) -> tuple[Tensor, None]:
     del module, attention_mask, kwargs
-    outputs, start = [], 0
-    for count, length in segments:
-        q, k, v = (
-            x[0, :, start : start + count * length].unflatten(1, (count, length)).transpose(0, 1)
-            for x in (query, key, value)
-        )
-        out = scaled_dot_product_attention(q, k, v, scale=scaling)
-        outputs.append(out.transpose(1, 2).flatten(0, 1))
-        start += count * length
-    return torch.cat(outputs)[None], None
+    return attend_within(query[0], key[0], value[0], scaling, segments)[None], None
 
 
 AttentionInterface.register(TEXT_ATTENTION, _text)

@@ -1,18 +1,67 @@
-"""Loads a family's checkpoint, and says so when it is one of another family."""
+"""The half of a family that transformers' models have in common: how they are loaded, and where their parts are."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import ClassVar, Protocol, TypeVar, cast
 
 import torch
+from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
+
+from kairos.policy.attention import TEXT_ATTENTION, VISION_ATTENTION
+from kairos.policy.families.base import TextTower
+from kairos.policy.vision.patches import Cut
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 
 
+class Released:
+    """`kind` is transformers' class, `cut` what the family takes its patches to be; a model that differs is refused."""
+
+    kind: ClassVar[type[PreTrainedModel]]
+    cut: Cut
+
+    def load(self, weights: str) -> PreTrainedModel:
+        return self.ready(pretrained(self.kind, weights))
+
+    def create(self, config: PreTrainedConfig) -> PreTrainedModel:
+        return self.ready(self.kind(config))
+
+    def ready(self, model: PreTrainedModel) -> PreTrainedModel:
+        """With our attention functions. ValueError when its patches are not those of `cut`."""
+        vision = model.config.vision_config
+        theirs = (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
+        ours = (self.cut.patch, self.cut.merge, self.cut.temporal)
+        if theirs != ours:
+            raise ValueError(
+                f"the model's patches (side, merge, frames) are {theirs}, but processor.family cuts {ours}"
+            )
+        _parts(model).model.language_model.config._attn_implementation = TEXT_ATTENTION
+        _parts(model).model.visual.config._attn_implementation = VISION_ATTENTION
+        return model
+
+    def text(self, model: PreTrainedModel) -> TextTower:
+        return cast("TextTower", _parts(model).model.language_model)
+
+    def vision(self, model: PreTrainedModel) -> nn.Module:
+        return _parts(model).model.visual
+
+    def head(self, model: PreTrainedModel) -> nn.Module:
+        return _parts(model).lm_head
+
+    def video_token(self, model: PreTrainedModel) -> int:
+        return model.config.video_token_id
+
+    def banned(self, model: PreTrainedModel) -> tuple[int, ...]:
+        config = model.config
+        return (
+            config.video_token_id, config.image_token_id, config.vision_start_token_id, config.vision_end_token_id,
+        )  # fmt: skip
+
+
 def pretrained(kind: type[Model], weights: str) -> Model:
-    """fp32 weights of a folder or id. ValueError when its `model_type` is not the one that `kind` is made for.
+    """fp32 weights of a folder or id. ValueError when its `model_type` is not the one of `kind`.
 
     transformers itself loads it all the same: it warns, and draws what it does not find at random.
     """
@@ -29,3 +78,17 @@ def pretrained(kind: type[Model], weights: str) -> Model:
 def families() -> list[str]:
     """The model types that have a family: its file bears their name."""
     return sorted(path.stem for path in (Path(__file__).parent / "families").glob("[!_]*.py") if path.stem != "base")
+
+
+class _Towers(Protocol):
+    language_model: PreTrainedModel
+    visual: PreTrainedModel
+
+
+class _Parts(Protocol):
+    model: _Towers
+    lm_head: nn.Module
+
+
+def _parts(model: PreTrainedModel) -> _Parts:
+    return cast("_Parts", model)

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
-from transformers import PreTrainedConfig, PreTrainedModel, Qwen3_5ForConditionalGeneration
+from transformers import PreTrainedModel, Qwen3_5ForConditionalGeneration, Qwen3_5VisionModel
 
 from kairos.core.types import Prompt
-from kairos.policy.attention import TEXT_ATTENTION, VISION_ATTENTION
 from kairos.policy.delta_net.kernels import Kernels
 from kairos.policy.delta_net.net import with_context
 from kairos.policy.families.base import Seen
 from kairos.policy.families.qwen3_vl import Qwen3VL
-from kairos.policy.loading import pretrained
 from kairos.policy.vision.qwen3_tower import Qwen3Tower, look
 
 
@@ -26,21 +24,15 @@ from kairos.policy.vision.qwen3_tower import Qwen3Tower, look
 class Qwen35(Qwen3VL):
     """`kernels` of the gated delta nets: `Torch()`, `FlashLinear()`, or None, which is `kernels.automatic`."""
 
+    kind: ClassVar[type[PreTrainedModel]] = Qwen3_5ForConditionalGeneration
+
     kernels: Kernels | None = None
 
-    def load(self, weights: str) -> PreTrainedModel:
-        return self._prepared(pretrained(Qwen3_5ForConditionalGeneration, weights))
-
-    def create(self, config: PreTrainedConfig) -> PreTrainedModel:
-        return self._prepared(Qwen3_5ForConditionalGeneration(config))
+    def ready(self, model: PreTrainedModel) -> PreTrainedModel:
+        with_context(model, self.kernels)
+        return super().ready(model)
 
     def see(self, model: PreTrainedModel, prompts: Sequence[Prompt]) -> Seen:
-        tower = cast("Qwen3_5ForConditionalGeneration", model).model.visual
+        tower = cast("Qwen3_5VisionModel", self.vision(model))
         patches, grids = self.cut.of(prompts, tower.pos_embed.weight.device)
         return look(cast("Qwen3Tower", tower), patches, grids)
-
-    def _prepared(self, model: Qwen3_5ForConditionalGeneration) -> PreTrainedModel:
-        model.model.language_model.config._attn_implementation = TEXT_ATTENTION
-        model.model.visual.config._attn_implementation = VISION_ATTENTION
-        with_context(model.model.language_model, self.kernels)
-        return model

@@ -98,3 +98,12 @@ def spots(grid: Grid, merge: int, device: torch.device) -> Tensor:
     where = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
     where = where.view(grid.height // merge, merge, grid.width // merge, merge, 2).transpose(1, 2)
     return where.reshape(-1, 2)
+
+
+def rotary_angles(
+    frequencies: Tensor, spots_per_grid: Sequence[Tensor], grids: Sequence[Grid]
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [patches, head width] of the patches' rows and columns."""
+    where = torch.cat([spot.repeat(grid.time, 1) for spot, grid in zip(spots_per_grid, grids, strict=True)])
+    angles = (where[:, :, None].float() * frequencies.float()).flatten(1).repeat(1, 2)
+    return angles.cos(), angles.sin()

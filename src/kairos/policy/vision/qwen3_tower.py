@@ -7,10 +7,11 @@ from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, pad
+from torch.nn.functional import linear
 
 from kairos.policy.families.base import Seen
-from kairos.policy.vision.patches import Grid, spots
+from kairos.policy.vision.patches import Grid, rotary_angles, spots
+from kairos.policy.vision.stretches import Stretch, cuts_of, longest
 
 
 class Qwen3Tower(Protocol):
@@ -38,30 +39,14 @@ def look(
     ])  # fmt: skip
     hidden = hidden + table.to(hidden.dtype)
     rotary = rotary_angles(cast("Tensor", tower.rotary_pos_emb.inv_freq), where, grids)
-    segments = [(grid.time, grid.height * grid.width) for grid in grids]
-    cuts = cuts_of(segments, patches.device)
-    longest = max(length for _, length in segments)
+    segments = [Stretch(grid.time, ((1, grid.height * grid.width),)) for grid in grids]
+    cuts, most = cuts_of(segments, patches.device), longest(segments)
     deeper, levels = [], dict(deepstack)
     for number, block in enumerate(tower.blocks):
-        hidden = block(hidden, cu_seqlens=cuts, position_embeddings=rotary, max_seqlen=longest, segments=segments)
+        hidden = block(hidden, cu_seqlens=cuts, position_embeddings=rotary, max_seqlen=most, segments=segments)
         if number in levels:
             deeper.append(levels[number](hidden))
     return Seen(tower.merger(hidden), tuple(deeper))
-
-
-def rotary_angles(
-    frequencies: Tensor, spots_per_grid: Sequence[Tensor], grids: Sequence[Grid]
-) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [patches, head width] of the patches' rows and columns."""
-    where = torch.cat([spot.repeat(grid.time, 1) for spot, grid in zip(spots_per_grid, grids, strict=True)])
-    angles = (where[:, :, None].float() * frequencies.float()).flatten(1).repeat(1, 2)
-    return angles.cos(), angles.sin()
-
-
-def cuts_of(segments: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
-    """Where segments begin and, last, end, of (count, length) stretches: int32, as varlen attention takes it."""
-    lengths = torch.tensor([length for count, length in segments for _ in range(count)])
-    return pad(lengths.cumsum(0), (1, 0)).to(torch.int32).to(device, non_blocking=True)
 
 
 def _interpolated(embedding: nn.Module, spots: Tensor, grid: Grid, side: int) -> Tensor:

@@ -1,0 +1,86 @@
+"""Qwen2.5-VL: a clip is one video block, and time is a rotary axis that runs in real seconds.
+
+Source: Qwen2.5-VL technical report, section 2.1, and vLLM's positions of the released models. transformers places the
+text behind a video as if it lasted no time; the models were trained with the text behind all three axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, cast
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, Qwen2_5_VLForConditionalGeneration
+
+from kairos.core.types import Layout, Prompt, VideoClip
+from kairos.policy.families.base import Markers, Seen
+from kairos.policy.loading import Released
+from kairos.policy.vision.patches import Cut
+from kairos.policy.vision.qwen2_5_tower import Qwen25Tower, look
+
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class Qwen25VL(Released):
+    """`tokens_per_second` is how far the time axis runs in a second: 2 in every released model."""
+
+    kind: ClassVar[type[PreTrainedModel]] = Qwen2_5_VLForConditionalGeneration
+
+    tokens_per_second: int = 2
+    cut: Cut = field(default_factory=lambda: Cut(14, mean=CLIP_MEAN, std=CLIP_STD))
+
+    def layout(
+        self, clip: VideoClip, before: str, after: str, encode: Callable[[str], Sequence[int]], markers: Markers
+    ) -> Layout:
+        """Frames count as evenly spread over the clip's duration, whose share of a grid is rounded to fp32."""
+        grid = self.cut.grid(clip)
+        rows, columns = self.cut.tokens(grid)
+        first = [*encode(before), markers.start]
+        video = [markers.pad] * (grid.time * rows * columns)
+        ids_L = torch.tensor([*first, *video, markers.end, *encode(after)])
+        if int((ids_L == markers.pad).sum()) != len(video):
+            raise ValueError(f"the text of a prompt about clip {clip.uid} contains a video token")
+        seconds = float(np.float32(self.cut.temporal * clip.duration / len(clip)))
+        return Layout(
+            ids_L=ids_L,
+            positions_3L=torch.from_numpy(
+                positions(len(first), len(ids_L), (grid.time, rows, columns), seconds * self.tokens_per_second)
+            ),
+            grid_thw_N3=torch.tensor([grid]),
+            seconds_per_grid=seconds,
+            frames=self.cut.frames(clip),
+        )
+
+    def ready(self, model: PreTrainedModel) -> PreTrainedModel:
+        theirs = model.config.vision_config.tokens_per_second
+        if theirs != self.tokens_per_second:
+            raise ValueError(
+                f"the model counts {theirs} tokens per second, but processor.family.tokens_per_second is "
+                f"{self.tokens_per_second}"
+            )
+        return super().ready(model)
+
+    def see(self, model: PreTrainedModel, prompts: Sequence[Prompt]) -> Seen:
+        tower = cast("Qwen25Tower", self.vision(model))
+        patches, grids = self.cut.of(prompts, next(self.vision(model).parameters()).device)
+        return look(tower, patches, grids)
+
+
+def positions(start: int, length: int, grid: tuple[int, int, int], per_grid: float) -> np.ndarray:
+    """Rotary positions (time, height, width), int64 [3, length], with a video of (times, rows, columns) at `start`.
+
+    Temporal patch i lies at i * `per_grid`, cut to a whole number; the text goes on behind the largest of all axes.
+
+    >>> positions(1, 6, (2, 1, 2), 2.5)[0].tolist()
+    [0, 1, 1, 3, 3, 4]
+    """
+    video_3N = np.indices(grid).reshape(3, -1)
+    video_3N[0] = (video_3N[0] * per_grid).astype(np.int64)
+    video_3N += start
+    behind = length - start - video_3N.shape[1]
+    after = np.arange(behind) + video_3N.max() + 1
+    before_3N, after_3N = (np.broadcast_to(text, (3, len(text))) for text in (np.arange(start), after))
+    return np.concatenate([before_3N, video_3N, after_3N], axis=1).astype(np.int64)
