@@ -35,18 +35,17 @@ def over_sequences(
         q, k, v = (pad(x, (0, 0, 0, short)).unflatten(2, (-1, size)) for x in (q, k, v))
         decay, beta = (pad(x, (0, short)).unflatten(2, (-1, size)) for x in (decay, beta))
 
-        since = decay.cumsum(-1)
+        total = decay.double().cumsum(-1)  # neighbours' differences are small beside their sums
         later = torch.ones(size, size, dtype=torch.bool, device=q.device).triu(1)
-        between = (since[..., :, None] - since[..., None, :]).masked_fill(later, -torch.inf).exp()
+        between = (total[..., :, None] - total[..., None, :]).float().masked_fill(later, -torch.inf).exp()
+        since, until = total.float().exp()[..., None], (total[..., -1:] - total).float().exp()[..., None]
         eager = k * beta[..., None]
         system = (eager @ k.mT * between).tril(-1)
-        wanted = torch.cat([v * beta[..., None], eager * since.exp()[..., None]], dim=-1)
+        wanted = torch.cat([v * beta[..., None], eager * since], dim=-1)
         solved = torch.linalg.solve_triangular(system, wanted, upper=False, unitriangular=True)
         values, reads = solved.split([v.shape[-1], k.shape[-1]], dim=-1)
         inside = q @ k.mT * between
-        q = q * since.exp()[..., None]
-        k = k * (since[..., -1:] - since).exp()[..., None]
-        fade = since[..., -1].exp()[..., None, None]
+        q, k, fade = q * since, k * until, since[..., -1:, :]
 
         nothing = v.new_zeros(*v.shape[:2], k.shape[-1], v.shape[-1])
         state = nothing if state_SHKV is None else state_SHKV.float()
