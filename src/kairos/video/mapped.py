@@ -42,12 +42,18 @@ class StoredClip(VideoClip):
     filled: bool = False
     mapped: Tensor | None = field(default=None, repr=False, compare=False)
 
-    def __reduce__(self) -> tuple:
+    @property
+    def view(self) -> tuple[tuple[int, ...], tuple[int, ...], int] | None:
+        """Which part of the map the frames are: shape, strides, offset; None where they are a copy."""
         frames = self.frames_TCHW
-        facts = (self.uid, _packed(self.seconds_T), self.duration, dict(self.features))
         if frames is None or self.mapped is None or not _shares(frames, self.mapped):
-            return VideoClip, (self.uid, frames, self.seconds_T, self.duration, dict(self.features))
-        view = (tuple(frames.shape), frames.stride(), frames.storage_offset() - self.mapped.storage_offset())
+            return None
+        return tuple(frames.shape), frames.stride(), frames.storage_offset() - self.mapped.storage_offset()
+
+    def __reduce__(self) -> tuple:
+        if (view := self.view) is None:
+            return VideoClip, (self.uid, self.frames_TCHW, self.seconds_T, self.duration, dict(self.features))
+        facts = (self.uid, _packed(self.seconds_T), self.duration, dict(self.features))
         return _again, (self.path, view, self.filled, *facts)
 
 
