@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from kairos.train.grpo import GRPOModule
 
 CONF = str(Path(__file__).parent / "conf")
-NOT_IN_NAME = ("name", "run", "overwrite", "allow_changes", "trainer", "logger")
+NOT_IN_NAME = ("name", "run", "overwrite", "allow_changes", "trainer", "logger", "memory_check", "memory_gib")
 """Overrides that change no method, and so are no part of a folder's name."""
 _LITERAL = ("run", "sweep", "where", "sort", "input", "output", "baseline", "policy.weights")
 _LONGEST_NAME = 200  # characters; file systems allow 255
@@ -108,18 +108,18 @@ def part(node: DictConfig) -> object:
     return instantiate(node, _convert_="all")
 
 
-def train(overrides: Sequence[str] = (), config_dir: str | None = None) -> Path:
-    """Train what the overrides compose, as `scripts/train.py` would, and give the run's folder.
+def train(overrides: Sequence[str] = (), folder: Path | None = None, config_dir: str | None = None) -> Path:
+    """Train what the overrides compose, as `scripts/train.py` would, in `folder` or the one that follows from them.
 
-    A finished folder is left as it is, a begun one, or one with fewer iterations, goes on; RunError where it holds
-    another configuration. `overwrite=true` begins afresh.
+    Gives that folder. A finished one is left as it is, a begun one, or one with fewer iterations, goes on; RunError
+    where it holds another configuration. `overwrite=true` begins afresh.
     """
     from kairos.report.folder import RunFolder
     from kairos.train.callbacks.checkpoint import newest
 
     started = time.time()
     config = compose(overrides, config_dir)
-    run = RunFolder(folder_of(config, overrides))
+    run = RunFolder(folder or folder_of(config, overrides))
     if config.overwrite:
         run.clear()
     if run.finished and int(str(run.config()["iterations"])) >= config.iterations:
