@@ -1,4 +1,4 @@
-"""`compose.train` keeps the rules of the script: a finished run is left alone, a begun one goes on, another one stops."""
+"""`compose.train` has the rules of the script: a finished run is left alone, a begun one goes on, another one stops."""
 
 from __future__ import annotations
 
