@@ -1,0 +1,171 @@
+"""The miniature tables: trains what is missing of them side by side, within a time limit, and writes their results.
+
+    python benchmarks/mini.py --minutes 8 --out packs            # all tables of conf/table/mini, on one GPU
+    python benchmarks/mini.py --minutes 8 --state packs --out packs --tables methods injection
+    python benchmarks/mini.py --state packs                      # only the tables, from what has finished
+
+Repeat the command until it says that nothing is left: finished runs are skipped, begun ones resumed. Rows that several
+tables share are trained once. `--out` gets packs of everything that a table is made of (not the weights), with which
+`--state` goes on elsewhere, and results.tar.gz. Results come to results/mini/<table>.json and .md.
+On a CPU and tiny: --set trainer=cpu iterations=2 data.clips=16 data.val_clips=4.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kairos.compose import CONF, folder_name
+from kairos.report.folder import RunFolder
+from kairos.report.packs import archive, pack, unpack
+from kairos.report.plan import Plan, read_plan
+from kairos.report.results import write_result
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+TABLES = Path(CONF) / "table" / "mini"
+NAMES = ("methods", "injection", "thinking", "others", "groups", "shapes", "selection", "few_shot")
+"""The order in which time is spent."""
+SPLITS = "splits=[train,answer,ood,ood_short,others]"
+RESERVE = 45.0  # seconds for stopping jobs, for the tables and for packing
+KEPT = ("*.json", "*.yaml", "*.txt", "metrics.jsonl", "rewards.jsonl", "predictions/*/after.jsonl")
+"""What a pack holds of a run."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs of some tables: every distinct row with every seed, in folders below `runs`."""
+
+    plans: tuple[Plan, ...]
+    seeds: tuple[int, ...]
+    overrides: tuple[str, ...]
+    runs: Path
+
+    def experiments(self) -> list[str]:
+        return list(dict.fromkeys(experiment for plan in self.plans for experiment in plan.rows.values()))
+
+    def folder(self, experiment: str, seed: int) -> Path:
+        return self.runs / folder_name([f"experiment={experiment}", f"seed={seed}", *self.overrides])
+
+    def folders(self, experiment: str) -> list[Path]:
+        return [self.folder(experiment, seed) for seed in self.seeds]
+
+    def unfinished(self, plans: Sequence[Plan] | None = None) -> list[str]:
+        """The experiments that lack a seed."""
+        wanted = {row for plan in self.plans if plans is None or plan in plans for row in plan.rows.values()}
+        return [
+            experiment
+            for experiment in self.experiments()
+            if experiment in wanted and not all(RunFolder(folder).finished for folder in self.folders(experiment))
+        ]
+
+    def sweep(self, experiments: Sequence[str]) -> list[str]:
+        """The command line that trains some of the rows, as a user would type it."""
+        return [
+            "scripts/train.py", "-m", f"experiment={','.join(experiments)}", f"seed={','.join(map(str, self.seeds))}",
+            *self.overrides, "hydra/launcher=torchrun", f"hydra.sweep.dir={self.runs}",
+        ]  # fmt: skip
+
+
+def main() -> None:
+    options = _options()
+    end = time.monotonic() + 60 * options.minutes - RESERVE
+    plans = tuple(read_plan(TABLES / f"{name}.yaml") for name in options.tables)
+    study = Study(plans, tuple(options.seeds), tuple(options.set), Path(options.runs))
+    if options.state:
+        print(f"{unpack(Path(options.state), Path())} files taken from {options.state}")
+    if end > time.monotonic() and study.unfinished():
+        prepare(study, end)
+        train(study, options.jobs, end)
+    texts = [tabulate(plan, study, Path(options.results)) for plan in plans]
+    if options.out:
+        folders = [folder for experiment in study.experiments() for folder in study.folders(experiment)]
+        finished = [folder for folder in folders if RunFolder(folder).finished]
+        measured = [path for plan in plans if (path := _output(plan)) is not None]
+        results = [Path(options.results) / f"{plan.name}{kind}" for plan in plans for kind in (".json", ".md")]
+        packs = pack([*finished, *measured], KEPT, Path(options.out))
+        packs.append(archive([path for path in results if path.is_file()], Path(options.out) / "results.tar.gz"))
+        for path in packs:
+            print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
+    print("\n\n".join(texts))
+    left = [folder for e in study.unfinished() for folder in study.folders(e) if not RunFolder(folder).finished]
+    print(f"{len(left)} runs are left: repeat the command" if left else "every run has finished")
+
+
+def prepare(study: Study, end: float) -> None:
+    """Render and decode once what all runs look at, and measure prompts for the tables that choose among them."""
+    if not (study.runs / "prepared").exists():
+        everything = ["experiment=mini/grpo", *study.overrides, SPLITS]
+        if _run(["scripts/cache_videos.py", *everything], end):
+            study.runs.mkdir(parents=True, exist_ok=True)
+            (study.runs / "prepared").touch()
+    for plan in study.plans:
+        output = _output(plan)
+        if output is not None and study.unfinished([plan]) and not list(output.glob("*.png")):
+            _run([f"scripts/{plan.before[0]}.py", *plan.before[1:], *study.overrides], end)
+
+
+def train(study: Study, jobs: int, end: float) -> None:
+    minutes = (end - time.monotonic()) / 60
+    if minutes > 0:
+        places = [f"hydra.launcher.{name}={jobs}" for name in ("jobs", "jobs_per_device")]
+        limits = [*places, f"hydra.launcher.minutes={minutes:.2f}", "hydra.launcher.draw=false"]
+        _run([*study.sweep(study.unfinished()), *limits], end + RESERVE)
+
+
+def tabulate(plan: Plan, study: Study, output: Path) -> str:
+    folders = {row: study.folders(experiment) for row, experiment in plan.rows.items()}
+    own = Study((plan,), study.seeds, study.overrides, study.runs)
+    commands = [f"python {' '.join(own.sweep(own.experiments()))}", f"python benchmarks/mini.py --tables {plan.name}"]
+    if plan.before:
+        commands.insert(0, f"python scripts/{plan.before[0]}.py {' '.join(plan.before[1:])}")
+    try:
+        return write_result(plan, folders, output, commands)
+    except ValueError as error:
+        return str(error)
+
+
+def _run(command: Sequence[str], end: float) -> bool:
+    """Whether a script of ours succeeded before `end`; what it says goes to the terminal."""
+    print(f"$ python {' '.join(command)}", flush=True)
+    environment = {"OMP_NUM_THREADS": "1"} | os.environ
+    process = subprocess.Popen([sys.executable, str(SCRIPTS.parent / command[0]), *command[1:]], env=environment)
+    try:
+        return process.wait(max(1.0, end - time.monotonic())) == 0
+    except subprocess.TimeoutExpired:
+        print("time is up", flush=True)
+        process.terminate()
+        process.wait()
+        return False
+
+
+def _output(plan: Plan) -> Path | None:
+    """The folder that the command before a table writes to."""
+    return next((Path(o.removeprefix("output=")) for o in plan.before if o.startswith("output=")), None)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--tables", nargs="+", default=list(NAMES), choices=sorted(p.stem for p in TABLES.glob("*.yaml"))
+    )
+    parser.add_argument("--minutes", type=float, default=0.0, help="of wall clock for everything; 0: train nothing")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=12, help="side by side on each GPU")
+    parser.add_argument(
+        "--set", nargs="+", default=[], help="more overrides for every run; other overrides, other runs"
+    )
+    parser.add_argument("--runs", default="runs/mini", help="the folder of the runs")
+    parser.add_argument("--results", default="results/mini")
+    parser.add_argument("--state", help="a folder with the packs of an earlier command")
+    parser.add_argument("--out", help="a folder for packs: at most 8 files of at most 16 MiB")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

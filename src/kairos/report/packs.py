@@ -1,0 +1,53 @@
+"""What is worth carrying of runs to another machine, as a few archives of bounded size."""
+
+from __future__ import annotations
+
+import tarfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+LARGEST = 12 * 2**20
+"""Bytes of a pack, about."""
+
+
+def pack(folders: Sequence[Path], patterns: Sequence[str], output: Path) -> list[Path]:
+    """Write runs-<n>.tar.gz: of each folder the files that match a pattern, a folder never split. Older ones go.
+
+    Names in the archives are the paths as they are given, so these should be relative.
+    """
+    parts: list[list[Path]] = [[]]
+    size = 0
+    for folder in folders:
+        files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
+        here = sum(len(zlib.compress(path.read_bytes(), 1)) for path in files)
+        if parts[-1] and size + here > LARGEST:
+            parts.append([])
+            size = 0
+        parts[-1] += files
+        size += here
+    output.mkdir(parents=True, exist_ok=True)
+    for old in output.glob("runs-*.tar.gz"):
+        old.unlink()
+    return [archive(files, output / f"runs-{number}.tar.gz") for number, files in enumerate(parts, 1) if files]
+
+
+def archive(files: Sequence[Path], path: Path) -> Path:
+    """One .tar.gz of these files by their paths."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as tar:
+        for file in files:
+            tar.add(file)
+    return path
+
+
+def unpack(source: Path, into: Path) -> int:
+    """Put the files of all packs below `into`, those aside that are there already; how many were put there."""
+    count = 0
+    for path in sorted(source.glob("runs-*.tar.gz")):
+        with tarfile.open(path) as tar:
+            for member in tar:
+                if member.isfile() and not (into / member.name).exists():
+                    tar.extract(member, into, filter="data")
+                    count += 1
+    return count

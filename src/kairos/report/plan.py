@@ -1,0 +1,78 @@
+"""A table before its runs: which experiments are its rows, which scores it shows, and what papers have published.
+
+A file of `conf/table/`:
+
+    title: ...
+    baseline: <row>                       # differences are from it
+    rows: {<row>: <experiment>}
+    scores: {<task>: [<score>]}           # tasks and scores as in the standings, grounding (ood): [miou]
+    over_time: [<metric>]                 # shown over the iterations too; optional
+    before: [<script>, <override>, ...]   # a command that must have run before the rows can; optional
+    published: {<name>: {where: ..., source: ..., score: <score>, says: {<task>: {<row>: <number>}}}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+Cell = tuple[str, str]
+"""A row and a task of a table."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a paper's table says: a number for some cells, of which only the order is compared with ours."""
+
+    name: str
+    where: str
+    source: str
+    score: str
+    says: Mapping[Cell, float]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One table. `rows` are experiments by the names that readers see, `scores` the scores shown of each task."""
+
+    name: str
+    title: str
+    baseline: str
+    rows: Mapping[str, str]
+    scores: Mapping[str, tuple[str, ...]]
+    over_time: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    published: tuple[Published, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.baseline not in self.rows:
+            raise ValueError(f"{self.name}: baseline={self.baseline} is no row; there are {', '.join(self.rows)}")
+        for claim in self.published:
+            for row, task in claim.says:
+                if row not in self.rows or claim.score not in self.scores.get(task, ()):
+                    raise ValueError(f"{self.name}: published.{claim.name} speaks of {row}, {task}, {claim.score}: "
+                                     "the table does not show that")  # fmt: skip
+
+
+def read_plan(path: Path) -> Plan:
+    """The table of a file; ValueError where it contradicts itself."""
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return Plan(
+        name=path.stem,
+        title=tree["title"],
+        baseline=str(tree["baseline"]),
+        rows=tree["rows"],
+        scores={task: tuple(names) for task, names in tree["scores"].items()},
+        over_time=tuple(tree.get("over_time", ())),
+        before=tuple(tree.get("before", ())),
+        published=tuple(
+            Published(
+                name, claim["where"], claim["source"], claim["score"],
+                {(row, task): float(n) for task, rows in claim["says"].items() for row, n in rows.items()},
+            )
+            for name, claim in tree.get("published", {}).items()
+        ),
+    )  # fmt: skip
