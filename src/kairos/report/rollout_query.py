@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from kairos.report.rollout_lines import Iterations
-from kairos.report.where import Condition, ConditionError, Field, Row, fields_of
+from kairos.report.row_fields import ConditionError, Field, Row, fields_of
+from kairos.report.where import Condition
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from kairos.report.where import Row
+from kairos.report.row_fields import Row
 
 _NAMED = ("iteration", "uid", "task", "source", "question", "target", "choice", "duration")
 _SHOWN = (*_NAMED, "row", "origin", "text", "actions", "length", "truncated", "reward", "terms", "advantage", "weight",

@@ -8,9 +8,10 @@ from itertools import islice
 from pathlib import Path
 
 from kairos.report.folder import RunError, RunFolder
-from kairos.report.rollout_lines import Iterations, Position, follow, read, rows, survey
+from kairos.report.rollout_lines import Iterations, read, rows, survey
 from kairos.report.rollout_query import Query, iterations_of
-from kairos.report.where import Row, fields_of
+from kairos.report.row_fields import Row, fields_of
+from kairos.report.tail import START, follow
 
 LAST = "last"
 
@@ -44,7 +45,7 @@ class Rollouts:
         if not self.file.exists():
             why = "it is finished and wrote none" if RunFolder(self.run).finished else "it has written none yet"
             raise RunError(f"{self.file} is not there: {why} (callbacks.log.rollouts_every=0 writes none at all)")
-        iterations, start = None, Position()
+        iterations, start = None, START
         if iteration == LAST:
             found = survey(self.file)
             start = found.start_of_last
@@ -63,7 +64,7 @@ class Rollouts:
         if query.order is not None:
             raise ValueError("follow=true shows rollouts in the order they are written in: leave sort= out")
         iterations = None if iteration in (None, LAST) else iterations_of(iteration)
-        start = survey(self.file).start_of_last if iterations is None and self.file.exists() else None
+        start = survey(self.file).start_of_last if iterations is None and self.file.exists() else START
         lines = follow(self.file, lambda: RunFolder(self.run).finished, wait, went_back, start)
         return query(rows(lines, self.file, iterations))
 

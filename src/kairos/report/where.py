@@ -9,42 +9,17 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-Row = Mapping[str, object]
+from kairos.report.row_fields import ConditionError, Field, Row
+
 _LONGEST = 1000  # characters; nothing that short nests deeper than Python can follow
 _WORDS = {"null": None, "true": True, "false": False}
 _EQUAL = {ast.Eq: operator.eq, ast.NotEq: operator.ne}
 _ORDER = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}
 _GRAMMAR = "fields, numbers, 'strings', null, true and false, compared by == != < <= > >= or in, joined by and, or, not"
-
-
-class ConditionError(ValueError):
-    """A condition or a field that cannot be used; the message quotes it."""
-
-
-@dataclass(frozen=True)
-class Field:
-    """A value of a row: `advantage`, or one level down, `terms.iou`. `asked` says where the user named it."""
-
-    path: tuple[str, ...]
-    asked: str
-
-    @property
-    def name(self) -> str:
-        return ".".join(self.path)
-
-    def __call__(self, row: Row) -> object:
-        """None where the row has no such value."""
-        value: object = row
-        for name in self.path:
-            value = value.get(name) if isinstance(value, Mapping) else None
-        return value
-
-    def unknown(self, fields: Sequence[str]) -> ConditionError:
-        return ConditionError(f"{self.asked}: there is no field {self.name!r}; the fields are {', '.join(fields)}")
 
 
 @dataclass(frozen=True)
@@ -57,14 +32,6 @@ class Condition:
 
     def __call__(self, row: Row) -> bool:
         return self.holds(row)
-
-
-def fields_of(row: Row) -> list[str]:
-    """The names of a row's fields, those one level down as `terms.iou` behind their own."""
-    names: list[str] = []
-    for name, value in row.items():
-        names += [name, *(f"{name}.{inner}" for inner in value)] if isinstance(value, Mapping) else [name]
-    return names
 
 
 def parse(text: str, known: Sequence[str] = ()) -> Condition:
@@ -108,7 +75,7 @@ class _Reader:
                 tests = [self.comparison(op, node) for op in ops]
                 pairs = list(zip(tests, pairwise(values), strict=True))
                 return lambda row: all(test(one(row), other(row)) for test, (one, other) in pairs)
-            case ast.Name() | ast.Attribute() | ast.Subscript():
+            case ast.Name() | ast.Attribute() | ast.Subscript() if ast.unparse(node) not in _WORDS:
                 value = self.value(node)
                 return lambda row: bool(value(row))
             case _:
@@ -147,7 +114,7 @@ class _Reader:
             return lambda one, other: self._contains(other, one, node) is isinstance(op, ast.In)
         if isinstance(op, tuple(_ORDER)):
             return lambda one, other: self._ordered(_ORDER[type(op)], one, other, node)
-        raise self.wrong(self._character(node), f"{self._source(node)} compares by something else")
+        raise self.wrong(self._character(node), f"{self._source(node)} is no such comparison")
 
     def _ordered(self, compare: Callable[..., bool], one: object, other: object, node: ast.expr) -> bool:
         if one is None or other is None:
