@@ -1,7 +1,7 @@
 """The miniature tables: trains what is missing of them side by side, within a time limit, and writes their results.
 
     python benchmarks/mini.py --minutes 8 --out packs            # all tables of conf/table/mini, on one GPU
-    python benchmarks/mini.py --minutes 8 --state packs --out packs --tables methods injection
+    python benchmarks/mini.py --minutes 8 --state packs --out packs --tables a b
     python benchmarks/mini.py --state packs                      # only the tables, from what has finished
 
 Repeat the command until it says that nothing is left: finished runs are skipped, begun ones resumed. Rows that several
@@ -29,8 +29,6 @@ from kairos.report.results import write_result
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 TABLES = Path(CONF) / "table" / "mini"
-NAMES = ("methods", "injection", "thinking", "others", "groups", "shapes", "selection", "few_shot")
-"""The order in which time is spent."""
 SPLITS = "splits=[train,answer,ood,ood_short,others]"
 RESERVE = 45.0  # seconds for stopping jobs, for the tables and for packing
 KEPT = ("*.json", "*.yaml", "*.txt", "metrics.jsonl", "rewards.jsonl", "predictions/*/after.jsonl")
@@ -75,7 +73,7 @@ class Study:
 def main() -> None:
     options = _options()
     end = time.monotonic() + 60 * options.minutes - RESERVE
-    plans = tuple(read_plan(TABLES / f"{name}.yaml") for name in options.tables)
+    plans = tuple(map(read_plan, plan_files(Path(options.plans), options.tables)))
     study = Study(plans, tuple(options.seeds), tuple(options.set), Path(options.runs))
     if options.state:
         print(f"{unpack(Path(options.state), Path())} files taken from {options.state}")
@@ -95,6 +93,18 @@ def main() -> None:
     print("\n\n".join(texts))
     left = [folder for e in study.unfinished() for folder in study.folders(e) if not RunFolder(folder).finished]
     print(f"{len(left)} runs are left: repeat the command" if left else "every run has finished")
+
+
+def plan_files(folder: Path, names: Sequence[str]) -> list[Path]:
+    """The files of the tables that are named, in full or by their letter; all in the order of their names without any.
+
+    ValueError when there is no such table.
+    """
+    files = sorted(folder.glob("*.yaml"))
+    for name in names:
+        if not any(name in (file.stem, file.stem.partition("_")[0]) for file in files):
+            raise ValueError(f"there is no table {name} in {folder}; there are {', '.join(f.stem for f in files)}")
+    return [file for file in files if not names or {file.stem, file.stem.partition("_")[0]} & set(names)]
 
 
 def prepare(study: Study, end: float) -> None:
@@ -151,9 +161,8 @@ def _output(plan: Plan) -> Path | None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--tables", nargs="+", default=list(NAMES), choices=sorted(p.stem for p in TABLES.glob("*.yaml"))
-    )
+    parser.add_argument("--tables", nargs="+", default=[], help="names or letters; all without any")
+    parser.add_argument("--plans", default=str(TABLES), help="the folder of the tables' files")
     parser.add_argument("--minutes", type=float, default=0.0, help="of wall clock for everything; 0: train nothing")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=12, help="side by side on each GPU")
