@@ -10,7 +10,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +21,14 @@ from kairos.core.types import Target, VideoSource
 from kairos.data import mini_questions as asking
 from kairos.data.mini_corpus import corpus
 from kairos.data.mini_render import render, render_job
-from kairos.data.mini_scene import FOREIGN, FOREIGN_LONG, FOREIGN_SHORT, LONG, SHORT, Scene, draw_scene
+from kairos.data.mini_scene import FOREIGN, FOREIGN_LONG, FOREIGN_SHORT, LONG, SHORT, SIZE, Scene, draw_scene
 from kairos.data.records import TASKS, Record
 
 __all__ = ["SPLITS", "MiniCaptions", "MiniWorld", "corpus"]
 
 SPLITS = ("pretrain", "train", "val", "test", "ood", "ood_short")
 _RECIPE = "3"  # raise it when a pixel or a scene changes: old files are then left alone, and new ones rendered
-_POOL_FROM = 400  # files; below, starting processes costs more than it saves
+_POOL_FROM = 400  # files of the ordinary size; below, starting processes costs more than it saves
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class MiniWorld:
 
     Each ordinary clip is asked `questions_per_clip` questions (at most three a task), its tasks in turn; a long clip at
     most two. `loosen` (seconds, training splits only) widens every annotated time at both ends by up to that much:
-    the loosely timed captions that the mini base learns from. `workers` render in parallel (None: every core).
+    the loosely timed captions that the mini base learns from. `width` and `height` (pixels, even) enlarge the picture
+    and `seconds` sets every clip's duration, to try a budget made for real videos. `workers` render in parallel
+    (None: every core).
     """
 
     folder: str
@@ -52,6 +54,9 @@ class MiniWorld:
     tasks: Sequence[str] = TASKS
     questions_per_clip: int = 3
     loosen: float = 0.0
+    width: int = SIZE
+    height: int = SIZE
+    seconds: float | None = None
     workers: int | None = None
     progress: bool = False
 
@@ -68,6 +73,10 @@ class MiniWorld:
             raise ValueError(f"mini questions_per_clip must lie in 1..{most} here, got {self.questions_per_clip}")
         if self.loosen < 0 or (self.loosen and self.split not in ("pretrain", "train")):
             raise ValueError(f"mini loosen must be >= 0, and 0 for the split {self.split!r}, got {self.loosen}")
+        if self.width % 2 or self.height % 2 or min(self.width, self.height) < SIZE:
+            raise ValueError(f"mini width and height must be even and >= {SIZE}, got {self.width}x{self.height}")
+        if self.seconds is not None and self.seconds < SHORT.seconds:
+            raise ValueError(f"mini seconds must be >= {SHORT.seconds:g}, got {self.seconds}")
 
     def records(self) -> list[Record]:
         """Every question of the split, in a fixed order; renders the clips that are not there yet."""
@@ -85,11 +94,14 @@ class MiniWorld:
         foreign = {"ood": (FOREIGN, FOREIGN_LONG), "ood_short": (FOREIGN_SHORT, FOREIGN_LONG)}
         short, longer = foreign.get(self.split, (SHORT, LONG))
         kind = longer if long else short
+        kind = replace(kind, width=self.width, height=self.height, seconds=self.seconds or kind.seconds)
         return draw_scene(kind, mix(self.seed, "mini", self.split, index, "long" if long else "short"))
 
     def path(self, index: int) -> Path:
         """<folder>/<split>-<recipe>/<thousands>/<index>.mp4, `-long` behind the index of a long clip."""
-        key = f"{mix(self.seed, 'mini', self.split, _RECIPE):016x}"[-8:]
+        usual = (self.width, self.height, self.seconds) == (SIZE, SIZE, None)
+        picture = () if usual else (self.width, self.height, repr(self.seconds))
+        key = f"{mix(self.seed, 'mini', self.split, _RECIPE, *picture):016x}"[-8:]
         name = f"{index:06d}{'-long' if self._long(index) else ''}.mp4"
         return Path(self.folder) / f"{self.split}-{key}" / f"{index // 1000:03d}" / name
 
@@ -104,12 +116,13 @@ class MiniWorld:
             return
         workers = min(self.workers or os.cpu_count() or 1, len(jobs))
         shown = {"total": len(jobs), "description": f"rendering {self.split}", "disable": not self.progress}
-        if workers < 2 or len(jobs) < _POOL_FROM:
+        larger = self.width * self.height / SIZE**2
+        if workers < 2 or len(jobs) * larger < _POOL_FROM:
             for scene, path in track(jobs, **shown):
                 render(scene, Path(path))
             return
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-            for _ in track(pool.map(render_job, jobs, chunksize=32), **shown):
+            for _ in track(pool.map(render_job, jobs, chunksize=max(1, min(32, len(jobs) // workers))), **shown):
                 pass
 
     def _ask(self, index: int, scene: Scene) -> Iterator[Record]:

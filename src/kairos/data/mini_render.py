@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -17,17 +18,28 @@ _FINER = 4  # samples a pixel and axis, for smooth edges
 
 
 def frames(scene: Scene) -> np.ndarray:
-    """uint8 [T, SIZE, SIZE, 3] at FPS: frame k shows what is visible at k / FPS seconds."""
-    count = round(scene.kind.seconds * FPS)
-    video = np.repeat(_background(scene)[None], count, axis=0)
-    for thing in scene.things:
-        mask = _mask(thing.shape, thing.diameter)[..., None]
-        colour = np.array(COLOURS[thing.colour], dtype=np.float32)
-        for k in range(round(thing.span.start * FPS), round(thing.span.end * FPS)):
-            x, y = (round(c - thing.diameter / 2) for c in thing.centre(k / FPS))
-            patch = video[k, y : y + thing.diameter, x : x + thing.diameter]
+    """uint8 [T, height, width, 3] at FPS, all at once: frame k shows what is visible at k / FPS seconds."""
+    return np.stack(list(images(scene)))
+
+
+def images(scene: Scene) -> Iterator[np.ndarray]:
+    """The frames one after the other, uint8 [height, width, 3]."""
+    background = _background(scene)
+    across, down = scene.kind.width / SIZE, scene.kind.height / SIZE
+    for k in range(round(scene.kind.seconds * FPS)):
+        image = background.copy()
+        for thing in scene.things:
+            if not round(thing.span.start * FPS) <= k < round(thing.span.end * FPS):
+                continue
+            diameter = round(thing.diameter * min(across, down))
+            mask = _mask(thing.shape, diameter)[..., None]
+            colour = np.array(COLOURS[thing.colour], dtype=np.float32)
+            x, y = (
+                round(c * scale - diameter / 2) for c, scale in zip(thing.centre(k / FPS), (across, down), strict=True)
+            )
+            patch = image[y : y + diameter, x : x + diameter]
             patch[...] = patch * (1 - mask) + colour * mask
-    return video
+        yield image
 
 
 def render(scene: Scene, path: Path) -> None:
@@ -37,12 +49,12 @@ def render(scene: Scene, path: Path) -> None:
     try:
         with av.open(str(partial), "w", format="mp4") as container:
             stream = container.add_stream("libx264", rate=FPS, options=_ENCODER)
-            stream.width = stream.height = SIZE
+            stream.width, stream.height = scene.kind.width, scene.kind.height
             stream.pix_fmt = "yuv420p"
             stream.gop_size = 16
             stream.thread_count = 1
             stream.codec_context.time_base = Fraction(1, FPS)
-            for image in frames(scene):
+            for image in images(scene):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
             container.mux(stream.encode())
         partial.replace(path)
@@ -59,7 +71,8 @@ def render_job(job: tuple[Scene, str]) -> None:
 def _background(scene: Scene) -> np.ndarray:
     """Mid-grey, plain or lightly textured; out of distribution darker, with stripes."""
     rng = np.random.default_rng(scene.background)
-    rows, columns = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
+    rows, columns = np.mgrid[0 : scene.kind.height, 0 : scene.kind.width].astype(np.float32)
+    rows, columns = rows * np.float32(SIZE / scene.kind.height), columns * np.float32(SIZE / scene.kind.width)
     if scene.kind.foreign:
         base = rng.uniform(60, 95) + rng.uniform(-8, 8, 3)
         period, angle = rng.uniform(8, 20), rng.uniform(0, np.pi)

@@ -33,12 +33,17 @@ GRID = 0.5
 
 @dataclass(frozen=True)
 class Kind:
-    """The recipe of a clip: seconds, number of objects, and whether the first one hides among longer distractors."""
+    """The recipe of a clip: seconds, number of objects, and whether the first one hides among longer distractors.
+
+    A picture of another size than SIZE x SIZE pixels shows the same scene, enlarged and spread out.
+    """
 
     seconds: float
     objects: int
     needle: bool = False
     foreign: bool = False
+    width: int = SIZE
+    height: int = SIZE
 
 
 SHORT = Kind(seconds=16.0, objects=3)
