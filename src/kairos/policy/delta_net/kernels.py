@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from typing import NamedTuple, Protocol
@@ -110,5 +110,6 @@ def automatic(device: torch.device) -> Kernels:
     return Torch()
 
 
+@cache
 def installed(package: str) -> bool:
     return find_spec(package) is not None

@@ -46,6 +46,14 @@ def padded(
 
 @lru_cache(_REMEMBERED)
 @torch.inference_mode(False)
+def begun(segments: Segments, device: torch.device) -> tuple[tuple[int, ...], Tensor]:
+    """Of the rows that are not empty the lengths, and the prompts [R]."""
+    rows = [(length, group) for length, group in zip(segments.rows, segments.group, strict=True) if length]
+    return tuple(length for length, _ in rows), torch.tensor([group for _, group in rows], dtype=torch.long).to(device)
+
+
+@lru_cache(_REMEMBERED)
+@torch.inference_mode(False)
 def edges(segments: Segments, reach: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """The tokens whose last `reach` tokens begin before their own prompt or row does, [M], and those tokens [M, reach].
 
@@ -63,7 +71,8 @@ def edges(segments: Segments, reach: int, device: torch.device) -> tuple[Tensor,
             behind = range(step - reach + 1, step + 1)
             edge.append(start + step)
             window.append([start + t if t >= 0 else past_end + t if t >= -past else len(segments) for t in behind])
-    return torch.tensor(edge).to(device), torch.tensor(window).to(device)
+    found = torch.tensor(edge, dtype=torch.long), torch.tensor(window, dtype=torch.long).view(-1, reach)
+    return found[0].to(device), found[1].to(device)
 
 
 @lru_cache(_REMEMBERED)

@@ -14,7 +14,7 @@ from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5GatedDeltaNet
 
 from kairos.policy.attention import Context
 from kairos.policy.delta_net.kernels import Kernels, Tokens, automatic
-from kairos.policy.delta_net.layout import edges, tails
+from kairos.policy.delta_net.layout import begun, edges, tails
 from kairos.policy.delta_net.rule import one_token
 from kairos.policy.segments import Segments
 
@@ -46,13 +46,12 @@ class DeltaStep:
     def shared(self, segments: Segments) -> Tensor:
         """[N, H, V]: prompts from nothing, every row from its prompt's end, whose gradient is the sum over its rows."""
         tokens = self._tokens(self._convolved(segments))
-        base, rows = segments.base, [r for r, length in enumerate(segments.rows) if length]
-        output, state = self.kernels.scan(tokens.part(0, base), segments.prompts, None)
-        if not rows:
+        output, state = self.kernels.scan(tokens.part(0, segments.base), segments.prompts, None)
+        lengths, group = begun(segments, output.device)
+        if not lengths:
             return output
-        group = torch.tensor([segments.group[r] for r in rows]).to(output.device, non_blocking=True)
-        lengths = tuple(segments.rows[r] for r in rows)
-        own, _ = self.kernels.scan(tokens.part(base, len(segments)), lengths, state.index_select(0, group))
+        start = state.index_select(0, group)
+        own, _ = self.kernels.scan(tokens.part(segments.base, len(segments)), lengths, start)
         return torch.cat([output, own])
 
     def prompts(self, lengths: tuple[int, ...]) -> tuple[Tensor, DeltaState]:
