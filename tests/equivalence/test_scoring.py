@@ -134,16 +134,6 @@ def test_chunks_of_the_head_change_nothing() -> None:
     torch.testing.assert_close(run(200)[1], -(probabilities * probabilities.log()).sum(-1))
 
 
-def test_gradient_checkpointing_changes_nothing(folder: str) -> None:
-    plain, checkpointed = policy(folder), policy(folder)
-    checkpointed.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    rollouts = rows(plain, GROUPS, RAGGED)
-    stats, gradients = scored(plain, SharedPrefix(), rollouts)
-    other, other_gradients = scored(checkpointed, SharedPrefix(), rollouts)
-    torch.testing.assert_close(other.logprobs_BA, stats.logprobs_BA)
-    assert_equal_gradients(other_gradients, gradients)
-
-
 def test_the_order_of_rows_and_their_company_change_nothing(folder: str) -> None:
     language = policy(folder)
     rollouts = rows(language, GROUPS, RAGGED)

@@ -7,17 +7,22 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from kairos.core.protocols import FeatureStore
 from kairos.core.types import ActionStats, Prompt, Rollout, RolloutBatch, RolloutGroup, Sampling
-from kairos.policy.families.base import Family, Seen
+from kairos.policy import parts, trained_state
+from kairos.policy import recompute as levels
+from kairos.policy.families.base import Family, Seen, layout_of
+from kairos.policy.out_of_memory import naming_the_levers
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.sampling import draw
 from kairos.policy.scoring.shared_prefix import SharedPrefix
+from kairos.policy.vision.once import SeeOnce
 from kairos.policy.weights import locate
 
 
@@ -32,14 +37,36 @@ class CompletionScorer(Protocol):
     ) -> ActionStats: ...
 
 
+class Adapter(Protocol):
+    """`LoRA`: trained matrices beside frozen ones; `adapts` names the parts of the model that learn through them."""
+
+    @property
+    def adapts(self) -> frozenset[str]: ...
+
+    @property
+    def scaling(self) -> float: ...
+
+    @property
+    def merge(self) -> bool: ...
+
+    def attach(self, model: PreTrainedModel, family: Family) -> None: ...
+
+    def off(self, model: PreTrainedModel) -> AbstractContextManager[None]: ...
+
+    def merged(self, model: PreTrainedModel) -> dict[str, Tensor]: ...
+
+    def save(self, model: PreTrainedModel, folder: Path, base: str | None) -> None: ...
+
+
 class LanguagePolicy(nn.Module):
     """Scores and samples text about a clip.
 
     `weights` is what `weights.locate` knows: a run, a checkpoint, a Hugging Face folder or id; without it, or with
     `random_weights`, the model is created from `config(tokenizer)`, drawn with `seed`, on torch's default device (the
     GPU's under a trainer). Beside weights, `config` says their sizes before they are loaded. `freeze` names parts that
-    are not trained: "vision", "text". Trained parameters are fp32; frozen ones turn bf16 when the module moves to a
-    GPU, where compute is bf16 under autocast. On a CPU everything is fp32.
+    are not trained (`parts.PARTS`); with an `adapter` only its own matrices are. `features` keeps what a frozen vision
+    tower saw. `recompute` is one of `recompute.CHOICES`. Trained parameters are fp32; frozen ones turn bf16 when the
+    module moves to a GPU, where compute is bf16 under autocast. On a CPU everything is fp32.
     """
 
     def __init__(
@@ -49,25 +76,38 @@ class LanguagePolicy(nn.Module):
         config: Callable[[PreTrainedTokenizerBase], PreTrainedConfig] | None = None,
         scorer: CompletionScorer | None = None,
         freeze: Sequence[str] = (),
-        gradient_checkpointing: bool = False,
+        recompute: str = "none",
         seed: int = 0,
         random_weights: bool = False,
+        adapter: Adapter | None = None,
+        features: FeatureStore | None = None,
     ) -> None:
         super().__init__()
         if weights is None and config is None:
             raise ValueError("a language policy needs policy.weights, or policy.config to draw random ones")
         if random_weights and config is None:
             raise ValueError("policy.random_weights needs policy.config, which says the sizes of the model")
-        if unknown := set(freeze) - {"vision", "text"}:
-            raise ValueError(f"policy.freeze may name 'vision' and 'text', got {sorted(unknown)}")
+        parts.check(freeze)
+        if recompute not in levels.CHOICES:
+            raise ValueError(f"policy.recompute must be one of {', '.join(levels.CHOICES)}, got {recompute!r}")
+        if adapter is not None and (both := adapter.adapts & set(freeze)):
+            raise ValueError(
+                f"policy.freeze names {sorted(both)}, which the adapter trains: leave it out of one of them"
+            )
         self.processor = processor
         self.weights = None if random_weights else weights
         self.config = config
         self.scorer: CompletionScorer = SharedPrefix() if scorer is None else scorer
         self.freeze = tuple(freeze)
-        self.gradient_checkpointing = gradient_checkpointing
+        self.recompute = recompute
         self.seed = seed
+        self.adapter = adapter
         self.model: PreTrainedModel | None = None
+        self.adapter_facts: Tensor | None = None
+        self.seeing = SeeOnce(features)
+        self.chooser = levels.Chooser()
+        self._tower_is_frozen = False
+        trained_state.save_only_trained(self)
 
     @property
     def family(self) -> Family:
@@ -88,18 +128,21 @@ class LanguagePolicy(nn.Module):
         if self.weights is not None:
             found = locate(self.weights)
             model = self.family.load(found.base)
-            if (state := found.state()) is not None:
-                model.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
+            found.put_into(model)
         else:
             assert self.config is not None
             with torch.random.fork_rng():
                 torch.manual_seed(self.seed)
                 model = self.family.create(self.config(self.processor.loaded))
-        parts = {"vision": self.family.vision(model), "text": cast("nn.Module", self.family.text(model))}
-        for name in self.freeze:
-            parts[name].requires_grad_(False)
-        if self.gradient_checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        parts.freeze(model, self.family, self.freeze)
+        if self.adapter is not None:
+            with torch.random.fork_rng():
+                torch.manual_seed(self.seed)
+                self.adapter.attach(model, self.family)
+            self.adapter_facts = trained_state.facts(model, self.adapter.scaling)
+        self._tower_is_frozen = not any(p.requires_grad for p in self.family.vision(model).parameters())
+        if self.recompute != "auto":
+            levels.use(model, self.recompute)
         self.model = model.train()
 
     def encode(self, text: str) -> Tensor:
@@ -114,8 +157,9 @@ class LanguagePolicy(nn.Module):
         model, prompts = self._built(), self._laid_out(prompts)
         training = model.training
         model.eval()
+        doing = f"sampling {group_size} rows for each of {len(prompts)} prompts of {_tokens(prompts)} tokens together"
         try:
-            with self._precision():
+            with naming_the_levers(doing), torch.no_grad(), self._precision():
                 drawn = draw(
                     model, self.family, prompts, self._see(prompts), group_size, sampling, seed, self.processor.end
                 )
@@ -140,28 +184,47 @@ class LanguagePolicy(nn.Module):
     def score(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
         """fp32 log-probs [B, A] on the policy's device, 0 where no action counts; vision tokens have no probability."""
         batch = replace(batch, prompts=tuple(self._laid_out(batch.prompts)))
-        with self._precision():
-            return self.scorer(self._built(), self.family, batch, self._see(batch.prompts), entropy)
+        model = self._built()
+        doing = f"scoring {len(batch)} rows of {len(batch.prompts)} prompts of {_tokens(batch.prompts)} tokens together"
+        with naming_the_levers(doing), self._precision():
+            if self.recompute == "auto" and model.training and torch.is_grad_enabled():
+                self.chooser(model, levels.stacks(model, self.family, batch, shared=self.scorer.unit == "group"))
+            return self.scorer(model, self.family, batch, self._see(batch.prompts), entropy)
 
     def forward(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
         return self.score(batch, entropy)
 
-    def reference(self) -> FrozenLanguage:
-        """A frozen copy of the weights as they are now."""
-        frozen = copy.copy(self)
-        frozen._modules = {"model": copy.deepcopy(self._built()).requires_grad_(False).eval()}
+    def reference(self) -> FrozenLanguage | WithoutAdapter:
+        """The policy with its adapter off; without one, a frozen copy of what is trained, as it is now."""
+        if self.adapter is not None:
+            return WithoutAdapter(self, self.adapter)
+        frozen, model = copy.copy(self), self._built()
+        shared = {id(parameter): parameter for parameter in model.parameters() if not parameter.requires_grad}
+        frozen._modules = {"model": copy.deepcopy(model, shared).requires_grad_(False).eval()}
         return FrozenLanguage(frozen)
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        """A Hugging Face folder: config, safetensors (in `dtype` where given) and tokenizer."""
+        """A Hugging Face folder: config, safetensors (in `dtype` where given) and tokenizer.
+
+        An adapter is merged into it, unless `adapter.merge` is false, and lies beside it in `adapter/` in peft's form.
+        """
         model = self._built()
+        self.processor.loaded.save_pretrained(str(folder))
+        if self.adapter is not None:
+            self.adapter.save(model, Path(folder) / "adapter", self.weights)
+            if not self.adapter.merge:
+                return
+        whole = model.state_dict() if self.adapter is None else self.adapter.merged(model)
         cast_once: dict[int, Tensor] = {}  # tied weights stay one tensor, and are stored once
         state = {
             name: cast_once.setdefault(tensor.data_ptr(), tensor if dtype is None else tensor.to(dtype))
-            for name, tensor in model.state_dict().items()
+            for name, tensor in whole.items()
         }
         model.save_pretrained(str(folder), state_dict=state)
-        self.processor.loaded.save_pretrained(str(folder))
+
+    def counted(self) -> dict[str, int]:
+        """Since the last call: clips that passed the vision tower, features found in the store and not found."""
+        return self.seeing.counted()
 
     def _built(self) -> PreTrainedModel:
         if self.model is None:
@@ -172,7 +235,7 @@ class LanguagePolicy(nn.Module):
         return [p if p.layout is not None else replace(p, layout=self.processor(p)) for p in prompts]
 
     def _see(self, prompts: Sequence[Prompt]) -> Seen:
-        return self.family.see(self._built(), prompts)
+        return self.seeing(self._built(), self.family, prompts, self._tower_is_frozen)
 
     def _precision(self) -> AbstractContextManager[object]:
         on_gpu = self.device.type == "cuda"
@@ -202,3 +265,19 @@ class FrozenLanguage(nn.Module):
         """It stays in eval mode."""
         del mode
         return super().train(False)
+
+
+class WithoutAdapter:
+    """A language policy that only scores, without gradients and with its adapter off: the same weights, no copy."""
+
+    def __init__(self, policy: LanguagePolicy, adapter: Adapter) -> None:
+        self.policy, self.adapter = policy, adapter
+
+    @torch.no_grad()
+    def __call__(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
+        with self.adapter.off(self.policy._built()):
+            return self.policy(batch, entropy)
+
+
+def _tokens(prompts: Sequence[Prompt]) -> int:
+    return sum(len(layout_of(prompt)) for prompt in prompts)

@@ -49,7 +49,7 @@ def changes(plan: Plan) -> Iterator[Change]:
         if load.rows > 1:
             yield Change("updates.microbatch=1", plan.loaded(prompts=1, rows=1))
     if not load.recompute:
-        yield Change("policy.gradient_checkpointing=true", plan.loaded(recompute=True))
+        yield Change("policy.recompute=full", plan.loaded(recompute=True))
     if load.at_once > 1:
         yield Change("rollout.prompts_at_once=1", plan.loaded(at_once=1))
     if load.gpu and load.moments:

@@ -17,6 +17,7 @@ from kairos.core.protocols import Advantage, Gate, Injection, Policy, Reward, Ro
 from kairos.core.seeds import mix
 from kairos.core.types import ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
 from kairos.objective.objective import Objective
+from kairos.policy.out_of_memory import naming_the_levers
 from kairos.train import diagnostics, oversampling, ranks, sharding
 from kairos.train.batch import collate
 from kairos.train.meter import Meter
@@ -81,7 +82,7 @@ class GRPOModule(L.LightningModule):
             rollouts = self.credit(groups, batch)
         with self.meter.phase("annotate"):
             rollouts = self.annotate(rollouts)
-        with self.meter.phase("learn"):
+        with self.meter.phase("learn"), naming_the_levers("learning from the rollouts"):
             self.learn(rollouts)
         self.rollouts = rollouts
         self.metrics = self.meter.reduce()

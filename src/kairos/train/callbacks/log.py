@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
@@ -16,6 +17,13 @@ from kairos.train import ranks
 from kairos.train.diagnostics import records
 from kairos.train.grpo import GRPOModule
 from kairos.train.loader import CountedBatch
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A policy that counts what it did since the last call: passes of its vision tower, features found."""
+
+    def counted(self) -> Mapping[str, int]: ...
 
 
 class RunLog(Callback):
@@ -60,6 +68,9 @@ class RunLog(Callback):
         module.metrics["throughput/prompts_per_second"] = len(batch) * ranks.world() / seconds
         module.metrics["throughput/actions_per_second"] = actions * ranks.world() / seconds
         module.metrics["throughput/misses"] = misses  # clips; what is in the store already differs from run to run
+        for counts in ranks.gather([module.policy.counted() if isinstance(module.policy, Counting) else {}]):
+            for name, count in counts.items():
+                module.metrics[f"throughput/{name}"] = module.metrics.get(f"throughput/{name}", 0.0) + count
         if trainer.is_global_zero:
             append(self.folder / "rollouts.jsonl", everyone)
             append(self.folder / "failures.jsonl", failures)

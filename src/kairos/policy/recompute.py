@@ -1,0 +1,149 @@
+"""What of a layer is kept for the backward pass, and what is computed again: nothing, all, or only what is cheap."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import psutil
+import torch
+from torch import nn
+from torch._ops import HigherOrderOperator, OpOverload
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from kairos.core.types import RolloutBatch
+from kairos.policy.families.base import Family, layout_of
+
+LEVELS = ("none", "selective", "full")
+"""From the fastest to the one that needs the least memory. All give the same values and gradients."""
+CHOICES = (*LEVELS, "auto")
+_log = logging.getLogger(__name__)
+_SPARE = 0.85  # of what is free: the head's logits, the allocator's gaps, what kernels borrow
+_MATRICES = {torch.ops.aten.mm.default, torch.ops.aten.addmm.default}
+
+
+def use(model: nn.Module, level: str) -> None:
+    """From now on every layer of the text and vision towers that is trained keeps this much."""
+    contexts = {"context_fn": partial(create_selective_checkpoint_contexts, _keep)} if level == "selective" else {}
+    for layer in model.modules():
+        if isinstance(layer, GradientCheckpointingLayer):
+            layer.gradient_checkpointing = level != "none"
+            layer._gradient_checkpointing_func = partial(  # type: ignore[assignment]
+                checkpoint, use_reentrant=False, **contexts
+            )
+
+
+def _keep(context: object, op: OpOverload | HigherOrderOperator, *args: object, **kwargs: object) -> CheckpointPolicy:
+    """Products with large matrices, and attention. What widens an adapter is cheap for its size."""
+    del context, kwargs
+    if op in _MATRICES:
+        left, right = args[-2:]
+        assert isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor)
+        large = 8 * left.shape[-1] >= right.shape[-1]
+    else:
+        large = "attention" in str(op) or "attn" in str(op)
+    return CheckpointPolicy.MUST_SAVE if large else CheckpointPolicy.PREFER_RECOMPUTE
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Layers one after the other: how many, what their matrices read (where trained) and write per token, the width of
+    the residual stream; `tokens` pass them at once."""
+
+    layers: int
+    inputs: int
+    outputs: int
+    width: int
+    tokens: int
+
+    def bytes(self, level: str, element: int) -> int:
+        """Kept for the backward pass, at `element` bytes a number (2 in bf16); the residual stream is fp32.
+
+        Between its matrices a layer holds about as much as they write, once more, and its norms four residual streams.
+        One layer at a time is whole while it is computed again.
+        """
+        whole = element * (self.inputs + 2 * self.outputs) + 16 * self.width * self.layers
+        if level == "none":
+            return self.tokens * whole
+        kept = 4 * self.width * self.layers
+        if level == "selective":
+            kept += element * (self.outputs + self.width * self.layers)
+        return self.tokens * (kept + whole // max(1, self.layers))
+
+
+def stacks(model: PreTrainedModel, family: Family, batch: RolloutBatch, shared: bool) -> list[Stack]:
+    """The text layers and, where it is trained, the vision tower, with the tokens and patches of one pass."""
+    layouts = [layout_of(prompt) for prompt in batch.prompts]
+    lengths = torch.tensor([len(layout) for layout in layouts])
+    tokens = int(lengths.sum() if shared else lengths[batch.group_of_B.cpu()].sum()) + int(batch.mask_BA.sum())
+    text, tower = family.text(model), family.vision(model)
+    found = [_stack(list(text.layers), text.embed_tokens.embedding_dim, tokens)]
+    if any(parameter.requires_grad for parameter in tower.parameters()):
+        patches = sum(int(layout.grid_thw_N3.prod(1).sum()) for layout in layouts)
+        config = cast("PreTrainedConfig", tower.config)
+        found.append(_stack(list(cast("nn.ModuleList", tower.blocks)), int(config.hidden_size), patches))
+    return found
+
+
+def _stack(layers: Sequence[nn.Module], width: int, tokens: int) -> Stack:
+    matrices = [module for layer in layers for module in layer.modules() if isinstance(module, nn.Linear)]
+    inputs = sum(matrix.in_features for matrix in matrices if matrix.weight.requires_grad)
+    return Stack(len(layers), inputs, sum(matrix.out_features for matrix in matrices), width, tokens)
+
+
+class Chooser:
+    """Chooses the fastest level that fits, and says so; asked again for more tokens it may only save more memory."""
+
+    def __init__(self) -> None:
+        self.level, self.words, self._tokens = "none", "", -1
+
+    def __call__(self, model: nn.Module, stacks: Sequence[Stack]) -> str:
+        """The level, set in the model. Free memory is that of the model's device, now, less the gradients and (before
+        the first choice) Adam's moments that are still to come."""
+        tokens = sum(stack.tokens for stack in stacks)
+        if tokens <= self._tokens:
+            return self.level
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        device = next(model.parameters()).device
+        coming = sum(4 * p.numel() for p in trained if p.grad is None)
+        if self._tokens < 0:
+            coming += sum(8 * p.numel() for p in trained)
+        element = 2 if device.type == "cuda" else 4
+        needs = {level: sum(stack.bytes(level, element) for stack in stacks) for level in LEVELS}
+        self.level = fitting(needs, free(device) - coming, self.level)
+        self._tokens = tokens
+        listed = ", ".join(f"{level} {need / 1e9:.1f}" for level, need in needs.items())
+        self.words = (
+            f"policy.recompute=auto chose {self.level} for {tokens:,} tokens: activations take {listed} GB, and "
+            f"{max(0, free(device) - coming) / 1e9:.1f} GB are free"
+        )
+        _log.info(self.words)
+        use(model, self.level)
+        return self.level
+
+
+def fitting(needs: dict[str, int], room: int, least: str = "none") -> str:
+    """The first level from `least` on whose bytes fit into `room`, some of it spared; else the last.
+
+    >>> fitting({"none": 80, "selective": 40, "full": 10}, room=60)
+    'selective'
+    >>> fitting({"none": 80, "selective": 40, "full": 10}, room=5)
+    'full'
+    """
+    for level in LEVELS[LEVELS.index(least) :]:
+        if needs[level] <= _SPARE * room:
+            return level
+    return LEVELS[-1]
+
+
+def free(device: torch.device) -> int:
+    """Bytes of a device's memory that are free, those that torch holds and does not use included."""
+    if device.type == "cuda":
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + held
+    return psutil.virtual_memory().available
