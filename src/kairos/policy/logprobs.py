@@ -17,10 +17,10 @@ def scoring_temperature(temperature: float) -> float:
     return temperature if temperature > 0 else 1.0
 
 
-def restrict(logits_NV: Tensor, temperature: float, banned: Sequence[int]) -> Tensor:
+def restrict(logits_NV: Tensor, temperature: float, banned: Tensor) -> Tensor:
     """fp32 logits at `temperature`, the banned tokens out of reach: what is sampled is what is trained."""
     logits = logits_NV.float() / temperature
-    return logits.index_fill(-1, torch.tensor(banned, dtype=torch.long, device=logits.device), _NEVER)
+    return logits.index_fill(-1, banned, _NEVER)
 
 
 def chosen_logprobs(
@@ -37,8 +37,10 @@ def chosen_logprobs(
     More than one chunk (of `chunk_elements` logits) is computed again in the backward pass instead of kept.
     """
 
+    never = torch.tensor(banned, dtype=torch.long).to(hidden_MD.device, non_blocking=True)
+
     def chunk(hidden: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        logits = restrict(head(hidden), temperature, banned)
+        logits = restrict(head(hidden), temperature, never)
         normaliser = logits.logsumexp(-1)
         logprobs = logits.gather(-1, chosen[:, None]).squeeze(-1) - normaliser
         if not entropy:

@@ -109,6 +109,13 @@ def _(grad_NHD: Tensor, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, *others: ob
     return torch.empty_like(q_NHD), torch.empty_like(k_NHD), torch.empty_like(v_NHD)
 
 
+def attend_to_sequences(
+    q_NHD: Tensor, k_MHD: Tensor, v_MHD: Tensor, cuts_q: Tensor, cuts_k: Tensor, max_q: int, max_k: int, scale: float
+) -> tuple[Tensor, Tensor]:
+    """Each sequence of queries over all of its sequence of keys: [N, H, D], log-sum-exp [H, N]; no gradient."""
+    return _forward(q_NHD, k_MHD, v_MHD, cuts_q, cuts_k, max_q, max_k, False, scale)
+
+
 def _keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[object, ...], output: tuple[Tensor, Tensor]) -> None:
     *tensors, base, longest, scale = inputs
     ctx.save_for_backward(*tensors, *output)  # type: ignore[arg-type]

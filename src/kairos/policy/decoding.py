@@ -1,0 +1,174 @@
+"""What sampling remembers: every prompt's keys and values once, those of the tokens drawn so far a row, and states.
+
+All tensors that a decode step reads or writes stay where they are until `grow`, so that a step can be captured in a
+CUDA graph; which token it draws is a number on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from kairos.policy.attention import Context, attention, pick
+from kairos.policy.delta_net.net import DeltaState, DeltaStep
+from kairos.policy.segments import Segments, starts
+from kairos.policy.varlen import Varlen
+from kairos.policy.varlen_op import attend_to_sequences
+
+
+class PromptMemory(Protocol):
+    """How a batch of prompts is remembered and looked at by the G rows of each."""
+
+    def first(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
+        """Causal attention of the packed prompts [N, H, D]; keys and values are kept."""
+        ...
+
+    def look(self, layer: int, q_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        """Attention of one token a row over its whole prompt: output [B, H, D] and log-sum-exp [B, H], both fp32."""
+        ...
+
+
+@dataclass
+class PaddedPrompts:
+    """Prompts as one padded batch for matrix products: for a CPU, and as the twin."""
+
+    lengths: Sequence[int]
+    group_size: int
+    device: torch.device
+    kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        length_P, start_P = torch.tensor(self.lengths), torch.tensor(starts(self.lengths)[:-1])
+        steps = torch.arange(max(self.lengths))
+        self.valid_PL = (steps < length_P[:, None]).to(self.device)
+        self.index_PL = (start_P[:, None] + torch.minimum(steps, length_P[:, None] - 1)).to(self.device)
+        self.flat_N = self.valid_PL.reshape(-1).nonzero().squeeze(1)
+
+    def first(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
+        q, k, v = (pick(x, self.index_PL) for x in (q_NHD, k_NHD, v_NHD))
+        self.kept[layer] = (k, v)
+        return attention(q, k, v, scale).transpose(1, 2).flatten(0, 1).index_select(0, self.flat_N)
+
+    def look(self, layer: int, q_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        """The G rows of a prompt and the heads that share keys are one matrix [G * R, D]."""
+        k_PHLD, v_PHLD = self.kept[layer]
+        q_PGHRD = q_BHD.to(k_PHLD.dtype).unflatten(1, (k_PHLD.shape[1], -1)).unflatten(0, (-1, self.group_size))
+        q_PHXD = q_PGHRD.transpose(1, 2).flatten(2, 3)
+        scores = (q_PHXD @ k_PHLD.transpose(2, 3)).float() * scale
+        scores = scores.masked_fill(~self.valid_PL[:, None, None], -torch.inf)
+        lse_PHX = scores.logsumexp(-1)
+        out_PHXD = (scores - lse_PHX[..., None]).exp().to(v_PHLD.dtype) @ v_PHLD
+
+        def by_row(x_PHX_: Tensor) -> Tensor:
+            split = x_PHX_.unflatten(2, (self.group_size, -1)).transpose(1, 2)
+            return split.flatten(0, 1).flatten(1, 2)
+
+        return by_row(out_PHXD).float(), by_row(lse_PHX)
+
+
+@dataclass
+class PackedPrompts:
+    """Prompts end to end for the flash kernels, the rows of a prompt as one sequence of queries: for a GPU."""
+
+    lengths: Sequence[int]
+    group_size: int
+    device: torch.device
+    kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.plan = Varlen().plan(Segments(tuple(self.lengths)), self.device)
+        rows = torch.arange(0, (len(self.lengths) + 1) * self.group_size, self.group_size, dtype=torch.int32)
+        self.row_cuts = rows.to(self.device)
+
+    def first(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
+        self.kept[layer] = (k_NHD.to(v_NHD.dtype).contiguous(), v_NHD.contiguous())
+        return self.plan(q_NHD, k_NHD, v_NHD, scale)
+
+    def look(self, layer: int, q_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        k_NHD, v_NHD = self.kept[layer]
+        out_BHD, lse_HB = attend_to_sequences(
+            q_BHD.to(k_NHD.dtype), k_NHD, v_NHD, self.row_cuts, self.plan.prompt_cuts,
+            self.group_size, self.plan.longest[0], scale,
+        )  # fmt: skip
+        return out_BHD.float(), lse_HB.T
+
+
+@dataclass
+class Memory:
+    """`prefill` and `decode` are the contexts of the two kinds of pass; `step` [1] counts the tokens fed per row.
+
+    A row's own keys and values lie in [B, Hkv, capacity, D]. `width` of them take part: all that were written, or more.
+    """
+
+    prompts: PromptMemory
+    lengths: tuple[int, ...]
+    group_size: int
+    step: Tensor
+    capacity: int
+    width: int = 1
+    drawn: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    states: dict[int, DeltaState] = field(default_factory=dict)
+
+    @property
+    def prefill(self) -> Context:
+        return _Prefill(self)
+
+    @property
+    def decode(self) -> Context:
+        return _Decode(self)
+
+    def grow(self, capacity: int) -> None:
+        """Room for `capacity` tokens a row: new tensors."""
+        added = capacity - self.capacity
+        for layer, (keys, values) in self.drawn.items():
+            self.drawn[layer] = (pad(keys, (0, 0, 0, added)), pad(values, (0, 0, 0, added)))
+        self.capacity = capacity
+
+    def own(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        """Remember one token a row, and attend over all of the row's own: output [B, H, D], log-sum-exp [B, H]."""
+        if layer not in self.drawn:
+            shape = (*k_BHD.shape[:2], self.capacity, k_BHD.shape[2])
+            self.drawn[layer] = (v_BHD.new_zeros(shape), v_BHD.new_zeros(shape))
+        keys, values = self.drawn[layer]
+        keys.index_copy_(2, self.step, k_BHD.to(keys.dtype)[:, :, None])
+        values.index_copy_(2, self.step, v_BHD[:, :, None])
+        keys, values = keys[:, :, : self.width], values[:, :, : self.width]
+        q_BHRD = q_BHD.to(keys.dtype).unflatten(1, (keys.shape[1], -1))
+        later = torch.arange(self.width, device=self.step.device) > self.step
+        scores = ((q_BHRD @ keys.transpose(2, 3)).float() * scale).masked_fill(later, -torch.inf)
+        lse_BHR = scores.logsumexp(-1)
+        out_BHRD = (scores - lse_BHR[..., None]).exp().to(values.dtype) @ values
+        return out_BHRD.flatten(1, 2).float(), lse_BHR.flatten(1, 2)
+
+
+@dataclass(frozen=True)
+class _Prefill:
+    memory: Memory
+
+    def attend(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
+        return self.memory.prompts.first(layer, q_NHD, k_NHD, v_NHD, scale)
+
+    def recur(self, layer: int, step: DeltaStep) -> Tensor:
+        output_NHV, ends = step.prompts(self.memory.lengths)
+        self.memory.states[layer] = ends.fork(self.memory.group_size)
+        return output_NHV
+
+
+@dataclass(frozen=True)
+class _Decode:
+    memory: Memory
+
+    def attend(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> Tensor:
+        """Softmax over the prompt and the row's own tokens: two softmaxes merged by their normalisers."""
+        on_own, lse_own = self.memory.own(layer, q_BHD, k_BHD, v_BHD, scale)
+        on_prompt, lse_prompt = self.memory.prompts.look(layer, q_BHD, scale)
+        share = torch.sigmoid(lse_prompt - lse_own)[..., None]
+        return (on_prompt * share + on_own * (1 - share)).to(v_BHD.dtype)
+
+    def recur(self, layer: int, step: DeltaStep) -> Tensor:
+        return step.decode(self.memory.states[layer])

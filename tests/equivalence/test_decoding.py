@@ -1,0 +1,71 @@
+"""What sampling remembers packed for a GPU is what it remembers padded, and growing changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_language import policy, prompts, tokenizer_folder
+
+from kairos.core.types import Sampling
+from kairos.policy import sampling
+from kairos.policy.decoding import PackedPrompts, PaddedPrompts
+from kairos.policy.language import LanguagePolicy
+
+
+@pytest.fixture(scope="module")
+def language(tmp_path_factory: pytest.TempPathFactory) -> LanguagePolicy:
+    return policy(tokenizer_folder(tmp_path_factory.mktemp("tokenizer")))
+
+
+def drawn(language: LanguagePolicy, actions: int) -> list[tuple[list[int], list[float]]]:
+    groups = language.sample(prompts(), 3, Sampling(max_actions=actions), seed=4)
+    return [(r.actions_A.tolist(), r.behavior_logprobs_A.tolist()) for group in groups for r in group.rollouts]
+
+
+def test_a_packed_prompt_is_looked_at_as_a_padded_one() -> None:
+    lengths, group, generator = (7, 3, 12), 4, torch.Generator().manual_seed(0)
+    tokens, rows = sum(lengths), len(lengths) * group
+    q, k, v = (torch.randn(tokens, heads, 8, generator=generator) for heads in (4, 2, 2))
+    asked = torch.randn(rows, 4, 8, generator=generator)
+    results = []
+    for kind in (PackedPrompts, PaddedPrompts):
+        memory = kind(lengths, group, torch.device("cpu"))
+        results.append((memory.first(0, q, k, v, 0.3), *memory.look(0, asked, 0.3)))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+def test_packed_and_padded_memories_draw_the_same(language: LanguagePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    padded = drawn(language, 20)
+    monkeypatch.setattr(sampling, "PaddedPrompts", PackedPrompts)
+    packed = drawn(language, 20)
+    assert [tokens for tokens, _ in packed] == [tokens for tokens, _ in padded]
+    for (_, ours), (_, theirs) in zip(packed, padded, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-4)
+
+
+def test_a_growing_memory_draws_the_same(language: LanguagePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = drawn(language, 40)
+    assert max(len(tokens) for tokens, _ in whole) > 20
+    monkeypatch.setattr(sampling, "_FIRST_CAPACITY", 4)
+    grown = drawn(language, 40)
+    assert [tokens for tokens, _ in grown] == [tokens for tokens, _ in whole]
+
+
+def test_more_room_than_tokens_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU all of the room takes part in every step, behind a mask."""
+    from kairos.policy.decoding import Memory
+
+    language = policy(tokenizer_folder(tmp_path))
+    exact = drawn(language, 12)
+    own = Memory.own
+
+    def with_all_room(memory: Memory, *inputs: object) -> tuple[torch.Tensor, torch.Tensor]:
+        memory.width = memory.capacity
+        return own(memory, *inputs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Memory, "own", with_all_room)
+    roomy = drawn(language, 12)
+    assert [tokens for tokens, _ in roomy] == [tokens for tokens, _ in exact]
