@@ -1,0 +1,115 @@
+"""The Qwen3.5 family against transformers' own processor, positions, vision tower and checkpoints."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from test_qwen3_vl import assert_same, frames_of
+from tiny_hybrid import HYBRID, hybrid
+from tiny_language import batch, clip, policy, prompt, prompts, tokenizer_folder
+from transformers import Qwen3_5ForConditionalGeneration
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+
+from kairos.core.types import VideoClip
+from kairos.policy.delta_net.kernels import Torch
+from kairos.policy.delta_net.net import GatedDeltaNet
+from kairos.policy.families.qwen3_5 import Qwen35
+from kairos.policy.language import LanguagePolicy
+from kairos.policy.processor import LanguageProcessor
+from kairos.policy.tokenizer import CHAT_TEMPLATE
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="module")
+def tiny(folder: str) -> LanguagePolicy:
+    return hybrid(folder)
+
+
+@pytest.mark.parametrize("frames,height,width,fps", [(8, 64, 64, 2.0), (5, 64, 96, 4.0), (1, 96, 32, 1.5)])
+def test_layout_and_patches_are_those_of_transformers(
+    tiny: LanguagePolicy, frames: int, height: int, width: int, fps: float
+) -> None:
+    assert PROCESSOR_MAPPING_NAMES["qwen3_5"] == "Qwen3VLProcessor", "the one that the layout is compared with"
+    question = prompt("p", "When is the red square visible?", clip("p", frames, height, width, fps=fps))
+    assert_same(tiny, tiny.processor, question, fps)
+
+
+def test_layout_of_a_real_clip_with_the_real_tokenizer(tiny: LanguagePolicy, real_data: Path, tmp_path: Path) -> None:
+    """Its words and merges with the class that Qwen3.5 reads them with."""
+    source = real_data / "tokenizer_qwen2"
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(source / name, tmp_path / name)
+    config = json.loads((source / "tokenizer_config.qwen3.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, "tokenizer_class": "Qwen3_5Tokenizer"}))
+    frames, fps = frames_of(real_data / "videos" / "OHOFG.mp4", count=9, size=128)
+    video = VideoClip("OHOFG", frames, torch.arange(9, dtype=torch.float64) / fps, 9 / fps)
+    processor = LanguageProcessor(str(tmp_path), Qwen35(), chat_template=CHAT_TEMPLATE)
+    assert type(processor.loaded).__name__ == "Qwen3_5Tokenizer"
+    assert_same(tiny, processor, prompt("p", "When does the person sit down?", video), fps)
+
+
+def test_the_vision_tower_is_that_of_transformers(tiny: LanguagePolicy) -> None:
+    laid_out = [replace(p, layout=tiny.processor(p)) for p in prompts()]
+    seen = tiny.family.see(tiny.model, laid_out)
+    tower = tiny.model.model.visual
+    patches, grids = tiny.family.cut.of(laid_out, torch.device("cpu"))
+    ours = tower.config._attn_implementation
+    tower.config._attn_implementation = "sdpa"
+    expected = tower(patches, grid_thw=torch.tensor(grids))
+    tower.config._attn_implementation = ours
+    torch.testing.assert_close(seen.tokens_ND, expected.pooler_output, atol=2e-5, rtol=1e-4)
+    assert not seen.deeper
+
+
+def test_a_saved_model_scores_the_same_and_is_one_that_transformers_loads(tiny: LanguagePolicy, tmp_path: Path) -> None:
+    """Heads that predict several tokens at once may lie beside; the tied head is stored once."""
+    tiny.save_pretrained(tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    assert "lm_head.weight" not in state
+    save_file({**state, "mtp.fc.weight": torch.zeros(2, 2)}, tmp_path / "model.safetensors", {"format": "pt"})
+    again = LanguagePolicy(LanguageProcessor(str(tmp_path), Qwen35()), str(tmp_path), freeze=("vision",))
+    again.build()
+    rollouts = batch(prompts(), [0, 1, 2, 2], [3, 1, 5, 2], len(tiny.processor.loaded))
+    torch.testing.assert_close(again(rollouts).logprobs_BA, tiny(rollouts).logprobs_BA)
+    assert again.model.lm_head.weight is again.model.model.language_model.embed_tokens.weight
+    plain = Qwen3_5ForConditionalGeneration.from_pretrained(tmp_path, dtype=torch.float32)
+    assert plain.state_dict().keys() == again.model.state_dict().keys()
+    assert not any(isinstance(module, GatedDeltaNet) for module in plain.modules())
+
+
+def test_a_frozen_part_is_frozen_and_the_rest_trains(folder: str) -> None:
+    for part in ("vision", "text"):
+        language = hybrid(folder, freeze=(part,))
+        parts = {"vision": language.model.model.visual, "text": language.model.model.language_model}
+        for name, module in parts.items():
+            assert all(parameter.requires_grad != (name == part) for parameter in module.parameters())
+
+
+def test_the_reference_is_a_copy_that_scores_the_same(tiny: LanguagePolicy) -> None:
+    rollouts = batch(prompts(), [0, 1, 2, 2], [3, 1, 5, 2], len(tiny.processor.loaded))
+    torch.testing.assert_close(tiny.reference()(rollouts).logprobs_BA, tiny(rollouts).logprobs_BA.detach())
+
+
+def test_a_checkpoint_of_another_family_is_refused(folder: str, tmp_path: Path) -> None:
+    policy(folder).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="model_type 'qwen3_vl'"):
+        Qwen35().load(str(tmp_path))
+
+
+def test_kernels_reach_every_layer_and_the_family_pickles(folder: str) -> None:
+    family = Qwen35(kernels=Torch())
+    assert pickle.loads(pickle.dumps(family)) == family
+    model = family.create(HYBRID(LanguageProcessor(folder).loaded))
+    nets = [module for module in model.modules() if isinstance(module, GatedDeltaNet)]
+    assert len(nets) == 2 and all(net.kernels == Torch() for net in nets)
