@@ -112,10 +112,10 @@ def test_encoding_ends_with_the_end_token_and_reads_back(folder: str) -> None:
 
 def test_wrong_options_are_refused_by_name() -> None:
     processor = LanguageProcessor("nowhere")
-    with pytest.raises(ValueError, match=r"policy\.weights or policy\.config"):
+    with pytest.raises(ValueError, match=r"policy\.weights, or policy\.config"):
         LanguagePolicy(processor)
-    with pytest.raises(ValueError, match="'tower'"):
-        LanguagePolicy(processor, config=TINY, freeze=("tower",))
+    with pytest.raises(ValueError, match="'eyes'"):
+        LanguagePolicy(processor, config=TINY, freeze=("eyes",))
 
 
 def test_prompts_laid_out_by_a_worker_are_scored_the_same(folder: str) -> None:
