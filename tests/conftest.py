@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import random
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 # Before anything reads them: a test that reaches for the network or a screen must fail, or do without, at once.
@@ -69,3 +72,13 @@ def seeded() -> Iterator[None]:
     np.random.seed(0)  # noqa: NPY002 - libraries draw from the global generator
     torch.manual_seed(0)
     yield
+
+
+@pytest.fixture(autouse=True)
+def layers_of_transformers_on_a_cpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where packages of GPU kernels are installed, transformers' gated delta nets call them on a CPU too, in vain."""
+    if request.node.get_closest_marker("gpu") or not (find_spec("fla") or find_spec("causal_conv1d")):
+        return
+    module = import_module("transformers.models.qwen3_5.modeling_qwen3_5")
+    for name in ("torch_chunk_gated_delta_rule", "torch_recurrent_gated_delta_rule", "causal_conv1d_fn"):
+        monkeypatch.setattr(module, name, inspect.unwrap(getattr(module, name)))
