@@ -25,12 +25,14 @@ class LanguageProcessor:
     """`(prompt) -> Layout`, one for policy and data alike.
 
     `tokenizer` is whatever `policy.weights` may be, loaded at the first call. `chat_template` (Jinja) replaces the
-    tokenizer's own; without either the plain Qwen form is used. Pickles as its fields: a loader's worker loads anew.
+    tokenizer's own; without either the plain Qwen form is used. `thinking` is what a chat template calls
+    enable_thinking (None: its own default). Pickles as its fields: a loader's worker loads anew.
     """
 
     tokenizer: str
     family: Family = field(default_factory=Qwen3VL)
     chat_template: str | None = None
+    thinking: bool | None = None
 
     def __call__(self, prompt: Prompt) -> Layout:
         """ValueError when the prompt has no template, or its messages do not show the clip exactly once."""
@@ -46,7 +48,8 @@ class LanguageProcessor:
         """The conversation as one string, the assistant's turn opened."""
         render = cast("Callable[..., str]", self.loaded.apply_chat_template)
         template = self.chat_template or self.loaded.chat_template or CHAT_TEMPLATE
-        return render(messages, chat_template=template, tokenize=False, add_generation_prompt=True)
+        mode = {} if self.thinking is None else {"enable_thinking": self.thinking}
+        return render(messages, chat_template=template, tokenize=False, add_generation_prompt=True, **mode)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`; short texts (timestamps, fixed wordings) are remembered."""
