@@ -140,7 +140,7 @@ def test_no_run_no_rollouts_and_an_empty_file_are_told_apart(tmp_path: Path, mon
         rewards(run)
     run.file.touch()
     assert rewards(run) == rewards(run, "last") == [] and run.fields() == []
-    assert run.extent().endswith("rollouts.jsonl has no rows yet")
+    assert run.extent().endswith("rollouts.jsonl has no rows")
 
 
 def test_a_file_is_streamed_and_sorting_holds_the_wanted_rows_only(tmp_path: Path) -> None:

@@ -89,6 +89,9 @@ def test_the_best_are_printed_first(run: Path, script: Script, capsys: pytest.Ca
         (["sort=question"], "error: sort='question': this is no number"),
         (["iteration=two"], "error: iteration must be a number, a range such as 10:20, 10: or :20, last or null"),
         (["limit=0"], "error: limit must be >= 1 rollout"),
+        (["limit=all"], "error: limit must be >= 1 rollout, or null for all, got 'all'"),
+        (["max_text=x"], "error: max_text must be >= 1 character"),
+        (["poll=0"], "error: poll must be above 0 seconds, got 0"),
         (["follow=true", "sort=reward"], "leave sort= out"),
         (["run=nowhere"], "error: there is no run nowhere"),
     ],
@@ -104,6 +107,15 @@ def test_a_mistake_is_one_line_without_a_stack_trace(
 def test_a_script_without_a_run_says_what_to_say(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
     assert script("rollouts") == 1
     assert "error: say which run to read: run=runs/<name>" in capsys.readouterr().err
+
+
+def test_following_a_finished_run_that_wrote_nothing_ends(
+    tmp_path: Path, script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("config.yaml", "summary.json"):
+        (tmp_path / name).write_text("{}")
+    assert script("rollouts", f"run={tmp_path}", "follow=true") == 0
+    assert "no such rollout" in capsys.readouterr().out
 
 
 def test_a_live_run_is_followed_until_ctrl_c(repository: Path, tmp_path: Path) -> None:

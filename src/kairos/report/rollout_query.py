@@ -41,8 +41,8 @@ class Query:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"limit must be >= 1 rollout, or null for all, got {self.limit}")
+        if self.limit is not None and not (isinstance(self.limit, int) and self.limit >= 1):
+            raise ValueError(f"limit must be >= 1 rollout, or null for all, got {self.limit!r}")
 
     def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
         wanted = self._wanted(rows)

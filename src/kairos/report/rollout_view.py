@@ -25,8 +25,8 @@ class RolloutView:
     """
 
     def __init__(self, console: Console, show_prompt: bool = True, max_text: int | None = None) -> None:
-        if max_text is not None and max_text < 1:
-            raise ValueError(f"max_text must be >= 1 character, or null for whole texts, got {max_text}")
+        if max_text is not None and not (isinstance(max_text, int) and max_text >= 1):
+            raise ValueError(f"max_text must be >= 1 character, or null for whole texts, got {max_text!r}")
         self.console, self.show_prompt, self.max_text = console, show_prompt, max_text
         self.count = self.groups = 0
         self._group: tuple[object, object] | None = None
@@ -56,7 +56,7 @@ class RolloutView:
             self._print(Text("  ".join(facts), style="green"), 2)
 
     def _rollout(self, row: Row) -> None:
-        line = Text(f"#{_plain(row.get('row'))}", style="bold")
+        line = Text().append(f"#{_plain(row.get('row'))}", style="bold")
         line.append(f"  {_plain(row.get('origin'))}", style="" if row.get("origin") == "policy" else "magenta")
         line.append(f"  reward {_number(row.get('reward'))}")
         if isinstance(terms := row.get("terms"), Mapping) and terms:

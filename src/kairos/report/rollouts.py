@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from kairos.report.folder import RunError, RunFolder
-from kairos.report.rollout_lines import Iterations, read, rows, survey
+from kairos.report.rollout_lines import Iterations, Survey, read, rows, survey
 from kairos.report.rollout_query import Query, iterations_of
 from kairos.report.row_fields import Row, fields_of
 from kairos.report.tail import START, follow
@@ -70,7 +70,7 @@ class Rollouts:
 
     def extent(self) -> str:
         """Which iterations the file holds, in words."""
-        found = survey(self.file)
+        found = survey(self.file) if self.file.exists() else Survey()
         if found.first is None:
-            return f"{self.file} has no rows yet"
+            return f"{self.file} has no rows"
         return f"{self.file} holds {found.count} iterations, from {found.first} to {found.last}"
