@@ -1,0 +1,92 @@
+"""The miniature tables: every row composes and builds, and the driver trains, resumes, packs and tabulates."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kairos.compose import CONF, assemble, compose, resolved
+from kairos.report.plan import read_plan
+
+ROWS = sorted(path.stem for path in (Path(CONF) / "experiment" / "mini").glob("*.yaml"))
+PLANS = sorted((Path(CONF) / "table" / "mini").glob("*.yaml"))
+TOY = ["policy=toy", "data=toy", "probes=none", "trainer=cpu", "iterations=2", "prompts=4", "callbacks.progress=null"]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_composes_and_builds(row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    overrides = [f"experiment=mini/{row}", "trainer.accelerator=cpu"]
+    config = compose(overrides)
+    built = assemble(config, overrides)
+    assert built.datamodule.probes == ("answer", "think", "ood", "ood_short", "others")
+    flat = resolved(config)
+    assert flat["sampling"]["max_actions"] == (64 if row == "grpo_think" else 16)  # type: ignore[index]
+    assert flat["iterations"] == (1 if row == "base" else 60) and flat["prompts"] == 16
+    assert not list(tmp_path.iterdir()), "building writes nothing"
+
+
+def test_the_tables_use_every_row_and_name_no_other():
+    used = {experiment for path in PLANS for experiment in read_plan(path).rows.values()}
+    assert [path.stem[0] for path in PLANS] == list("abcdefgh")
+    assert used == {f"mini/{row}" for row in ROWS if row != "budget"}
+
+
+def test_selected_prompts_are_as_many_whatever_the_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {"uid": f"u{i}", "task": "grounding", "source": "mini", "rewards": [1.0] * 4, "duration": 16.0, "length": 2.0,
+         "terms": {"iou": [0.1, 0.2, 0.3 + 0.6 * (i % 4 > 0), 0.4]}}
+        for i in range(500)
+    ]  # fmt: skip
+    (tmp_path / "runs/mini/measured").mkdir(parents=True)
+    (tmp_path / "runs/mini/measured/rewards.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    chosen = {}
+    for rule in ("random", "variance", "gaussian"):
+        for seed in (0, 1):
+            overrides = [f"experiment=mini/select_{rule}", "trainer.accelerator=cpu", f"seed={seed}"]
+            subset = assemble(compose(overrides), overrides).datamodule.order.subset
+            assert subset is not None
+            chosen[rule, seed] = subset.selection([]).uids
+    assert {len(uids) for uids in chosen.values()} == {320}
+    assert all(int(uid[1:]) % 4 for uid in chosen["variance", 0]), "of a fourth no rollout is good"
+    assert chosen["random", 0] != chosen["random", 1] and chosen["gaussian", 0] != chosen["gaussian", 1]
+
+
+def test_the_driver_trains_what_is_missing_and_goes_on_from_packs(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    plan = {
+        "title": "Toy", "baseline": "GRPO", "rows": {"GRPO": "mini/grpo"},
+        "scores": {"training, last tenth": ["reward/total"]},
+    }  # fmt: skip
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans" / "x_toy.yaml").write_text(yaml.safe_dump(plan))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "runs" / "mini").mkdir(parents=True)
+    (tmp_path / "runs" / "mini" / "prepared").touch()
+    monkeypatch.setenv("PYTHONPATH", str(repository / "src"))
+    script = str(repository / "benchmarks" / "mini.py")
+    command = [script, "--plans", str(tmp_path / "plans"), "--tables", "x", "--seeds", "0", "--jobs", "1"]
+
+    def drive(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", [*command, *arguments, "--set", *TOY])
+        runpy.run_path(script, run_name="__main__")
+        return capfd.readouterr().out
+
+    monkeypatch.chdir(tmp_path)
+    said = drive()
+    assert "x_toy: none of its runs has finished" in said and "1 runs are left" in said
+    said = drive("--minutes", "4.5", "--out", "packs")
+    assert "every run has finished" in said and "| GRPO | 1 | " in said
+    assert {path.name for path in (tmp_path / "packs").iterdir()} == {"runs-1.tar.gz", "results.tar.gz"}
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    said = drive("--minutes", "4.5", "--state", "../packs")
+    assert "every run has finished" in said and "$ python" not in said, "nothing is trained again"
+    results = [tmp_path / place / "results" / "mini" / "x_toy.json" for place in (".", "elsewhere")]
+    assert json.loads(results[0].read_text())["rows"] == json.loads(results[1].read_text())["rows"]
