@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kairos.policy.memory import GIB, MARGIN, estimate
-from kairos.policy.plan import ADAPTER, Plan, changes
+from kairos.policy.plan import Plan, changes
 
 _WORTH = 0.5 * GIB
 
@@ -29,14 +29,15 @@ def levers(plan: Plan) -> list[Lever]:
 
 def together(plan: Plan, limit: float) -> Lever | None:
     """The first levers that fit the run into `limit` bytes: those that change no result before those that do."""
-    words, now = [], plan
+    chosen: dict[str, str] = {}
+    now = plan
     while now.need > limit:
         change = next((c for c in changes(now) if now.need - c.plan.need >= _WORTH), None)
         if change is None:
             return None
-        words.append(change.override)
+        chosen[change.override.partition("=")[0]] = change.override  # a later value of the same option replaces it
         now = change.plan
-    return Lever(" ".join(words), plan.need - now.need, now.need)
+    return Lever(" ".join(chosen.values()), plan.need - now.need, now.need)
 
 
 def table(title: str, plan: Plan, limit: float | None) -> str:
@@ -53,7 +54,7 @@ def _parts(plan: Plan) -> Iterator[str]:
     )
     yield f"  sampling {load.at_once} prompts at once, learning from {load.rows} rows at once ({load.tokens} tokens)"
     yield from (f"  {part.size / GIB:8.1f} GiB  {part.name}" for part in whole.parts)
-    yield f"  {whole.margin / GIB:8.1f} GiB  margin: {MARGIN:.0%} of what comes and goes, and the device's own"
+    yield f"  {whole.margin / GIB:8.1f} GiB  margin: {MARGIN:.0%} of what goes with tokens, and the device's own"
     yield (
         f"  {whole.need / GIB:8.1f} GiB  needed: always {whole.held('always') / GIB:.1f}, the larger of roll-out "
         f"{whole.held('roll out') / GIB:.1f} and learning {whole.held('learn') / GIB:.1f}, and the margin"
@@ -75,4 +76,3 @@ def _ways_out(plan: Plan, limit: float | None) -> Iterator[str]:
             if enough is None
             else (f"  enough: {enough.override}  (-> {enough.need / GIB:.1f} GiB)")
         )
-    yield f"  ({ADAPTER})"

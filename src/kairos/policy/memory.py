@@ -14,7 +14,7 @@ from kairos.policy.sizes import Sizes
 
 GIB = 2**30
 MARGIN = 0.15
-"""Of what comes and goes in a step: fragments, workspaces, and what the formula does not know."""
+"""Of what comes and goes with the tokens: fragments, workspaces, and what the formula does not know."""
 CONTEXT = 1.5 * GIB
 """CUDA's own context and the libraries' workspaces."""
 
@@ -26,7 +26,8 @@ class Load:
     """One device's work. Tokens are per prompt; `rows` and `prompts` are what one micro-batch holds.
 
     `at_once` prompts are sampled together. `shards` is the number of devices that weights, gradients and moments are
-    divided over (fsdp2), 1 otherwise. `moments` are Adam's bytes per trained parameter on the device.
+    divided over (fsdp2), 1 otherwise. `recompute` is none, selective or full. `moments` are Adam's bytes per trained
+    parameter on the device.
     """
 
     text_tokens: int
@@ -37,7 +38,7 @@ class Load:
     prompts: int
     rows: int
     shared: bool = True
-    recompute: bool = False
+    recompute: str = "none"
     reference: bool = False
     moments: int = 8
     shards: int = 1
@@ -55,11 +56,12 @@ class Load:
 
 @dataclass(frozen=True)
 class Part:
-    """One line of the table: bytes, and when they are held."""
+    """One line of the table: bytes, and when they are held. `exact` is what follows from parameters alone."""
 
     name: str
     size: float
     phase: Phase = "always"
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ class Estimate:
     parts: tuple[Part, ...]
     margin: float
 
-    def held(self, phase: Phase) -> float:
-        return sum(part.size for part in self.parts if part.phase == phase)
+    def held(self, phase: Phase, exact: bool | None = None) -> float:
+        return sum(p.size for p in self.parts if p.phase == phase and exact in (None, p.exact))
 
     @property
     def passing(self) -> float:
@@ -96,7 +98,8 @@ def estimate(sizes: Sizes, load: Load) -> Estimate:
     parts += _rollout(sizes, load) + _learn(sizes, load)
     kept = [part for part in parts if part.size > 0]
     whole = Estimate(tuple(kept), 0.0)
-    margin = MARGIN * whole.passing + (CONTEXT if load.gpu else 0.0)
+    guessed = max(whole.held("roll out", exact=False), whole.held("learn", exact=False))
+    margin = MARGIN * guessed + (CONTEXT if load.gpu else 0.0)
     return Estimate(tuple(kept), margin)
 
 
@@ -105,27 +108,28 @@ def _rollout(sizes: Sizes, load: Load) -> list[Part]:
     rows = load.at_once * load.group
     cached = load.at_once * load.prompt + rows * load.completion
     width = sizes.hidden * 12 + sizes.intermediate * 3 * low + (sizes.queries + sizes.keys) * 2 * low
+    states = 4 * rows * sizes.state
     looked = sizes.vision_hidden * 6 + sizes.vision_intermediate * 2
     return [
         Part("roll-out: weights to compute with", _computing(sizes, load, 4), "roll out"),
-        Part(
-            "roll-out: keys and values", cached * sizes.key_value_bytes * low / 2 + rows * sizes.state * 4, "roll out"
-        ),
-        Part("roll-out: prompts read at once", load.at_once * load.prompt * width, "roll out"),
-        Part("roll-out: vision tower", _patches(sizes, load.at_once, load) * looked * low, "roll out"),
-        Part("roll-out: scores of the next token", rows * sizes.vocabulary * 28, "roll out"),
+        Part("roll-out: keys and values", cached * sizes.key_value_bytes * low / 2 + states, "roll out", False),
+        Part("roll-out: prompts read at once", load.at_once * load.prompt * width, "roll out", False),
+        Part("roll-out: vision tower", _patches(sizes, load.at_once, load) * looked * low, "roll out", False),
+        Part("roll-out: scores of the next token", rows * sizes.vocabulary * 28, "roll out", False),
     ]
 
 
 def _learn(sizes: Sizes, load: Load) -> list[Part]:
     layer = load.tokens * _layer_bytes(sizes, load.gpu)
-    text = load.tokens * 4 * sizes.hidden * sizes.layers + layer if load.recompute else layer * sizes.layers
+    text = layer * sizes.layers
+    if load.recompute != "none":
+        text = layer + load.tokens * sizes.layers * (4 * sizes.hidden + _selected_bytes(sizes, load))
     patches = _patches(sizes, load.prompts, load)
     seen = patches * _vision_layer_bytes(sizes, load.gpu)
     low = 2 if load.gpu else 4
     if not sizes.vision_trained:
         eyes = patches * (sizes.vision_hidden * 6 + sizes.vision_intermediate * 2) * low
-    elif load.recompute:
+    elif load.recompute != "none":
         eyes = patches * low * sizes.vision_hidden * sizes.vision_layers + seen
     else:
         eyes = seen * sizes.vision_layers
@@ -134,9 +138,9 @@ def _learn(sizes: Sizes, load: Load) -> list[Part]:
     features = load.prompts * load.vision_tokens * sizes.hidden * sizes.levels * 4
     return [
         Part("learning: weights to compute with", _computing(sizes, load, 8), "learn"),
-        Part("learning: activations of the text layers", text, "learn"),
-        Part("learning: vision tower and its features", eyes + features, "learn"),
-        Part("learning: log-probabilities", scored, "learn"),
+        Part("learning: activations of the text layers", text, "learn", False),
+        Part("learning: vision tower and its features", eyes + features, "learn", False),
+        Part("learning: log-probabilities", scored, "learn", False),
     ]
 
 
@@ -155,6 +159,14 @@ def _layer_bytes(sizes: Sizes, gpu: bool) -> float:
     if gpu:
         return 26 * sizes.hidden + 8 * sizes.intermediate + 20.5 * sizes.queries + 6.25 * sizes.keys
     return 24 * sizes.hidden + 16 * sizes.intermediate + 36.5 * sizes.queries + 8.25 * sizes.keys
+
+
+def _selected_bytes(sizes: Sizes, load: Load) -> float:
+    """What selective recomputation keeps of a token in one layer, beside its input: what large matrices write."""
+    if load.recompute == "full":
+        return 0.0
+    written = 3 * sizes.hidden + 2 * sizes.intermediate + sizes.queries + 2 * sizes.keys
+    return (2 if load.gpu else 4) * written
 
 
 def _vision_layer_bytes(sizes: Sizes, gpu: bool) -> float:

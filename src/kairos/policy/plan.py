@@ -9,8 +9,9 @@ from typing import NamedTuple
 from kairos.policy.memory import Load, estimate
 from kairos.policy.sizes import Sizes
 
-ADAPTER = "an adapter is reckoned at a hundredth of the text model"
-_SHARE = 0.01
+HOST = "the optimiser's moments on the host"
+_RANK = 32
+"""Of conf/adapter/lora.yaml."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Plan:
         """Bytes."""
         return estimate(self.sizes, self.load).need
 
-    def loaded(self, **numbers: int | bool) -> Plan:
+    def loaded(self, **numbers: int | bool | str) -> Plan:
         """The same model under another load."""
         return replace(self, load=replace(self.load, **numbers))  # type: ignore[arg-type]
 
@@ -48,20 +49,20 @@ def changes(plan: Plan) -> Iterator[Change]:
         )  # fmt: skip
         if load.rows > 1:
             yield Change("updates.microbatch=1", plan.loaded(prompts=1, rows=1))
-    if not load.recompute:
-        yield Change("policy.recompute=full", plan.loaded(recompute=True))
+    if load.recompute != "full":
+        yield Change("policy.recompute=full", plan.loaded(recompute="full"))
     if load.at_once > 1:
         yield Change("rollout.prompts_at_once=1", plan.loaded(at_once=1))
-    if load.gpu and load.moments:
-        yield Change("the optimiser's moments on the host", plan.loaded(moments=0))
     if load.gpu:
         for devices in (2, 4, 8):
             if devices > load.shards:
                 yield Change(f"strategy=fsdp2 trainer.devices={devices}", plan.loaded(shards=devices))
+    if load.gpu and load.moments:
+        yield Change(HOST, plan.loaded(moments=0))
     if sizes.vision_trained and sizes.trained > sizes.vision:
         yield Change("policy.freeze=[vision]", replace(plan, sizes=_blind(sizes)))
     if not sizes.adapter:
-        yield Change("an adapter (LoRA, rank 16)", replace(plan, sizes=_adapted(sizes)))
+        yield Change("adapter=lora", replace(plan, sizes=_adapted(sizes)))
     if load.reference and not sizes.adapter:
         yield Change("objective=surrogate (no KL, so no reference)", plan.loaded(reference=False))
     yield Change("frames.total_pixels at half", plan.loaded(vision_tokens=load.vision_tokens // 2))
@@ -78,5 +79,6 @@ def _blind(sizes: Sizes) -> Sizes:
 
 
 def _adapted(sizes: Sizes) -> Sizes:
-    few = int(_SHARE * (sizes.parameters - sizes.vision))
-    return replace(sizes, trained=few, frozen=sizes.parameters, adapter=True, vision_trained=False)
+    ends = 2 * (sizes.queries + sizes.keys) + 7 * sizes.hidden + 3 * sizes.intermediate
+    trained = _RANK * sizes.layers * ends
+    return replace(sizes, trained=trained, frozen=sizes.parameters, adapter=True, vision_trained=False)

@@ -76,7 +76,8 @@ def sizes_of(policy: LanguagePolicy) -> Sizes | None:
     head = int(getattr(text, "head_dim", None) or text.hidden_size // heads)
     state = 0
     if attending < layers:
-        state = int(text.linear_num_value_heads * text.linear_key_head_dim * text.linear_value_head_dim)
+        one = int(text.linear_num_value_heads * text.linear_key_head_dim * text.linear_value_head_dim)
+        state = (layers - attending) * one
     return Sizes(
         trained=sum(p.numel() for p in trained),
         frozen=sum(p.numel() for p in whole.parameters() if not p.requires_grad),

@@ -49,7 +49,7 @@ def plan_of(module: GRPOModule, budget: PixelBudget, prompts: int, shards: int, 
         prompts=step if shared else -(-step // sampling.group_size),
         rows=rows,
         shared=shared,
-        recompute=policy.recompute in ("full", "auto"),
+        recompute="full" if policy.recompute == "auto" else policy.recompute,  # auto ends there where nothing else fits
         reference="reference" in module.objective.needs,
         moments=8 if module.optimizer.kind == "adamw" else 0,
         shards=shards,
