@@ -49,7 +49,9 @@ def execute(name: str, opened_in: Path, edited: dict[str, object]) -> NotebookNo
     first.source += "".join(f"\n{setting} = {value!r}" for setting, value in edited.items())
     again = f"stamps = {STAMPS}\n{training.source}\nassert stamps == {STAMPS}, 'a finished run was run again'"
     notebook.cells.append(nbformat.v4.new_code_cell(again))
-    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(opened_in)}}).execute()
+    NotebookClient(
+        notebook, timeout=240, startup_timeout=180, resources={"metadata": {"path": str(opened_in)}}
+    ).execute()
     errors = [o.text for cell in code(notebook) for o in cell.outputs if o.get("name") == "stderr"]
     assert not errors, "a reader would have to explain these lines away"
     return notebook
