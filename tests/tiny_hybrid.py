@@ -29,7 +29,7 @@ HYBRID = Architecture(
 
 
 def hybrid(folder: str, scorer: CompletionScorer | None = None, freeze: tuple[str, ...] = ()) -> LanguagePolicy:
-    """Weights larger than the usual start, and decays of 0.7 % to 60 % a token, so that every part matters."""
+    """Weights larger than the usual start, so that every part matters."""
     processor = LanguageProcessor(folder, family=Qwen35())
     built = LanguagePolicy(processor, config=HYBRID, scorer=scorer, freeze=freeze, seed=3)
     built.build()
@@ -37,7 +37,13 @@ def hybrid(folder: str, scorer: CompletionScorer | None = None, freeze: tuple[st
         for parameter in built.parameters():
             if parameter.ndim > 1:
                 parameter.mul_(3.0)
-        for module in built.modules():
-            if isinstance(module, GatedDeltaNet):
-                module.A_log.copy_(torch.linspace(-5, -0.5, len(module.A_log)))
+    forget_slowly(built)
     return built
+
+
+@torch.no_grad()
+def forget_slowly(built: LanguagePolicy) -> None:
+    """Decays of 0.7 % to 60 % a token, so that what lies far back matters."""
+    for module in built.modules():
+        if isinstance(module, GatedDeltaNet):
+            module.A_log.copy_(torch.linspace(-5, -0.5, len(module.A_log)))

@@ -1,14 +1,23 @@
-"""A random language policy small enough for tests, and prompts for it, built by hand."""
+"""Random language policies small enough for tests, one of every family, and prompts for them, built by hand."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from tiny_hybrid import HYBRID, forget_slowly
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from kairos.core.spans import Span
 from kairos.core.types import Origin, Prompt, RolloutBatch, Target, VideoClip
+from kairos.policy.adapters import LoRA
+from kairos.policy.architecture import Architecture
+from kairos.policy.families.base import Family
+from kairos.policy.families.qwen2_5_vl import Qwen25VL
+from kairos.policy.families.qwen3_5 import Qwen35
+from kairos.policy.families.qwen3_vl import Qwen3VL
 from kairos.policy.language import CompletionScorer, LanguagePolicy
 from kairos.policy.mini import MiniConfig
 from kairos.policy.processor import LanguageProcessor
@@ -25,6 +34,64 @@ TINY = MiniConfig(
     hidden=64, layers=3, heads=4, key_heads=2, intermediate=96, sections=(4, 2, 2),
     vision_hidden=32, vision_layers=2, vision_heads=2, deepstack=(0, 1),
 )  # fmt: skip
+
+WINDOWED = Architecture(
+    kind="qwen2_5_vl",
+    text={
+        "vocab_size": 512, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3,
+        "num_attention_heads": 4, "num_key_value_heads": 2,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 2, 2]},
+    },
+    vision={
+        "depth": 3, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 64,
+        "tokens_per_second": 2, "window_size": 56, "fullatt_block_indexes": [1],
+    },
+)  # fmt: skip
+"""A Qwen2.5-VL whose windows are 2x2 tokens, so that they do not divide 2x3 of them."""
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A family at the size of tests. `token` is the side of a token in pixels, `after` changes fresh weights."""
+
+    family: Family
+    config: Callable[[PreTrainedTokenizerBase], PreTrainedConfig]
+    token: int = 32
+    after: Callable[[LanguagePolicy], None] = lambda built: None
+
+    def policy(
+        self,
+        folder: str,
+        scorer: CompletionScorer | None = None,
+        freeze: tuple[str, ...] = (),
+        recompute: str = "none",
+        adapter: LoRA | None = None,
+    ) -> LanguagePolicy:
+        """Weights larger than the usual start, so that every part of the model matters."""
+        built = LanguagePolicy(
+            LanguageProcessor(folder, family=self.family), config=self.config, scorer=scorer, freeze=freeze,
+            recompute=recompute, adapter=adapter, seed=3,
+        )  # fmt: skip
+        built.build()
+        with torch.no_grad():
+            for name, parameter in built.named_parameters():
+                if "lora_B" in name:  # zero at first: nothing would reach the other matrix
+                    parameter.normal_(0.0, 0.1, generator=torch.Generator().manual_seed(len(name)))
+                elif parameter.ndim > 1:
+                    parameter.mul_(3.0)
+        self.after(built)
+        return built
+
+    def prompts(self) -> list[Prompt]:
+        return prompts(self.token)
+
+
+FAMILIES: Mapping[str, Tiny] = {
+    "qwen2_5_vl": Tiny(Qwen25VL(), WINDOWED, token=28),
+    "qwen3_vl": Tiny(Qwen3VL(), TINY),
+    "qwen3_5": Tiny(Qwen35(), HYBRID, after=forget_slowly),
+}
+"""Every family that there is: a new one adds its line, and all of tests/equivalence runs on it."""
 
 
 @dataclass(frozen=True)
@@ -65,23 +132,23 @@ def prompt(uid: str, question: str, video: VideoClip | None = None) -> Prompt:
     )
 
 
-def prompts() -> list[Prompt]:
-    """Three, of different lengths and sizes of picture, one with an odd number of frames."""
+def prompts(token: int = 32) -> list[Prompt]:
+    """Three, of different lengths and sizes of picture, one with an odd number of frames; two tokens are a side."""
+    side = 2 * token
     return [
-        prompt("a", "When is the red square visible?"),
-        prompt("bb", "When?", clip("bb", frames=5, height=64, width=96, seed=5)),
-        prompt("ccc", "At what time does the blue circle move to the left side?", clip("ccc", frames=12, seed=7)),
+        prompt("a", "When is the red square visible?", clip("a", height=side, width=side, seed=1)),
+        prompt("bb", "When?", clip("bb", frames=5, height=side, width=side + token, seed=5)),
+        prompt(
+            "ccc",
+            "At what time does the blue circle move to the left side?",
+            clip("ccc", frames=12, height=side, width=side, seed=7),
+        ),
     ]
 
 
 def policy(folder: str, scorer: CompletionScorer | None = None, freeze: tuple[str, ...] = ()) -> LanguagePolicy:
-    built = LanguagePolicy(LanguageProcessor(folder), config=TINY, scorer=scorer, freeze=freeze, seed=3)
-    built.build()
-    with torch.no_grad():  # larger than the usual start, so that every part of the model matters
-        for parameter in built.parameters():
-            if parameter.ndim > 1:
-                parameter.mul_(3.0)
-    return built
+    """A Qwen3-VL, for tests that any family will do for."""
+    return FAMILIES["qwen3_vl"].policy(folder, scorer, freeze)
 
 
 def batch(

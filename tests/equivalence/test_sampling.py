@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_language import policy, prompts, tokenizer_folder
+from tiny_language import FAMILIES, policy, prompts, tokenizer_folder
 
-from kairos.core.types import Origin, RolloutBatch, RolloutGroup, Sampling
+from kairos.core.types import Origin, Prompt, RolloutBatch, RolloutGroup, Sampling
 from kairos.policy.language import LanguagePolicy
 
 
 @pytest.fixture(scope="module")
-def language(tmp_path_factory: pytest.TempPathFactory) -> LanguagePolicy:
-    return policy(tokenizer_folder(tmp_path_factory.mktemp("tokenizer")))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="module")
+def language(folder: str) -> LanguagePolicy:
+    return policy(folder)
+
+
+def prompts_of(language: LanguagePolicy) -> list[Prompt]:
+    return prompts(language.family.cut.patch * language.family.cut.merge)
 
 
 def as_batch(groups: list[RolloutGroup], temperature: float) -> RolloutBatch:
@@ -35,28 +44,35 @@ def as_batch(groups: list[RolloutGroup], temperature: float) -> RolloutBatch:
     )
 
 
+@pytest.fixture(params=FAMILIES)
+def other(request: pytest.FixtureRequest, folder: str) -> LanguagePolicy:
+    """Each family in turn."""
+    return FAMILIES[request.param].policy(folder)
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
-def test_recorded_logprobs_are_scored_logprobs(language: LanguagePolicy, temperature: float) -> None:
+def test_recorded_logprobs_are_scored_logprobs(other: LanguagePolicy, temperature: float) -> None:
     """40 tokens: beyond the first allocation of the memory for drawn tokens."""
-    groups = language.sample(prompts(), 4, Sampling(temperature=temperature, max_actions=40), seed=5)
+    groups = other.sample(prompts_of(other), 4, Sampling(temperature=temperature, max_actions=40), seed=5)
     rollouts = as_batch(groups, temperature)
-    scored = language(rollouts).logprobs_BA
+    with torch.no_grad():
+        scored = other(rollouts).logprobs_BA
     assert rollouts.mask_BA.sum(1).max() > 20
     torch.testing.assert_close(scored, rollouts.behavior_logprobs_BA, atol=1e-4, rtol=0)
 
 
-def test_rows_do_not_depend_on_what_they_are_batched_with(language: LanguagePolicy) -> None:
-    sampling = Sampling(max_actions=12)
-    whole = language.sample(prompts(), 4, sampling, seed=1)
-    for number, question in enumerate(prompts()):
-        alone = language.sample([question], 4, sampling, seed=1)[0]
-        fewer = language.sample([question], 2, sampling, seed=1)[0]
+def test_rows_do_not_depend_on_what_they_are_batched_with(other: LanguagePolicy) -> None:
+    sampling, questions = Sampling(max_actions=12), prompts_of(other)
+    whole = other.sample(questions, 4, sampling, seed=1)
+    for number, question in enumerate(questions):
+        alone = other.sample([question], 4, sampling, seed=1)[0]
+        fewer = other.sample([question], 2, sampling, seed=1)[0]
         for row, rollout in enumerate(whole[number].rollouts):
             assert torch.equal(rollout.actions_A, alone.rollouts[row].actions_A)
         assert torch.equal(fewer.rollouts[1].actions_A, alone.rollouts[1].actions_A)
-    other = language.sample(prompts(), 4, sampling, seed=2)
+    again = other.sample(questions, 4, sampling, seed=2)
     assert any(
-        not torch.equal(a.actions_A, b.actions_A) for a, b in zip(whole[0].rollouts, other[0].rollouts, strict=True)
+        not torch.equal(a.actions_A, b.actions_A) for a, b in zip(whole[0].rollouts, again[0].rollouts, strict=True)
     )
 
 

@@ -1,16 +1,19 @@
-"""Scoring with the prompt shared is scoring with the prompt repeated, in values and in gradients."""
+"""Scoring with the prompt shared is scoring with the prompt repeated, in values and in gradients, for every family."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypedDict
 
 import pytest
 import torch
-from tiny_language import batch, policy, prompts, tokenizer_folder
+from tiny_language import FAMILIES, Tiny, batch, policy, prompts, tokenizer_folder
 from torch import Tensor
 
 from kairos.core.types import ActionStats, RolloutBatch
 from kairos.policy import gathered, logprobs
+from kairos.policy.adapters import LoRA
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix
@@ -19,13 +22,45 @@ GROUPS = [2, 0, 1, 0, 0, 2]
 RAGGED = [5, 1, 9, 3, 7, 4]
 
 
+LENGTHS = {
+    "one token each": (GROUPS, [1] * 6),
+    "one row each": ([0, 1, 2], [4, 4, 4]),
+    "one group": ([1, 1, 1, 1], [1, 6, 2, 6]),
+}
+
+
+class Options(TypedDict, total=False):
+    """What `Tiny.policy` may be given."""
+
+    freeze: tuple[str, ...]
+    recompute: str
+    adapter: LoRA
+
+
+VARIANTS: Mapping[str, Options] = {
+    "trained tower": {},
+    "frozen tower": {"freeze": ("vision",)},
+    "LoRA": {"adapter": LoRA(rank=2, alpha=4)},
+    "LoRA with the tower's": {"adapter": LoRA(rank=2, alpha=4, vision=True)},
+    "recomputed": {"recompute": "full"},
+}
+"""Ways to train a policy: each is tried on every family."""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
 
 
+@pytest.fixture(params=FAMILIES)
+def tiny(request: pytest.FixtureRequest) -> Tiny:
+    """Each family in turn."""
+    return FAMILIES[request.param]
+
+
 def rows(language: LanguagePolicy, groups: list[int], lengths: list[int], temperature: float = 1.0) -> RolloutBatch:
-    return batch(prompts(), groups, lengths, len(language.processor.loaded), temperature)
+    cut = language.family.cut
+    return batch(prompts(cut.patch * cut.merge), groups, lengths, len(language.processor.loaded), temperature)
 
 
 def scored(
@@ -52,19 +87,8 @@ def assert_equal_gradients(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -
         assert difference <= 1e-5 * gradient.norm() + 1e-7 * whole, (name, float(difference), float(gradient.norm()))
 
 
-@pytest.mark.parametrize("freeze", [(), ("vision",)], ids=["trained tower", "frozen tower"])
-@pytest.mark.parametrize(
-    "groups,lengths",
-    [(GROUPS, RAGGED), (GROUPS, [1] * 6), ([0, 1, 2], [4, 4, 4]), ([1, 1, 1, 1], [1, 6, 2, 6])],
-    ids=["ragged", "one token each", "one row each", "one group"],
-)
-def test_shared_equals_repeated_in_values_and_gradients(
-    folder: str, freeze: tuple[str, ...], groups: list[int], lengths: list[int]
-) -> None:
-    language = policy(folder, freeze=freeze)
-    rollouts = rows(language, groups, lengths, temperature=0.7)
-    if len(set(groups)) < 3:
-        rollouts = rollouts.take(list(range(len(groups))))
+def assert_same(language: LanguagePolicy, rollouts: RolloutBatch) -> dict[str, Tensor]:
+    """Shared and repeated agree; returns the gradients."""
     ours, our_gradients = scored(language, SharedPrefix(), rollouts)
     theirs, their_gradients = scored(language, Repeated(), rollouts)
     torch.testing.assert_close(ours.logprobs_BA, theirs.logprobs_BA, atol=1e-5, rtol=0)
@@ -72,24 +96,42 @@ def test_shared_equals_repeated_in_values_and_gradients(
     assert (ours.logprobs_BA[rollouts.mask_BA == 0] == 0).all()
     assert (ours.logprobs_BA[rollouts.mask_BA > 0] < 0).all()
     assert_equal_gradients(our_gradients, their_gradients)
-    assert any("visual" in name for name in our_gradients) == (not freeze)
+    return our_gradients
 
 
-def test_the_tower_matters(folder: str) -> None:
-    """The gradients that are compared above are no zeros, and other frames give other values."""
-    language = policy(folder)
-    rollouts = rows(language, GROUPS, RAGGED)
-    stats, gradients = scored(language, SharedPrefix(), rollouts)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_shared_equals_repeated_in_values_and_gradients(folder: str, tiny: Tiny, variant: str) -> None:
+    """Ragged rows, in any order, of several prompts of different lengths."""
+    language = tiny.policy(folder, **VARIANTS[variant])
+    gradients = assert_same(language, rows(language, GROUPS, RAGGED, temperature=0.7))
     assert all(gradient.norm() > 0 for gradient in gradients.values())
-    darker = [
-        replace(p, clip=replace(p.clip, frames_TCHW=p.clip.frames_TCHW // 2), layout=None) for p in rollouts.prompts
-    ]
-    other = language(replace(rollouts, prompts=tuple(darker))).logprobs_BA
-    assert (other - stats.logprobs_BA).abs()[rollouts.mask_BA > 0].min() > 1e-6
+    assert any("visual" in name for name in gradients) == (variant not in ("frozen tower", "LoRA"))
 
 
-def test_a_hole_in_the_mask_hides_an_action_but_not_its_token(folder: str) -> None:
-    language = policy(folder)
+@pytest.mark.parametrize("groups,lengths", LENGTHS.values(), ids=LENGTHS)
+def test_lengths_and_groups_of_every_kind(folder: str, tiny: Tiny, groups: list[int], lengths: list[int]) -> None:
+    language = tiny.policy(folder)
+    rollouts = rows(language, groups, lengths, temperature=0.7)
+    if len(set(groups)) < 3:
+        rollouts = rollouts.take(list(range(len(groups))))
+    assert_same(language, rollouts)
+
+
+def test_the_tower_matters(folder: str, tiny: Tiny) -> None:
+    """Other frames give other values."""
+    language = tiny.policy(folder)
+    rollouts = rows(language, GROUPS, RAGGED)
+    with torch.no_grad():
+        values = language(rollouts).logprobs_BA
+        darker = [
+            replace(p, clip=replace(p.clip, frames_TCHW=p.clip.frames_TCHW // 2), layout=None) for p in rollouts.prompts
+        ]
+        other = language(replace(rollouts, prompts=tuple(darker))).logprobs_BA
+    assert (other - values).abs()[rollouts.mask_BA > 0].min() > 1e-6
+
+
+def test_a_hole_in_the_mask_hides_an_action_but_not_its_token(folder: str, tiny: Tiny) -> None:
+    language = tiny.policy(folder)
     rollouts = rows(language, GROUPS, RAGGED)
     mask = rollouts.mask_BA.clone()
     mask[2, 3] = 0
@@ -134,8 +176,8 @@ def test_chunks_of_the_head_change_nothing() -> None:
     torch.testing.assert_close(run(200)[1], -(probabilities * probabilities.log()).sum(-1))
 
 
-def test_the_order_of_rows_and_their_company_change_nothing(folder: str) -> None:
-    language = policy(folder)
+def test_the_order_of_rows_and_their_company_change_nothing(folder: str, tiny: Tiny) -> None:
+    language = tiny.policy(folder)
     rollouts = rows(language, GROUPS, RAGGED)
     whole = language(rollouts).logprobs_BA
     picked = [4, 2, 1]
