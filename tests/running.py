@@ -23,7 +23,7 @@ def fit(*overrides: str, resume: bool | Path = False) -> Experiment:
 
 
 def rows(path: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def metrics(folder: Path) -> list[dict[str, object]]:

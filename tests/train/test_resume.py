@@ -12,6 +12,8 @@ import pytest
 import torch
 from running import assert_same_run, curve, fit, metrics, rows
 
+from kairos.train.callbacks.log import append, cut_back
+
 KILLER = '''
 """A reward that kills its process once, in the middle of an iteration."""
 
@@ -150,3 +152,15 @@ def test_the_reference_of_a_resumed_run_is_the_policy_before_any_update():
     held = again.module.reference.state_dict()  # type: ignore[union-attr]
     assert held.keys() == start.keys() and all(torch.equal(held[name], start[name]) for name in held)
     assert not all(torch.equal(held[name], value) for name, value in again.module.policy.state_dict().items())
+
+
+def test_what_a_rollout_says_survives_a_cut(tmp_path: Path):
+    """Line separators of Unicode are no ends of rows; a broken row in the middle is named, not dropped."""
+    path = tmp_path / "rollouts.jsonl"
+    said = [{"iteration": number, "text": text} for number, text in enumerate(["a\u2028b", "c\u0085d", "e"], start=1)]
+    append(path, said)
+    cut_back(path, 2)
+    assert rows(path) == said[:2]
+    path.write_text('{"iteration": 1}\n{"iterat\n{"iteration": 2}\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"rollouts\.jsonl:2 is no row of JSON"):
+        cut_back(path, 2)

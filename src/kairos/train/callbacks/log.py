@@ -93,14 +93,15 @@ def cut_back(path: Path, iteration: int) -> None:
     """Keep only the complete rows up to `iteration`: what was written after the checkpoint will be written again."""
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # the line that was being written when the run was killed
-        if row["iteration"] <= iteration:
-            kept.append(line)
     whole = path.with_suffix(".cut")
-    whole.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    with path.open("rb") as rows, whole.open("wb") as kept:
+        for number, line in enumerate(rows, start=1):
+            if not line.endswith(b"\n"):
+                break  # it was being written when the run was killed
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path}:{number} is no row of JSON ({error}): restore or remove the line") from error
+            if row["iteration"] <= iteration:
+                kept.write(line)
     whole.replace(path)
