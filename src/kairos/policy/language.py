@@ -20,6 +20,7 @@ from kairos.policy import recompute as levels
 from kairos.policy.families.base import Family, Seen, layout_of
 from kairos.policy.out_of_memory import naming_the_levers
 from kairos.policy.processor import LanguageProcessor
+from kairos.policy.room import check_room
 from kairos.policy.sampling import draw
 from kairos.policy.scoring.shared_prefix import SharedPrefix
 from kairos.policy.vision.once import SeeOnce
@@ -154,7 +155,7 @@ class LanguagePolicy(nn.Module):
 
     def sample(self, prompts: Sequence[Prompt], group_size: int, sampling: Sampling, seed: int) -> list[RolloutGroup]:
         """`group_size` completions for each prompt, in eval mode, without gradients; see `sampling.draw`."""
-        model, prompts = self._built(), self._laid_out(prompts)
+        model, prompts = self._built(), self._laid_out(prompts, sampling.max_actions)
         training = model.training
         model.eval()
         doing = f"sampling {group_size} rows for each of {len(prompts)} prompts of {_tokens(prompts)} tokens together"
@@ -183,7 +184,7 @@ class LanguagePolicy(nn.Module):
 
     def score(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
         """fp32 log-probs [B, A] on the policy's device, 0 where no action counts; vision tokens have no probability."""
-        batch = replace(batch, prompts=tuple(self._laid_out(batch.prompts)))
+        batch = replace(batch, prompts=tuple(self._laid_out(batch.prompts, batch.actions_BA.shape[1])))
         model = self._built()
         doing = f"scoring {len(batch)} rows of {len(batch.prompts)} prompts of {_tokens(batch.prompts)} tokens together"
         with naming_the_levers(doing), self._precision():
@@ -231,8 +232,10 @@ class LanguagePolicy(nn.Module):
             raise RuntimeError("the policy has no weights yet: call build() first")
         return self.model
 
-    def _laid_out(self, prompts: Sequence[Prompt]) -> list[Prompt]:
-        return [p if p.layout is not None else replace(p, layout=self.processor(p)) for p in prompts]
+    def _laid_out(self, prompts: Sequence[Prompt], answer: int) -> list[Prompt]:
+        laid_out = [p if p.layout is not None else replace(p, layout=self.processor(p)) for p in prompts]
+        check_room(self._built(), self.family, laid_out, answer)
+        return laid_out
 
     def _see(self, prompts: Sequence[Prompt]) -> Seen:
         return self.seeing(self._built(), self.family, prompts, self._tower_is_frozen)
