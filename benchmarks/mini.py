@@ -30,7 +30,7 @@ from kairos.report.results import write_result
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 TABLES = Path(CONF) / "table" / "mini"
 SPLITS = "splits=[train,answer,ood,ood_short,others]"
-RESERVE = 45.0  # seconds for stopping jobs, for the tables and for packing
+RESERVE = 60.0  # seconds for stopping jobs, for the tables and for packing
 KEPT = ("*.json", "*.yaml", "*.txt", "metrics.jsonl", "rewards.jsonl", "predictions/*/after.jsonl")
 """What a pack holds of a run."""
 
