@@ -120,10 +120,11 @@ def _rollout(sizes: Sizes, load: Load) -> list[Part]:
 
 
 def _learn(sizes: Sizes, load: Load) -> list[Part]:
-    layer = load.tokens * _layer_bytes(sizes, load.gpu)
-    text = layer * sizes.layers
+    attending, recurrent = _layer_bytes(sizes, load.gpu), _recurrent_bytes(sizes) if sizes.values else 0.0
+    text = load.tokens * (sizes.attending * attending + (sizes.layers - sizes.attending) * recurrent)
     if load.recompute != "none":
-        text = layer + load.tokens * sizes.layers * (4 * sizes.hidden + _selected_bytes(sizes, load))
+        kept = sizes.layers * (4 * sizes.hidden + _selected_bytes(sizes, load))
+        text = load.tokens * (kept + max(attending, recurrent))
     patches = _patches(sizes, load.prompts, load)
     seen = patches * _vision_layer_bytes(sizes, load.gpu)
     low = 2 if load.gpu else 4
@@ -159,6 +160,11 @@ def _layer_bytes(sizes: Sizes, gpu: bool) -> float:
     if gpu:
         return 26 * sizes.hidden + 8 * sizes.intermediate + 20.5 * sizes.queries + 6.25 * sizes.keys
     return 24 * sizes.hidden + 16 * sizes.intermediate + 36.5 * sizes.queries + 8.25 * sizes.keys
+
+
+def _recurrent_bytes(sizes: Sizes) -> float:
+    """The same of a layer with a gated delta net in plain torch; flash-linear-attention keeps less."""
+    return 28 * sizes.hidden + 8 * sizes.intermediate + 83 * sizes.values + 1136 * sizes.value_heads
 
 
 def _selected_bytes(sizes: Sizes, load: Load) -> float:

@@ -20,8 +20,9 @@ class Sizes:
     """Counts of parameters, and widths per token, layer and patch.
 
     `trained` and `frozen` are parameters, `adapter` says whether a reference comes for free (adapters off). `queries`
-    and `keys` are a layer's heads times their width. Of `layers`, `attending` keep keys and values; the others a
-    `state` (numbers per row). `levels` are the vision features that one token brings (deepstack: several).
+    and `keys` are a layer's heads times their width. Of `layers`, `attending` keep keys and values; the others (gated
+    delta nets, of `value_heads` with `values` numbers together) a `state`: so many numbers per row in all. `levels`
+    are the vision features that one token brings (deepstack: several), `stamped` prompts carry textual timestamps.
     """
 
     trained: int
@@ -35,6 +36,8 @@ class Sizes:
     layers: int
     attending: int
     state: int
+    values: int
+    value_heads: int
     vocabulary: int
     vision_hidden: int
     vision_intermediate: int
@@ -74,10 +77,11 @@ def sizes_of(policy: LanguagePolicy) -> Sizes | None:
     attending = sum(kind != "linear_attention" for kind in kinds)
     heads = int(text.num_attention_heads)
     head = int(getattr(text, "head_dim", None) or text.hidden_size // heads)
-    state = 0
+    values = value_heads = state = 0
     if attending < layers:
-        one = int(text.linear_num_value_heads * text.linear_key_head_dim * text.linear_value_head_dim)
-        state = (layers - attending) * one
+        value_heads = int(text.linear_num_value_heads)
+        values = value_heads * int(text.linear_value_head_dim)
+        state = (layers - attending) * values * int(text.linear_key_head_dim)
     return Sizes(
         trained=sum(p.numel() for p in trained),
         frozen=sum(p.numel() for p in whole.parameters() if not p.requires_grad),
@@ -90,6 +94,8 @@ def sizes_of(policy: LanguagePolicy) -> Sizes | None:
         layers=layers,
         attending=attending,
         state=state,
+        values=values,
+        value_heads=value_heads,
         vocabulary=int(text.vocab_size),
         vision_hidden=int(eyes.hidden_size),
         vision_intermediate=int(eyes.intermediate_size),
