@@ -1,0 +1,182 @@
+"""What the speed benchmarks share: a policy with random weights, prompts of a given size, clocks, floors, results."""
+
+from __future__ import annotations
+
+import gc
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import nn
+
+from kairos.compose import compose, part
+from kairos.core.protocols import Template
+from kairos.core.spans import Span
+from kairos.core.types import Origin, Prompt, RolloutBatch, Target, VideoClip
+from kairos.data.templates.answer import AnswerOnly
+from kairos.policy.families.base import layout_of
+from kairos.policy.language import LanguagePolicy
+
+PEAK = 790e12  # bf16 FLOP/s that large matrix products reach on an H200; floors are counted at this
+BYTES = 4.3e12  # bytes/s that its memory gives
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip of noise: `frames` of `height` x `width` pixels, two a second."""
+
+    frames: int
+    height: int
+    width: int
+
+    def __call__(self, seed: int) -> VideoClip:
+        noise = torch.Generator().manual_seed(seed)
+        pixels = torch.randint(0, 256, (self.frames, 3, self.height, self.width), dtype=torch.uint8, generator=noise)
+        seconds = torch.arange(self.frames, dtype=torch.float64) / 2
+        return VideoClip(f"noise-{seed}", pixels, seconds, self.frames / 2)
+
+
+def policy(model: str, device: torch.device, overrides: Sequence[str] = ()) -> LanguagePolicy:
+    """conf/policy/<model> with random weights, drawn on the device."""
+    random = [] if model.startswith("mini") else ["policy.random_weights=true"]
+    built = cast("LanguagePolicy", part(compose([f"policy={model}", *random, *overrides]).policy))
+    with device:
+        built.build()
+    return built.to(device)
+
+
+def prompts(language: LanguagePolicy, clip: Clip, count: int, first: int = 0) -> list[Prompt]:
+    """Laid-out prompts about different clips."""
+    template = cast("Template", AnswerOnly())
+    made = []
+    for number in range(first, first + count):
+        prompt = Prompt(
+            uid=f"noise-{number}", task="grounding", source="noise", clip=clip(number),
+            question="the person puts the cup down and walks to the door", target=Target(spans=(Span(2.0, 5.0),)),
+            template=template,
+        )  # fmt: skip
+        made.append(replace(prompt, layout=language.processor(prompt)))
+    return made
+
+
+def rollouts(prompts_: Sequence[Prompt], group: int, length: int, vocabulary: int) -> RolloutBatch:
+    """`group` random completions of `length` tokens for each prompt."""
+    rows = len(prompts_) * group
+    noise = torch.Generator().manual_seed(1)
+    return RolloutBatch(
+        prompts=tuple(prompts_),
+        group_of_B=torch.arange(len(prompts_)).repeat_interleave(group),
+        actions_BA=torch.randint(10, vocabulary, (rows, length), generator=noise),
+        mask_BA=torch.ones(rows, length),
+        origin_B=torch.full((rows,), int(Origin.POLICY)),
+        advantages_B=torch.randn(rows, generator=noise),
+        weights_B=torch.ones(rows),
+    )
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def timed(work: Callable[[], object], device: torch.device, repeats: int, warm: int = 1) -> float:
+    """The median of `repeats`, in seconds, after `warm` calls that do not count."""
+    for _ in range(warm):
+        work()
+    taken = []
+    for _ in range(repeats):
+        wait(device)
+        begun = time.perf_counter()
+        work()
+        wait(device)
+        taken.append(time.perf_counter() - begun)
+    return statistics.median(taken)
+
+
+def emptied(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak(device: torch.device) -> int:
+    """Bytes that were allocated at most since `emptied`; 0 on a CPU, which does not count them."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
+
+def held(language: LanguagePolicy) -> int:
+    """Bytes of the weights, of their bf16 copies under autocast and of the gradients that exist."""
+    parameters = list(language.parameters())
+    on_gpu = language.device.type == "cuda"
+    copies = sum(2 * p.numel() for p in parameters if on_gpu and p.requires_grad and p.dtype == torch.float32)
+    gradients = sum(p.grad.numel() * p.grad.element_size() for p in parameters if p.grad is not None)
+    return copies + gradients + sum(p.numel() * p.element_size() for p in parameters)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Floating-point operations of one forward pass over a group's unique tokens, in the text tower and its head."""
+
+    matrices: float
+    attention: float
+    head: float
+
+    @property
+    def update(self) -> float:
+        """Forward and backward: three times the forward pass."""
+        return 3 * (self.matrices + self.attention + self.head)
+
+
+def work(language: LanguagePolicy, prompt: int, group: int, length: int) -> Work:
+    """`prompt` tokens once and `group` rows of `length`, each row's last token not fed."""
+    model = language.model
+    assert model is not None
+    text = language.family.text(model)
+    matrices = [m for layer in text.layers for m in layer.modules() if isinstance(m, nn.Linear)]
+    fed = length - 1
+    tokens = prompt + group * fed
+    pairs = prompt**2 / 2 + group * fed * (prompt + fed / 2)
+    config = model.config.get_text_config()
+    head = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+    return Work(
+        matrices=2.0 * tokens * sum(m.in_features * m.out_features for m in matrices),
+        attention=4.0 * pairs * int(config.num_attention_heads) * head * len(text.layers),
+        head=2.0 * group * length * int(config.vocab_size) * int(config.hidden_size),
+    )
+
+
+def video_tokens(language: LanguagePolicy, prompt: Prompt) -> int:
+    """How many of the prompt's tokens stand for video."""
+    assert language.model is not None
+    return int((layout_of(prompt).ids_L == language.family.video_token(language.model)).sum())
+
+
+def machine(device: torch.device) -> dict[str, object]:
+    """Versions and names for a result."""
+    named = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "device": named,
+        "torch": torch.__version__,
+        "transformers": version("transformers"),
+        "python": platform.python_version(),
+    }
+
+
+def stored(path: Path) -> dict[str, object]:
+    """What an earlier call wrote, to go on from."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def store(path: Path, result: dict[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = path.with_suffix(".part")
+    whole.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    whole.replace(path)

@@ -1,0 +1,271 @@
+"""What one group's update costs, forward and backward, with the prompt shared and with it repeated, against the floor.
+
+    python benchmarks/update.py                                # 3B and 7B on one H200, and the sweep of 3B
+    python benchmarks/update.py --models qwen2_5_vl_3b --no-sweep
+    python benchmarks/update.py --models mini --frames 8 64 64 --length 12 --device cpu --no-sweep      # tiny
+
+Random weights; a prompt of 64 frames (4,096 visual tokens), G completions of C tokens; bf16 compute over fp32 weights.
+`cached`: the tower is frozen and its features are kept; `trained`: it runs once a group, forward and backward.
+`repeated` lays every row out with its own prompt through the same kernels, caching and recomputation; `repeated, tower
+per row` runs the tower for every row and computes everything again, as published trainers do. Finished cells are kept:
+a repeated command does only what is missing. Writes results/update.json and update.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import torch
+from measuring import PEAK, Clip, emptied, held, machine, peak, policy, prompts, rollouts, store, stored, timed, work
+from measuring import video_tokens as count_video_tokens
+from rich.console import Console
+from rich.table import Table
+
+from kairos.core.types import Prompt, RolloutBatch
+from kairos.policy import recompute
+from kairos.policy.families.base import layout_of
+from kairos.policy.language import LanguagePolicy
+from kairos.policy.out_of_memory import OutOfMemory
+from kairos.policy.scoring.repeated import Repeated, unshared
+from kairos.policy.scoring.shared_prefix import SharedPrefix
+from kairos.policy.varlen import Automatic
+
+GiB = 2**30
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One line of the table."""
+
+    model: str
+    layout: str
+    tower: str
+    recompute: str
+    group: int
+    length: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}, {self.layout}, {self.tower}, recompute {self.recompute}, G {self.group}, C {self.length}"
+
+
+def cells(model: str, group: int, length: int) -> list[Cell]:
+    shared = [Cell(model, "shared", "cached", level, group, length) for level in recompute.LEVELS]
+    repeated = [Cell(model, "repeated", "cached", level, group, length) for level in ("selective", "full")]
+    trained = [
+        Cell(model, "shared", "trained", "selective", group, length),
+        Cell(model, "shared", "trained", "full", group, length),
+        Cell(model, "repeated", "trained", "full", group, length),
+        Cell(model, "repeated, tower per row", "trained", "full", group, length),
+    ]
+    return [*shared, *repeated, *trained]
+
+
+def sweep(model: str, groups: Sequence[int], lengths: Sequence[int]) -> list[Cell]:
+    return [
+        Cell(model, layout, "cached", "full", group, length)
+        for length in lengths
+        for group in groups
+        for layout in ("shared", "repeated")
+    ]
+
+
+class Bench:
+    """One model at a time on the device, rebuilt only where the next cell trains other parts."""
+
+    def __init__(self, device: torch.device, clip: Clip, repeats: int, overrides: Sequence[str]) -> None:
+        self.device, self.clip, self.repeats, self.overrides = device, clip, repeats, tuple(overrides)
+        self._built: tuple[str, str] | None = None
+        self.language: LanguagePolicy | None = None
+
+    def measure(self, cell: Cell) -> dict[str, object]:
+        language = self._policy(cell.model, cell.tower)
+        assert language.model is not None
+        language.scorer = SharedPrefix(Automatic()) if cell.layout == "shared" else Repeated(Automatic())
+        recompute.use(language.model, cell.recompute)
+        asked = prompts(language, self.clip, 1)
+        vocabulary = int(language.model.config.get_text_config().vocab_size) - 1000
+        batch = rollouts(asked, cell.group, cell.length, vocabulary if vocabulary > 20 else vocabulary + 900)
+        if cell.layout == "repeated, tower per row":
+            batch = with_own_frames(batch)
+        advantage_B = batch.advantages_B.to(self.device)
+
+        def update() -> None:
+            loss = (language(batch).logprobs_BA * advantage_B[:, None]).mean()
+            loss.backward()
+
+        language.zero_grad(set_to_none=True)
+        emptied(self.device)
+        try:
+            update()
+            kept = held(language)
+            seconds = timed(update, self.device, self.repeats)
+        except (OutOfMemory, torch.OutOfMemoryError):
+            language.zero_grad(set_to_none=True)
+            emptied(self.device)
+            return {"error": "out of memory"}
+        spent = work(language, len(layout_of(asked[0])), cell.group, cell.length)
+        return {
+            "seconds": seconds,
+            "prompt": len(layout_of(asked[0])),
+            "visual": count_video_tokens(language, asked[0]),
+            "peak_gib": peak(self.device) / GiB,
+            "activations_gib": (peak(self.device) - kept) / GiB if peak(self.device) else None,
+            "floor_seconds": spent.update / PEAK,
+            "mfu": spent.update / PEAK / seconds,
+        }
+
+    def optimiser_step(self, model: str) -> dict[str, object]:
+        """AdamW over all of the text tower, fused on a GPU: once a step, whatever the number of groups."""
+        language = self._policy(model, "cached")
+        emptied(self.device)
+        try:
+            trained = [p for p in language.parameters() if p.requires_grad]
+            optimizer = torch.optim.AdamW(trained, lr=1e-6, fused=self.device.type == "cuda")
+            for parameter in trained:
+                parameter.grad = torch.zeros_like(parameter)
+            seconds = timed(optimizer.step, self.device, self.repeats)
+        except torch.OutOfMemoryError:
+            return {"error": "out of memory"}
+        finally:
+            language.zero_grad(set_to_none=True)
+            emptied(self.device)
+        return {"seconds": seconds, "parameters": sum(p.numel() for p in trained)}
+
+    def _policy(self, model: str, tower: str) -> LanguagePolicy:
+        if self._built != (model, tower) or self.language is None:
+            self.language, self._built = None, None
+            emptied(self.device)
+            options = ["policy.freeze=[vision]", "features=memory"] if tower == "cached" else []
+            self.language = policy(model, self.device, ["policy.recompute=none", *options, *self.overrides])
+            self.language.train()
+            self._built = (model, tower)
+        return self.language
+
+
+def with_own_frames(batch: RolloutBatch) -> RolloutBatch:
+    """Every row with a prompt, and a copy of its frames, of its own."""
+    apart = unshared(batch)
+    copies = [replace(p, clip=replace(p.clip, frames_TCHW=_frames(p).clone())) for p in apart.prompts]
+    return replace(apart, prompts=tuple(copies))
+
+
+def _frames(prompt: Prompt) -> torch.Tensor:
+    assert prompt.clip.frames_TCHW is not None
+    return prompt.clip.frames_TCHW
+
+
+def draw(result: dict[str, dict[str, object]], wanted: Sequence[Cell], path: Path) -> None:
+    """Seconds a group over C, a line for each G and layout."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    for layout, style in (("repeated", "--"), ("shared", "-")):
+        for color, group in enumerate(sorted({cell.group for cell in wanted})):
+            done = [
+                c for c in wanted if c.layout == layout and c.group == group and "seconds" in result.get(c.name, {})
+            ]
+            lengths, seconds = [c.length for c in done], [cast("float", result[c.name]["seconds"]) for c in done]
+            axis.plot(lengths, seconds, style, marker="o", color=f"C{color}", label=f"{layout}, G = {group}")
+    axis.set(xscale="log", yscale="log", xlabel="tokens a completion", ylabel="seconds a group")
+    axis.legend(fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
+def table(result: dict[str, dict[str, object]], wanted: Sequence[Cell]) -> Table:
+    drawn = Table(title="one group's update, forward and backward")
+    for column in ("model", "layout", "tower", "recompute", "G", "C", "s", "floor s", "MFU", "peak GiB", "activations"):
+        drawn.add_column(column, justify="left" if column in ("model", "layout", "tower", "recompute") else "right")
+    for cell in wanted:
+        row = result.get(cell.name)
+        head = (cell.model, cell.layout, cell.tower, cell.recompute, str(cell.group), str(cell.length))
+        if row is None or "error" in row:
+            drawn.add_row(*head, "not run" if row is None else str(row["error"]))
+            continue
+        drawn.add_row(
+            *head, f"{row['seconds']:.3f}", f"{row['floor_seconds']:.3f}", f"{row['mfu']:.2f}",
+            f"{row['peak_gib']:.1f}", "" if row["activations_gib"] is None else f"{row['activations_gib']:.1f}",
+        )  # fmt: skip
+    return drawn
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--models", nargs="*", default=["qwen2_5_vl_3b", "qwen2_5_vl_7b"], help="options of conf/policy"
+    )
+    parser.add_argument("--frames", nargs=3, type=int, default=[64, 224, 448], metavar=("T", "H", "W"))
+    parser.add_argument("--group", type=int, default=8)
+    parser.add_argument("--length", type=int, default=200)
+    parser.add_argument("--sweep", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=8.5, help="no cell begins after this")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--set", nargs="*", default=[], help="further overrides of the policy's configuration")
+    parser.add_argument("--out", type=Path, default=Path("results/update.json"))
+    options = parser.parse_args()
+
+    begun, device, console = time.monotonic(), torch.device(options.device), Console(width=150)
+    bench = Bench(device, Clip(*options.frames), options.repeats, options.set)
+    main_cells = [cell for model in options.models for cell in cells(model, options.group, options.length)]
+    swept = sweep(options.models[0], (4, 8, 16), (50, 200, 500, 1000)) if options.sweep else []
+    whole = stored(options.out)
+    done = cast("dict[str, dict[str, object]]", whole.get("cells", {}))
+    steps = cast("dict[str, dict[str, object]]", whole.get("optimiser_steps", {}))
+    # cells that keep the tower frozen come together, so that a model is drawn twice and not for every cell
+    for cell in sorted([*main_cells, *swept], key=lambda cell: (options.models.index(cell.model), cell.tower)):
+        if cell.name in done:
+            continue
+        if time.monotonic() - begun > 60 * options.minutes:
+            break
+        done[cell.name] = bench.measure(cell)
+        console.print(cell.name, done[cell.name].get("seconds", done[cell.name].get("error")))
+        if cell.model not in steps and cell.tower == "cached":
+            steps[cell.model] = bench.optimiser_step(cell.model)
+        store(options.out, {"machine": machine(device), "peak_flops": PEAK, "optimiser_steps": steps, "cells": done})
+    if swept:
+        draw(done, swept, options.out.with_suffix(".png"))
+        console.print(table(done, swept))
+    console.print(table(done, main_cells))
+    console.print("optimiser steps:", steps)
+    ratios(console, done, options.models, options.group, options.length)
+
+
+def ratios(
+    console: Console, done: dict[str, dict[str, object]], models: Sequence[str], group: int, length: int
+) -> None:
+    """The three comparisons that the README states."""
+    for model in models:
+
+        def row(layout: str, tower: str, level: str, model: str = model) -> dict[str, object]:
+            return done.get(Cell(model, layout, tower, level, group, length).name, {})
+
+        for level in ("selective", "full"):
+            ours, theirs = row("shared", "cached", level), row("repeated", "cached", level)
+            if "seconds" in ours and "seconds" in theirs:
+                faster = cast("float", theirs["seconds"]) / cast("float", ours["seconds"])
+                console.print(f"{model}, recompute {level}: shared is {faster:.2f} x faster than repeated", end="")
+                if ours["activations_gib"]:
+                    share = cast("float", ours["activations_gib"]) / cast("float", theirs["activations_gib"])
+                    console.print(f", with {share:.2f} of its activations", end="")
+                console.print()
+        theirs = row("repeated, tower per row", "trained", "full")
+        for tower, level in (("cached", "none"), ("cached", "selective"), ("trained", "selective")):
+            ours = row("shared", tower, level)
+            if "seconds" in ours and "seconds" in theirs:
+                faster = cast("float", theirs["seconds"]) / cast("float", ours["seconds"])
+                console.print(
+                    f"{model}, shared, {tower}, recompute {level}: {faster:.1f} x faster than a tower per row"
+                )
+
+
+if __name__ == "__main__":
+    main()
