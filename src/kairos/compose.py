@@ -3,7 +3,7 @@
 >>> from kairos.compose import build, train
 >>> experiment = build(["policy=toy", "data=toy", "iterations=5"])  # doctest: +SKIP
 >>> experiment.trainer.fit(experiment.module, experiment.datamodule)  # doctest: +SKIP
->>> folder = train(["policy=toy", "data=toy", "iterations=5"])  # the same, with a run's files; doctest: +SKIP
+>>> folder = train(["policy=toy", "data=toy", "iterations=5"])  # doctest: +SKIP
 """
 
 from __future__ import annotations
