@@ -100,7 +100,7 @@ def test_auto_saves_memory_when_there_is_too_little_and_does_not_go_back(folder:
 def test_the_estimate_is_near_what_autograd_keeps(folder: str, freeze: tuple[str, ...]) -> None:
     language = policy(folder, freeze=freeze)
     rollouts = rows(language, GROUPS * 4, RAGGED * 4)
-    rollouts = replace(rollouts, prompts=tuple(language._laid_out(rollouts.prompts)))
+    rollouts = replace(rollouts, prompts=tuple(replace(p, layout=language.processor(p)) for p in rollouts.prompts))
     own = {parameter.data_ptr() for parameter in language.parameters()}
     held: list[Tensor] = []  # alive, so that no two of them lie in the same place
 

@@ -97,7 +97,7 @@ def test_features_that_were_kept_change_no_bit_and_those_computed_together_only_
     alone = language(rollouts.take([1])).logprobs_BA
     assert torch.equal(first, second) and alone.shape[0] == 1
     torch.testing.assert_close(first, plain(rollouts).logprobs_BA, atol=1e-5, rtol=0)
-    laid_out = language._laid_out(rollouts.prompts)
+    laid_out = [replace(asked, layout=language.processor(asked)) for asked in rollouts.prompts]
     kept, computed = language._see(laid_out), plain._see(laid_out)
     assert len(kept.deeper) == len(computed.deeper) == 2
     for ours, theirs in zip((kept.tokens_ND, *kept.deeper), (computed.tokens_ND, *computed.deeper), strict=True):

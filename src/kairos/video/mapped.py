@@ -48,7 +48,7 @@ class StoredClip(VideoClip):
         frames = self.frames_TCHW
         if frames is None or self.mapped is None or not _shares(frames, self.mapped):
             return None
-        return tuple(frames.shape), frames.stride(), frames.storage_offset() - self.mapped.storage_offset()
+        return tuple(frames.shape), frames.stride(), int(frames.storage_offset() - self.mapped.storage_offset())
 
     def __reduce__(self) -> tuple:
         if (view := self.view) is None:

@@ -35,7 +35,7 @@ class SeeOnce:
 
     def counted(self) -> dict[str, int]:
         """What happened since the last call: clips that passed the tower, features found in the store and not found."""
-        counts, self._counts = self._counts, {}
+        counts, self._counts = self._counts, dict.fromkeys(self._counts, 0)
         return counts
 
     @torch.no_grad()
@@ -43,6 +43,8 @@ class SeeOnce:
         tower, device = self._tower(family.vision(model), family), next(model.parameters()).device
         keys = [f"{tower}/{self._clip(prompt)}" for prompt in prompts]
         found: dict[str, Tensor] = {}
+        for name in ("tower_clips", "feature_hits", "feature_misses"):
+            self._count(name, 0)
         for key, prompt in zip(keys, prompts, strict=True):
             if key in found:
                 continue
