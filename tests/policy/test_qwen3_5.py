@@ -1,29 +1,23 @@
-"""The Qwen3.5 family against transformers' own processor, positions, vision tower and checkpoints."""
+"""The Qwen3.5 family against transformers' own positions, vision tower and checkpoints."""
 
 from __future__ import annotations
 
-import json
 import pickle
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_qwen3_vl import assert_same, frames_of
 from tiny_hybrid import HYBRID, hybrid
 from tiny_language import batch, clip, policy, prompt, prompts, tokenizer_folder
 from transformers import Qwen3_5ForConditionalGeneration
-from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
-from kairos.core.types import VideoClip
 from kairos.policy.delta_net.kernels import Torch
 from kairos.policy.delta_net.net import GatedDeltaNet
 from kairos.policy.families.qwen3_5 import Qwen35
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.processor import LanguageProcessor
-from kairos.policy.tokenizer import CHAT_TEMPLATE
 
 
 @pytest.fixture(scope="module")
@@ -37,26 +31,16 @@ def tiny(folder: str) -> LanguagePolicy:
 
 
 @pytest.mark.parametrize("frames,height,width,fps", [(8, 64, 64, 2.0), (5, 64, 96, 4.0), (1, 96, 32, 1.5)])
-def test_layout_and_patches_are_those_of_transformers(
+def test_positions_are_those_of_transformers(
     tiny: LanguagePolicy, frames: int, height: int, width: int, fps: float
 ) -> None:
-    assert PROCESSOR_MAPPING_NAMES["qwen3_5"] == "Qwen3VLProcessor", "the one that the layout is compared with"
-    question = prompt("p", "When is the red square visible?", clip("p", frames, height, width, fps=fps))
-    assert_same(tiny, tiny.processor, question, fps)
-
-
-def test_layout_of_a_real_clip_with_the_real_tokenizer(tiny: LanguagePolicy, real_data: Path, tmp_path: Path) -> None:
-    """Its words and merges with the class that Qwen3.5 reads them with."""
-    source = real_data / "tokenizer_qwen2"
-    for name in ("vocab.json", "merges.txt"):
-        shutil.copy(source / name, tmp_path / name)
-    config = json.loads((source / "tokenizer_config.qwen3.json").read_text())
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, "tokenizer_class": "Qwen3_5Tokenizer"}))
-    frames, fps = frames_of(real_data / "videos" / "OHOFG.mp4", count=9, size=128)
-    video = VideoClip("OHOFG", frames, torch.arange(9, dtype=torch.float64) / fps, 9 / fps)
-    processor = LanguageProcessor(str(tmp_path), Qwen35(), chat_template=CHAT_TEMPLATE)
-    assert type(processor.loaded).__name__ == "Qwen3_5Tokenizer"
-    assert_same(tiny, processor, prompt("p", "When does the person sit down?", video), fps)
+    layout = tiny.processor(prompt("p", "When is it?", clip("p", frames, height, width, fps=fps)))
+    positions, _ = tiny.model.model.get_rope_index(
+        layout.ids_L[None],
+        mm_token_type_ids=2 * (layout.ids_L == tiny.processor.markers.pad).int()[None],
+        video_grid_thw=layout.grid_thw_N3,
+    )
+    assert torch.equal(layout.positions_3L, positions[:, 0])
 
 
 def test_the_vision_tower_is_that_of_transformers(tiny: LanguagePolicy) -> None:
