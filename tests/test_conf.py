@@ -61,6 +61,14 @@ FILES = {
     ("data", "timelens"): ["data.annotations=annotations.jsonl", "data.videos=videos"],
     ("data", "timezero"): ["data.annotations=annotations.json", "data.videos=videos"],
 }
+PAPER_SCALE = [
+    "temporal_r1_charades_3b", "tempsamp_charades_7b", "tempsamp_timelens_4b", "time_r1_timerft_7b",
+    "timezero_activitynet_7b", "timezero_charades_7b",
+]  # fmt: skip
+FILES |= {
+    ("experiment", name): ["data.annotations=annotations", "data.videos=videos", "trainer.accelerator=cpu"]
+    for name in PAPER_SCALE
+}
 
 ROOTS = {"selector": "select_prompts"}
 """Groups that belong to another root than train.yaml."""
