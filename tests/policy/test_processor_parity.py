@@ -84,6 +84,7 @@ REAL = {
     ("qwen2_5_vl", "qwen2_5_3584", "qwen25"): ["OHOFG.mp4", "flipping_a_pancake.mkv"],
     ("qwen2_5_vl", "qwen2_5_2048", "qwen25"): ["basketball_structuralize.mp4"],
     ("qwen3_vl", "qwen3_14336", "qwen3"): ["OHOFG.mp4", "flipping_a_pancake.mkv"],
+    ("qwen3_5", "qwen3_14336", "qwen3"): ["OHOFG.mp4"],
 }
 """Family, option of conf/frames, tokenizer; the clips of real data that are tried."""
 

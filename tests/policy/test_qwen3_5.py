@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tiny_hybrid import HYBRID, hybrid
 from tiny_language import batch, clip, policy, prompt, prompts, tokenizer_folder
 from transformers import Qwen3_5ForConditionalGeneration
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from kairos.policy.delta_net.kernels import Torch
 from kairos.policy.delta_net.net import GatedDeltaNet
@@ -41,6 +42,10 @@ def test_positions_are_those_of_transformers(
         video_grid_thw=layout.grid_thw_N3,
     )
     assert torch.equal(layout.positions_3L, positions[:, 0])
+
+
+def test_the_processor_that_the_layout_is_compared_with_is_the_models_own() -> None:
+    assert PROCESSOR_MAPPING_NAMES["qwen3_5"] == "Qwen3VLProcessor"
 
 
 def test_the_vision_tower_is_that_of_transformers(tiny: LanguagePolicy) -> None:
