@@ -25,7 +25,6 @@ from kairos.policy.families.base import layout_of
 from kairos.policy.language import LanguagePolicy
 
 PEAK = 790e12  # bf16 FLOP/s that large matrix products reach on an H200; floors are counted at this
-BYTES = 4.3e12  # bytes/s that its memory gives
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,226 @@
+"""What sampling costs: our live engine, transformers' `generate` and vLLM on the same prompts, in one run.
+
+    python benchmarks/rollout.py                               # Qwen2.5-VL-3B on one H200; vLLM where it is installed
+    python benchmarks/rollout.py --model mini --frames 8 64 64 --tokens 8 --prompts 1 2 --device cpu      # tiny
+
+Random weights, 8 completions of 200 tokens for each of 1, 4 and 16 prompts of 4,096 visual tokens; frames go in, so the
+vision tower is part of it for everyone (`live, cached` is ours with a frozen tower's features kept). Each engine runs
+in a process of its own, one after the other, and is timed once warm. Finished lines are kept. Writes
+results/rollout.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import cast
+
+import torch
+from measuring import Clip, machine, policy, prompts, store, stored, timed
+from rich.console import Console
+from rich.table import Table
+from transformers import (
+    AutoModelForImageTextToText,
+    PreTrainedModel,
+    Qwen2_5_VLProcessor,
+    Qwen2VLVideoProcessor,
+)
+from transformers.models.qwen2_vl import Qwen2VLImageProcessor
+
+from kairos.core.types import Prompt, Sampling
+from kairos.policy.families.base import layout_of
+from kairos.policy.language import LanguagePolicy
+from kairos.policy.vision.patches import frames_of
+from kairos.rollout.live import Live
+
+ENGINES = ("live", "live, cached", "generate", "vllm")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="qwen2_5_vl_3b", help="an option of conf/policy")
+    parser.add_argument("--frames", nargs=3, type=int, default=[64, 224, 448], metavar=("T", "H", "W"))
+    parser.add_argument("--prompts", nargs="*", type=int, default=[1, 4, 16])
+    parser.add_argument("--group", type=int, default=8)
+    parser.add_argument("--tokens", type=int, default=200)
+    parser.add_argument("--engines", nargs="*", default=list(ENGINES), choices=ENGINES)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=8.5, help="no engine begins after this")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--out", type=Path, default=Path("results/rollout.json"))
+    parser.add_argument("--only", choices=ENGINES, help=argparse.SUPPRESS)  # what a child process is asked for
+    options = parser.parse_args()
+    if options.only:
+        run(options)
+        return
+    begun, console = time.monotonic(), Console(width=140)
+    if "vllm" in options.engines and find_spec("vllm") is None:
+        console.print("vllm is not installed, so it is left out: pip install 'kairos-video[vllm]'")
+        options.engines.remove("vllm")
+    for engine in options.engines:
+        have = set(cast("dict[str, object]", stored(options.out).get("lines", {})))
+        if all(key(engine, count) in have for count in options.prompts):
+            continue
+        if time.monotonic() - begun > 60 * options.minutes:
+            break
+        child = subprocess.run([sys.executable, *sys.argv, "--only", engine], check=False)
+        if child.returncode:
+            console.print(f"{engine} ended with exit code {child.returncode}")
+    show(console, options)
+
+
+def key(engine: str, count: int) -> str:
+    return f"{engine}, {count} prompts"
+
+
+def run(options: argparse.Namespace) -> None:
+    device, clip = torch.device(options.device), Clip(*options.frames)
+    kept = ["policy.freeze=[vision]", "features=memory"] if options.only == "live, cached" else []
+    language = policy(options.model, device, kept)
+    asked = prompts(language, clip, max(options.prompts))
+    make = {"live": live, "live, cached": live, "generate": generate, "vllm": vllm}[options.only]
+    engine = make(language, options, device)
+    del language
+    for count in options.prompts:
+        drawn: list[int] = []
+
+        def work(count: int = count, drawn: list[int] = drawn) -> None:
+            drawn[:] = engine(asked[:count])
+
+        whole = stored(options.out)
+        lines = cast("dict[str, object]", whole.setdefault("lines", {}))
+        if key(options.only, count) in lines:
+            continue
+        try:
+            seconds = timed(work, device, options.repeats)
+        except torch.OutOfMemoryError:
+            lines[key(options.only, count)] = {"error": "out of memory"}
+        else:
+            rows = count * options.group
+            lines[key(options.only, count)] = {
+                "seconds": seconds,
+                "seconds_per_prompt": seconds / count,
+                "tokens_per_second": sum(drawn) / seconds,
+                "tokens_per_row": sum(drawn) / rows,
+            }
+        store(options.out, {**whole, "machine": machine(device), "group": options.group, "tokens": options.tokens})
+
+
+Engine = Callable[[Sequence[Prompt]], list[int]]
+"""Answers prompts; how many tokens each row has."""
+
+
+def live(language: LanguagePolicy, options: argparse.Namespace, device: torch.device) -> Engine:
+    engine = Live()
+    engine.setup(device)
+    engine.sync(language)
+    sampling = Sampling(max_actions=options.tokens)
+
+    def answer(asked: Sequence[Prompt]) -> list[int]:
+        groups = engine.generate(asked, options.group, sampling, seed=0)
+        return [len(r.actions_A) for group in groups for r in group.rollouts if r.actions_A is not None]
+
+    return answer
+
+
+def generate(language: LanguagePolicy, options: argparse.Namespace, device: torch.device) -> Engine:
+    """transformers' own model of the same sizes, bf16 on a GPU, SDPA, all prompts as one batch."""
+    assert language.model is not None
+    kind = torch.bfloat16 if device.type == "cuda" else torch.float32
+    config, family = language.model.config, language.family
+    video = family.video_token(language.model)
+    language.model = None
+    with device:
+        model = cast(
+            "PreTrainedModel", AutoModelForImageTextToText.from_config(config, attn_implementation="sdpa", dtype=kind)
+        )
+    model = model.eval()
+
+    def answer(asked: Sequence[Prompt]) -> list[int]:
+        layouts = [layout_of(prompt) for prompt in asked]
+        ids_PL = torch.stack([layout.ids_L for layout in layouts]).to(device)
+        pixels = torch.cat([family.cut.patches(frames_of(prompt).to(device)) for prompt in asked])  # type: ignore[attr-defined]
+        seconds = [layout.seconds_per_grid for layout in layouts]
+        timing = {"second_per_grid_ts": seconds} if config.model_type == "qwen2_5_vl" else {}
+        written = model.generate(  # type: ignore[operator]
+            input_ids=ids_PL, attention_mask=torch.ones_like(ids_PL), pixel_values_videos=pixels.to(kind),
+            video_grid_thw=torch.cat([layout.grid_thw_N3 for layout in layouts]).to(device),
+            mm_token_type_ids=(2 * (ids_PL == video)).int(),
+            do_sample=True, num_return_sequences=options.group, max_new_tokens=options.tokens,
+            min_new_tokens=options.tokens, **timing,
+        )  # fmt: skip
+        return [written.shape[1] - ids_PL.shape[1]] * len(written)
+
+    return answer
+
+
+def vllm(language: LanguagePolicy, options: argparse.Namespace, device: torch.device) -> Engine:
+    """vLLM on a folder with our configuration and transformers' processor; weights drawn by itself ("dummy")."""
+    from vllm import LLM, SamplingParams  # type: ignore[import-not-found]  # an extra
+
+    assert language.model is not None
+    folder = Path(tempfile.mkdtemp())
+    language.model.config.architectures = ["Qwen2_5_VLForConditionalGeneration"]
+    language.model.config.save_pretrained(folder)
+    video = cast("Callable[..., object]", Qwen2VLVideoProcessor)(do_sample_frames=False, do_resize=False)
+    Qwen2_5_VLProcessor(Qwen2VLImageProcessor(), language.processor.loaded, video).save_pretrained(folder)
+    longest = 64 * 1024
+    limit = int(language.model.config.get_text_config().max_position_embeddings)
+    language.model = None
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    engine = LLM(
+        model=str(folder), load_format="dummy", dtype="bfloat16", max_model_len=min(longest, limit, 8192),
+        limit_mm_per_prompt={"video": 1, "image": 0}, gpu_memory_utilization=0.85, mm_processor_cache_gb=0,
+        enforce_eager=device.type == "cpu",
+    )  # fmt: skip
+    wanted = SamplingParams(n=options.group, max_tokens=options.tokens, temperature=1.0, ignore_eos=True)
+
+    def answer(asked: Sequence[Prompt]) -> list[int]:
+        inputs = []
+        for prompt in asked:
+            assert prompt.template is not None and prompt.clip.frames_TCHW is not None
+            frames = prompt.clip.frames_TCHW.permute(0, 2, 3, 1).numpy()
+            facts = {
+                "fps": 2.0, "total_num_frames": len(frames), "frames_indices": list(range(len(frames))),
+                "video_backend": "opencv", "duration": prompt.clip.duration, "do_sample_frames": False,
+            }  # fmt: skip
+            text = language.processor.text(prompt.template.messages(prompt))
+            inputs.append({"prompt": text, "multi_modal_data": {"video": (frames, facts)}})
+        done = engine.generate(inputs, wanted, use_tqdm=False)
+        engine.reset_prefix_cache()
+        return [len(sample.token_ids) for request in done for sample in request.outputs]
+
+    return answer
+
+
+def show(console: Console, options: argparse.Namespace) -> None:
+    whole = stored(options.out)
+    lines = cast("dict[str, dict[str, float]]", whole.get("lines", {}))
+    table = Table(title=f"{options.group} completions of {options.tokens} tokens a prompt, {options.model}")
+    for column in ("engine", "prompts", "s", "s a prompt", "tokens/s", "x generate", "of vLLM's speed"):
+        table.add_column(column, justify="left" if column == "engine" else "right")
+    for engine in ENGINES:
+        for count in options.prompts:
+            row = lines.get(key(engine, count), {})
+            if "seconds" not in row:
+                table.add_row(engine, str(count), str(row.get("error", "not run")))
+                continue
+            others = [lines.get(key(other, count), {}).get("seconds") for other in ("generate", "vllm")]
+            ratios = ["" if other is None else f"{other / row['seconds']:.2f}" for other in others]
+            table.add_row(
+                engine, str(count), f"{row['seconds']:.2f}", f"{row['seconds_per_prompt']:.3f}",
+                f"{row['tokens_per_second']:.0f}", *ratios,
+            )  # fmt: skip
+    console.print(table)
+    console.print(whole.get("machine"))
+
+
+if __name__ == "__main__":
+    main()
