@@ -18,7 +18,7 @@ ARROWS = ["core"], ["credit", "objective", "curriculum"], ["video"], ["data", "p
     ["train", "report"], ["compose"], ["hydra_plugins", "scripts", "notebooks", "benchmarks"]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ARROWS) for room in rooms}
 QUARANTINE = {
-    "vllm": ["src/kairos/rollout/vllm.py"],
+    "vllm": ["src/kairos/rollout/vllm.py", "benchmarks/rollout.py"],
     "decord": ["src/kairos/video/", "benchmarks/"],  # benchmarks measure against bare decord
     "lightning": ["src/kairos/train/"],
     "pytorch_lightning": [],

@@ -17,6 +17,7 @@ from kairos.core.protocols import FeatureStore
 from kairos.core.types import ActionStats, Prompt, Rollout, RolloutBatch, RolloutGroup, Sampling
 from kairos.policy import parts, trained_state
 from kairos.policy import recompute as levels
+from kairos.policy.compiled import compile_layers, uncompiled
 from kairos.policy.families.base import Family, Seen, layout_of
 from kairos.policy.out_of_memory import naming_the_levers
 from kairos.policy.processor import LanguageProcessor
@@ -66,8 +67,9 @@ class LanguagePolicy(nn.Module):
     `random_weights`, the model is created from `config(tokenizer)`, drawn with `seed`, on torch's default device (the
     GPU's under a trainer). Beside weights, `config` says their sizes before they are loaded. `freeze` names parts that
     are not trained (`parts.PARTS`); with an `adapter` only its own matrices are. `features` keeps what a frozen vision
-    tower saw. `recompute` is one of `recompute.CHOICES`. Trained parameters are fp32; frozen ones turn bf16 when the
-    module moves to a GPU, where compute is bf16 under autocast. On a CPU everything is fp32.
+    tower saw. `recompute` is one of `recompute.CHOICES`; `compile` names a backend of torch.compile for the text
+    layers when they score. Trained parameters are fp32; frozen ones turn bf16 when the module moves to a GPU, where
+    compute is bf16 under autocast. On a CPU everything is fp32.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class LanguagePolicy(nn.Module):
         random_weights: bool = False,
         adapter: Adapter | None = None,
         features: FeatureStore | None = None,
+        compile: str | None = None,
     ) -> None:
         super().__init__()
         if weights is None and config is None:
@@ -101,6 +104,7 @@ class LanguagePolicy(nn.Module):
         self.scorer: CompletionScorer = SharedPrefix() if scorer is None else scorer
         self.freeze = tuple(freeze)
         self.recompute = recompute
+        self.compile_with = compile
         self.seed = seed
         self.adapter = adapter
         self.model: PreTrainedModel | None = None
@@ -144,6 +148,8 @@ class LanguagePolicy(nn.Module):
         self._tower_is_frozen = not any(p.requires_grad for p in self.family.vision(model).parameters())
         if self.recompute != "auto":
             levels.use(model, self.recompute)
+        if self.compile_with is not None:
+            compile_layers(self.family.text(model).layers, self.compile_with)
         self.model = model.train()
 
     def encode(self, text: str) -> Tensor:
@@ -160,7 +166,12 @@ class LanguagePolicy(nn.Module):
         model.eval()
         doing = f"sampling {group_size} rows for each of {len(prompts)} prompts of {_tokens(prompts)} tokens together"
         try:
-            with naming_the_levers(doing), torch.no_grad(), self._precision():
+            with (
+                naming_the_levers(doing),
+                torch.no_grad(),
+                self._precision(),
+                uncompiled(self.compile_with is not None),
+            ):
                 drawn = draw(
                     model, self.family, prompts, self._see(prompts), group_size, sampling, seed, self.processor.end
                 )

@@ -55,7 +55,7 @@ def shared_attention(
 @shared_attention.register_fake
 def _(q_NHD: Tensor, *others: object) -> tuple[Tensor, Tensor]:
     del others
-    return torch.empty_like(q_NHD), q_NHD.new_empty((q_NHD.shape[1], len(q_NHD)), dtype=torch.float32)
+    return torch.empty_like(q_NHD), q_NHD.new_empty((q_NHD.shape[1], q_NHD.shape[0]), dtype=torch.float32)
 
 
 @torch.library.custom_op("kairos::shared_attention_backward", mutates_args=())

@@ -31,8 +31,8 @@ class PromptDataModule(L.LightningDataModule):
     """Prompts for training, `prompts` times `oversample` per rank and iteration, and a fixed set for validation.
 
     `order` says which of them take part; `only_first` leaves out all but the first so many of those.
-    `train`, `val` and the `probes` (further sets of questions, by name) build their data set when they are first asked for it: that may render,
-    decode or read files.
+    `train`, `val` and the `probes` (further sets of questions, by name) build their data set when they are first asked
+    for it: that may render, decode or read files.
     """
 
     def __init__(

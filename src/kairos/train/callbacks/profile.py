@@ -1,0 +1,96 @@
+"""Watches some iterations with torch's profiler: how much of the time the GPU computes, and with what."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import cast
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch.profiler import ProfilerActivity, profile
+
+from kairos.core.types import PromptBatch
+from kairos.train import ranks
+from kairos.train.grpo import GRPOModule
+
+
+class Profile(Callback):
+    """Iterations `first` to `last`, on rank 0: profile.json in `folder`, and trace.json (chrome://tracing) if `trace`.
+
+    profile.json: seconds watched, and on a GPU the share of them in which at least one kernel or copy ran (the union of
+    their intervals, as spans of several streams overlap) and the kernels that took longest together.
+    """
+
+    def __init__(self, folder: str, first: int = 3, last: int = 3, trace: bool = False, top: int = 25) -> None:
+        if not 1 <= first <= last:
+            raise ValueError(f"callbacks.profile: first and last must be 1 <= first <= last, got {first} and {last}")
+        self.folder, self.first, self.last, self.trace, self.top = Path(folder), first, last, trace, top
+        self._profile: profile | None = None
+        self._begun = 0.0
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: PromptBatch, batch_idx: int
+    ) -> None:
+        module = cast("GRPOModule", pl_module)
+        if ranks.rank() or module.iteration + 1 != self.first:
+            return
+        activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if module.device.type == "cuda" else [])]
+        self._profile = profile(activities=activities)
+        self._profile.start()
+        self._begun = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: PromptBatch, batch_idx: int
+    ) -> None:
+        module = cast("GRPOModule", pl_module)
+        if self._profile is None or module.iteration != self.last:
+            return
+        if module.device.type == "cuda":
+            torch.cuda.synchronize(module.device)
+        seconds = time.perf_counter() - self._begun
+        watched, self._profile = self._profile, None
+        watched.stop()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.trace:
+            watched.export_chrome_trace(str(self.folder / "trace.json"))
+        facts: dict[str, object] = {"iterations": [self.first, self.last], "seconds": seconds}
+        events = [event for event in watched.events() or [] if event.device_type.name == "CUDA"]
+        if events:
+            spans = [(event.time_range.start, event.time_range.end) for event in events]
+            facts["gpu_share"] = covered(spans) / 1e6 / seconds
+            facts["kernels"] = [
+                {"name": name, "seconds": taken / 1e6, "calls": calls}
+                for name, taken, calls in longest(((e.name, e.time_range.elapsed_us()) for e in events), self.top)
+            ]
+        (self.folder / "profile.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def covered(spans: Sequence[tuple[float, float]]) -> float:
+    """How long at least one of the spans lasts.
+
+    >>> covered([(0.0, 2.0), (1.0, 3.0), (5.0, 6.0)])
+    4.0
+    """
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def longest(timed: Iterable[tuple[str, float]], top: int) -> list[tuple[str, float, int]]:
+    """By name: time altogether and number of calls, the longest first.
+
+    >>> longest([("a", 1.0), ("b", 5.0), ("a", 2.0)], top=2)
+    [('b', 5.0, 1), ('a', 3.0, 2)]
+    """
+    totals: dict[str, tuple[float, int]] = {}
+    for name, taken in timed:
+        so_far, calls = totals.get(name, (0.0, 0))
+        totals[name] = (so_far + taken, calls + 1)
+    ordered = sorted(totals.items(), key=lambda item: -item[1][0])[:top]
+    return [(name, taken, calls) for name, (taken, calls) in ordered]
