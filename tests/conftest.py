@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import random
+import signal
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -35,6 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(min(2, os.cpu_count() or 1))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background, and its children, ignore
     folder = config.getoption("--real-data")
     if folder is not None and not (Path(folder) / "MANIFEST.tsv").is_file():
         raise pytest.UsageError(
