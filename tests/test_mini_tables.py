@@ -37,6 +37,13 @@ def test_the_tables_use_every_row_and_name_no_other():
     assert used == {f"mini/{row}" for row in ROWS if row != "budget"}
 
 
+def test_annotations_are_compared_on_one_scale_of_rewards():
+    (plan,) = [read_plan(path) for path in PLANS if path.stem == "b_injection"]
+    for row in plan.rows.values():
+        terms = compose([f"experiment={row}"]).reward.terms
+        assert (terms.iou.weight, terms.format.weight) == (1.0, 0.1), row
+
+
 def test_selected_prompts_are_as_many_whatever_the_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     rows = [
