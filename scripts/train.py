@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from kairos.compose import (
-    UserError,
     carry_out,
     command,
     compose,
@@ -22,7 +20,7 @@ from kairos.compose import (
     user_errors,
 )
 from kairos.report.comparison import draw_sweep
-from kairos.report.folder import RunError, RunFolder
+from kairos.report.folder import LOG, RunError, RunFolder
 from kairos.train.callbacks.checkpoint import newest
 from kairos.train.ranks import main_process
 
@@ -36,10 +34,9 @@ def main(config: DictConfig) -> None:
     try:
         with user_errors():
             train(config, started, sweep)
-    except UserError as error:
-        if sweep:  # the other jobs go on; Hydra raises the first error again after the last job
-            print(error, file=sys.stderr)
-        raise
+    finally:
+        if sweep and main_process():
+            _draw(Path(HydraConfig.get().sweep.dir))
 
 
 def train(config: DictConfig, started: float, sweep: bool) -> None:
@@ -51,8 +48,12 @@ def train(config: DictConfig, started: float, sweep: bool) -> None:
         summary = carry_out(config, overrides, run, checkpoint, started)
         if summary is not None:
             print(f"{summary}\nreport: {run.path / 'report.html'}")
-    if sweep and main_process():
-        draw_sweep(run.path.parent)
+
+
+def _draw(sweep: Path) -> None:
+    """The page of the sweep so far, whatever became of this job; never into a folder that is itself a run."""
+    if sweep.is_dir() and not RunFolder(sweep).begun:
+        draw_sweep(sweep)
 
 
 def _open(config: DictConfig, sweep: bool) -> tuple[DictConfig, list[str], RunFolder]:
@@ -68,6 +69,8 @@ def _open(config: DictConfig, sweep: bool) -> tuple[DictConfig, list[str], RunFo
         if RunFolder(folder).begun:
             raise RunError(f"{folder} is a run, so it cannot hold a sweep: choose another name=")
         run = RunFolder(folder / folder_name(overrides))
+        run.path.mkdir(parents=True, exist_ok=True)
+        (run.path / LOG).touch()  # the sweep's page counts a job by it that fails before it begins
     elif config.run:
         run = RunFolder(Path(config.run))
         if not run.begun:

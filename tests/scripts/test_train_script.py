@@ -130,14 +130,31 @@ def test_a_sweep_has_a_folder_a_job_and_one_picture(script: Script, tmp_path: Pa
     assert before == {job.name: (job / "metrics.jsonl").stat().st_mtime_ns for job in jobs}
 
 
-def test_a_failing_job_does_not_end_the_others(script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
-    """Of 16 prompts no iteration can draw 99."""
-    assert script("train", "-m", *TOY[:4], *TOY[5:], "prompts=99,4", "name=mine") == 1
+def test_failing_jobs_end_neither_the_sweep_nor_its_page_and_each_says_why(
+    script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    """Of 16 prompts no iteration can draw 99; a Decimal is no reward, and crashes as a user's own may."""
+    terms = "reward.terms.iou.term._target_=kairos.credit.rewards.grounding.IoU,decimal.Decimal"
+    assert script("train", "-m", *TOY[:4], *TOY[5:], terms, "prompts=4,99", "name=mine") == 1
     said = capfd.readouterr().err
-    assert "error: 16 prompts are fewer than one step of 99" in said and "Traceback" not in said
-    done = [path.parent.name for path in (tmp_path / "runs" / "mine").glob("*/summary.json")]
-    assert len(done) == 1 and "prompts=4" in done[0]
-    assert (tmp_path / "runs" / "mine" / "curves.png").exists()
+    assert said.count("error: 16 prompts are fewer than one step of 99") >= 2
+    assert said.count("RewardError: reward term 'iou' failed") == 1, "the crash of the third job"
+    assert "Traceback (most" in said.split("\n#2 ")[1].split("\n#3 ")[0]
+    folder = tmp_path / "runs" / "mine"
+    (done,) = folder.glob("*/summary.json")
+    assert "prompts=4" in done.parent.name and "IoU" in done.parent.name
+    assert (folder / "curves.png").exists() and "1 of 4 runs finished" in (folder / "report.html").read_text()
+
+
+def test_a_sweep_of_which_every_job_fails_says_so_of_each(
+    script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    assert script("train", "-m", *TOY[:4], *TOY[5:], "prompts=98,99", "name=mine") == 1
+    said = capfd.readouterr()
+    assert said.out.count("no comparison:") == 2
+    assert "fewer than one step of 98" in said.err and "fewer than one step of 99" in said.err
+    assert "Traceback" not in said.err
+    assert len(list((tmp_path / "runs" / "mine").glob("*/config.yaml"))) == 2, "both are there to be mended"
 
 
 def test_another_wording_than_the_weights_were_trained_with_is_said(

@@ -1,1 +1,1 @@
-"""Hydra plugins of Kairos: a launcher that starts one torchrun a job, and the folder that a sweep gets."""
+"""Hydra plugins: a launcher that starts one torchrun a job, the folder that a sweep gets, and what its failures say."""
