@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import assert_same_run, fit, metrics, rows, weights
+from running import assert_same_run, curve, fit, metrics, rows, weights
+
+from kairos.compose import build
 
 OPTIONS = [
     "data=toy", "policy=toy", "template=answer", "method=timezero", "optimizer=sgd", "optimizer.learning_rate=0.5",
@@ -60,6 +62,26 @@ def test_a_sharded_run_resumes_bit_for_bit(repository: Path, workplace: Path):
     assert resumed.returncode == 0, resumed.stderr[-4000:]
     assert "continuing runs/part from iteration-000002.ckpt" in resumed.stdout
     assert_same_run(workplace / "runs" / "whole", part)
+
+
+def test_a_language_model_sharded_layer_by_layer_trains_as_whole(repository: Path, workplace: Path):
+    """Ranks whose rows end at different steps do not wait for one another; weights as from one process."""
+    small = "+policy.config.hidden=64 +policy.config.layers=2 +policy.config.heads=4 +policy.config.key_heads=2"
+    options = [
+        "data=mini", "data.clips=4", "data.val_clips=1", "frames=mini", "policy=mini_random", "template=answer",
+        *small.split(), "+policy.config.sections=[4,2,2]", "+policy.config.intermediate=96", "method=timezero",
+        "optimizer=sgd", "optimizer.learning_rate=0.01", "trainer=cpu", "callbacks.progress=null", "iterations=2",
+        "callbacks.validation=null", "callbacks.export=null", "callbacks.checkpoint.every=1", "data.folder=mini",
+        "sampling.group_size=3", "sampling.max_actions=120", "objective=surrogate_kl_entropy", "store=clips",
+    ]  # fmt: skip
+    alone = build([*options, "prompts=2", "name=alone"])
+    alone.trainer.fit(alone.module, alone.datamodule)
+    two = [*options, "prompts=1", "trainer.devices=2", "strategy=fsdp2", "name=sharded"]
+    sharded = run([*torchrun(), *two], workplace, repository)
+    assert sharded.returncode == 0, sharded.stderr[-4000:]
+    assert_same_weights(alone.folder / "checkpoints", workplace / "runs" / "sharded" / "checkpoints", 2)
+    assert len({row["length"] for row in rows(alone.folder / "rollouts.jsonl")}) > 1
+    assert all(norm > 0 for norm in curve(alone.folder, "learn/gradient_norm"))
 
 
 def assert_same_weights(alone: Path, together: Path, iteration: int) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kairos.core.protocols import FeatureStore
@@ -234,6 +235,11 @@ class LanguagePolicy(nn.Module):
         }
         model.save_pretrained(str(folder), state_dict=state)
 
+    def blocks(self) -> list[nn.Module]:
+        """The layers of both towers, which run one after the other."""
+        model = self._built()
+        return [*cast("nn.ModuleList", self.family.vision(model).blocks), *self.family.text(model).layers]
+
     def counted(self) -> dict[str, int]:
         """Since the last call: clips that passed the vision tower, features found in the store and not found."""
         return self.seeing.counted()
@@ -256,10 +262,11 @@ class LanguagePolicy(nn.Module):
         return torch.autocast("cuda", dtype=torch.bfloat16) if on_gpu else nullcontext()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LanguagePolicy:
-        """Moving to a GPU turns frozen parameters bf16."""
+        """Moving to a GPU turns frozen parameters bf16, unless they are sharded: FSDP2 takes one dtype a block."""
         super()._apply(fn, recurse)
         for parameter in self.parameters():
-            if parameter.is_cuda and not parameter.requires_grad and parameter.dtype == torch.float32:
+            lasting = parameter.requires_grad or isinstance(parameter, DTensor)
+            if parameter.is_cuda and not lasting and parameter.dtype == torch.float32:
                 parameter.data = parameter.data.to(torch.bfloat16)
         return self
 

@@ -89,7 +89,7 @@ def estimate(sizes: Sizes, load: Load) -> Estimate:
     low = 2 if load.gpu else 4
     parts = [
         Part("trained weights, fp32", 4 * sizes.trained / load.shards),
-        Part("frozen weights", low * sizes.frozen / load.shards),
+        Part("frozen weights", (low if load.shards == 1 else 4) * sizes.frozen / load.shards),
         Part("gradients, fp32", 4 * sizes.trained / load.shards),
         Part("optimiser's moments, fp32", load.moments * sizes.trained / load.shards),
     ]
@@ -111,7 +111,7 @@ def _rollout(sizes: Sizes, load: Load) -> list[Part]:
     states = 4 * rows * sizes.state
     looked = sizes.vision_hidden * 6 + sizes.vision_intermediate * 2
     return [
-        Part("roll-out: weights to compute with", _computing(sizes, load, 4), "roll out"),
+        Part("roll-out: weights to compute with", _computing(sizes, load, learning=False), "roll out"),
         Part("roll-out: keys and values", cached * sizes.key_value_bytes * low / 2 + states, "roll out", False),
         Part("roll-out: prompts read at once", load.at_once * load.prompt * width, "roll out", False),
         Part("roll-out: vision tower", _patches(sizes, load.at_once, load) * looked * low, "roll out", False),
@@ -138,17 +138,25 @@ def _learn(sizes: Sizes, load: Load) -> list[Part]:
     scored = min(chosen * sizes.vocabulary, CHUNK_ELEMENTS) * 4 * 4 + chosen * sizes.hidden * 4
     features = load.prompts * load.vision_tokens * sizes.hidden * sizes.levels * 4
     return [
-        Part("learning: weights to compute with", _computing(sizes, load, 8), "learn"),
+        Part("learning: weights to compute with", _computing(sizes, load, learning=True), "learn"),
         Part("learning: activations of the text layers", text, "learn", False),
         Part("learning: vision tower and its features", eyes + features, "learn", False),
         Part("learning: log-probabilities", scored, "learn", False),
     ]
 
 
-def _computing(sizes: Sizes, load: Load, gathered: int) -> float:
-    """bf16 copies that autocast makes of trained weights, and what fsdp2 gathers whole (bytes a parameter)."""
-    copies = 2 * sizes.trained if load.gpu else 0
-    return copies + (gathered * sizes.trained if load.shards > 1 else 0)
+def _computing(sizes: Sizes, load: Load, learning: bool) -> float:
+    """bf16 copies that autocast makes of trained weights; or what fsdp2 gathers, and its gradients.
+
+    A roll-out gathers all, learning a block at a time (with the next and the gradients of the last), embedding and head
+    throughout.
+    """
+    low = 2 if load.gpu else 4
+    if load.shards == 1:
+        return 2 * sizes.trained if load.gpu else 0
+    if not learning:
+        return low * sizes.parameters
+    return 4 * low * sizes.vocabulary * sizes.hidden + 6 * low * sizes.trained / sizes.layers
 
 
 def _patches(sizes: Sizes, prompts: int, load: Load) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback
 
 from kairos.core.types import PromptBatch
@@ -68,6 +69,10 @@ class RunLog(Callback):
         module.metrics["throughput/prompts_per_second"] = len(batch) * ranks.world() / seconds
         module.metrics["throughput/actions_per_second"] = actions * ranks.world() / seconds
         module.metrics["throughput/misses"] = misses  # clips; what is in the store already differs from run to run
+        if module.device.type == "cuda":
+            peaks = ranks.gather([torch.cuda.max_memory_allocated(module.device) / 2**30])
+            torch.cuda.reset_peak_memory_stats(module.device)
+            module.metrics["throughput/peak_gib"] = max(peaks)  # of any device, in this iteration
         for counts in ranks.gather([module.policy.counted() if isinstance(module.policy, Counting) else {}]):
             for name, count in counts.items():
                 module.metrics[f"throughput/{name}"] = module.metrics.get(f"throughput/{name}", 0.0) + count
