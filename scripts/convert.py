@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from kairos.compose import CONF, user_errors
+from kairos.compose import command, user_errors
 from kairos.data.dataset import records_of
 from kairos.data.filters import Keep
 from kairos.data.writing import write_jsonl
 
 
-@hydra.main(version_base="1.3", config_path=CONF, config_name="convert")
+@command("convert")
 def main(config: DictConfig) -> None:
     with user_errors():
         keep: Keep = instantiate(config.keep, _convert_="all")

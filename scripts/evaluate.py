@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from kairos.compose import CONF, assemble, compose, config_dir, user_errors, wording
+from kairos.compose import assemble, command, compose, config_dir, user_errors, wording
 from kairos.evaluation.predictions import Prediction, write
 from kairos.evaluation.summary import summarise
 from kairos.report.folder import RunError, RunFolder, reworded
@@ -22,7 +21,7 @@ from kairos.train.device import place
 from kairos.train.grpo import GRPOModule
 
 
-@hydra.main(version_base="1.3", config_path=CONF, config_name="evaluate")
+@command("evaluate")
 def main(config: DictConfig) -> None:
     with user_errors():
         evaluate(config)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from kairos.compose import CONF, UserError, user_errors
+from kairos.compose import UserError, command, user_errors
 from kairos.credit.rescoring import Tally
 
 
-@hydra.main(version_base="1.3", config_path=CONF, config_name="score")
+@command("score")
 def main(config: DictConfig) -> None:
     with user_errors():
         score(config)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
@@ -12,7 +11,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from kairos.compose import CONF, Experiment, assemble, folder_name, resolved, user_errors, wording
+from kairos.compose import Experiment, assemble, command, folder_name, resolved, user_errors, wording
 from kairos.core.types import Failure
 from kairos.curriculum.rewards import read_rewards
 from kairos.curriculum.selections import Selection, write_selection
@@ -27,7 +26,7 @@ NOT_MEASURED_BY = ("selector", "output")
 """What may change while the rewards stay what they are."""
 
 
-@hydra.main(version_base="1.3", config_path=CONF, config_name="select_prompts")
+@command("select_prompts")
 def main(config: DictConfig) -> None:
     with user_errors():
         select(config)

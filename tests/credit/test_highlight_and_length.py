@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from kairos.core.types import Rollout, RolloutGroup, Target
+from kairos.core.types import Origin, Rollout, RolloutGroup, Target
 from kairos.credit.rewards.highlight import Highlights, stated
 from kairos.credit.rewards.length import Overlong
 
@@ -67,8 +67,10 @@ def test_a_prompt_without_highlights_is_refused(group_of):
 def test_an_answer_costs_up_to_one_near_the_limit(group_of):
     group = group_of(["x"])
     rows = [Rollout("x", torch.zeros(length, dtype=torch.long)) for length in (0, 6, 7, 8, 9, 10, 12)]
-    rows.append(Rollout("injected", None))
+    rows.append(Rollout("injected", None, origin=Origin.GROUND_TRUTH))
     cost = Overlong(longest=10, margin=4)(RolloutGroup(group.prompt, tuple(rows)))
     assert cost.tolist() == pytest.approx([0, 0, -0.25, -0.5, -0.75, -1, -1, 0])
+    with pytest.raises(ValueError, match="a row that is scored again must say `length`"):
+        Overlong(longest=10, margin=4)(RolloutGroup(group.prompt, (Rollout("written", None),)))
     with pytest.raises(ValueError, match=r"margin must lie in \(0, longest\] actions, got 4 of 3"):
         Overlong(3, 4)

@@ -134,8 +134,8 @@ def test_the_script_filters_says_what_fell_and_its_output_reads_back(
     assert "none of 4 records is kept" in capsys.readouterr().err
     assert not (tmp_path / "none.jsonl").exists()
     assert convert(*data, "output=again.jsonl") == 0 and "4 of 4 records kept" in capsys.readouterr().out
-    assert convert("data=jsonl", "data.annotations=again.jsonl", "output=twice.jsonl") == 0
-    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "twice.jsonl").read_bytes()
+    assert convert("data=jsonl", "data.annotations=again.jsonl", "output=a=1,b/twice.jsonl") == 0
+    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "a=1,b" / "twice.jsonl").read_bytes()
 
 
 def test_prompts_without_videos_cannot_be_converted(convert: Convert, capsys: pytest.CaptureFixture[str]) -> None:

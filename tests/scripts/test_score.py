@@ -18,10 +18,11 @@ from hydra.utils import instantiate
 from running import fit
 
 from kairos.compose import compose
-from kairos.core.types import Origin
+from kairos.core.types import Origin, Prompt, Rollout, RolloutGroup, Target, VideoClip
 from kairos.credit.rescoring import Rescorer, Tally
 from kairos.credit.rewards.rubric import RewardError
 from kairos.credit.rows import RowError, parse
+from kairos.train.diagnostics import Credited, records
 
 TARGET = {"target": [[5.1, 10.2]], "duration": 30.0}
 Score = Callable[..., list[dict[str, object]]]
@@ -272,6 +273,32 @@ def test_the_rollouts_of_a_run_are_valid_input_and_score_as_they_did(tmp_path: P
         assert after["advantage"] == pytest.approx(before["advantage"], abs=1e-5)
 
 
+def test_lengths_of_a_run_cost_again_what_they_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    options = ("reward=iou_format_overlong", "injection=ground_truth", "sampling.max_actions=4", "template=answer")
+    folder = fit("name=a", *options, "iterations=1").folder
+    rescorer(*options).run(folder / "rollouts.jsonl", tmp_path / "out.jsonl")
+    logged = [json.loads(line) for line in (folder / "rollouts.jsonl").read_text().splitlines()]
+    written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["terms"] for row in written] == [row["terms"] for row in logged]
+    costs = {row["terms"]["overlong"] for row in written}
+    assert min(costs) < 0 and {row["length"] for row in logged if row["origin"] != "policy"} == {None}
+
+
+def test_highlights_of_a_run_are_scored_again(scored: Score):
+    options = ("reward=highlight", "template=tempsamp_highlight")
+    target = Target(highlights=((82.0, 2.0), (84.0, 4.0)))
+    bench = rescorer(*options)
+    clip = VideoClip("c", None, torch.zeros(0), 150.0)
+    prompt = Prompt("p", "highlight", "rows", clip, "a goal", target, template=bench.template)
+    texts = (bench.template.answer(target), "<answer>The highlight timestamps are in the 84 seconds. Scores 3</answer>")
+    group = RolloutGroup(prompt, tuple(Rollout(text, torch.zeros(3, dtype=torch.long)) for text in texts))
+    scores = bench.reward(group)
+    again = scored(records(1, Credited(group, scores, torch.zeros(2), torch.ones(2))), *options)
+    assert [row["terms"]["highlights"] for row in again] == scores.terms["highlights"].tolist()  # type: ignore[index]
+    assert scores.terms["highlights"][0] == 1.0 > scores.terms["highlights"][1] > 0.0
+
+
 # What goes wrong
 
 BAD = [
@@ -289,6 +316,9 @@ BAD = [
     ('{"completion": "", "target": [[1, 2]], "duration": "30"}', "duration must be a positive number"),
     ('{"completion": "", "target": [[1, 2]], "origin": "me"}', "origin must be one of policy, ground_truth"),
     ('{"completion": "", "choice": 2}', "choice must be a letter"),
+    ('{"completion": "", "target": [[1, 2]], "length": 2.5}', "length must be a whole number of actions"),
+    ('{"completion": "", "target": [[1, 2]], "length": -1}', "length must be a whole number of actions"),
+    ('{"completion": "", "target": [[1, 2]], "truncated": 1}', "truncated must be true or false, got 1"),
 ]  # fmt: skip
 
 
@@ -313,6 +343,8 @@ def test_what_a_reward_lacks_is_named_by_file_and_line(scored: Score):
     scored([row], "method=timezero")
     with pytest.raises(RewardError, match=r"in.jsonl, line 1(.|\n)*the duration must be positive, got nan"):
         scored([row], "method=time_r1")
+    with pytest.raises(RewardError, match=r"in.jsonl, line 1(.|\n)*must say `length`"):
+        scored([row], "reward=iou_format_overlong")
     with pytest.raises(ValueError, match=r"line 1(.|\n)*no term of the rubric"):
         scored([row | {"task": "counting"}], "reward.terms.format=null")
 
@@ -409,6 +441,14 @@ def test_the_script_writes_rows_and_prints_a_table(
     said = capfd.readouterr().out
     assert "2 rows" in said and "iou" in said and "0.3864" in said and "not read: no_answer_block" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "x.jsonl"], "no folder of a run is begun"
+
+
+def test_the_folder_of_a_run_needs_no_quotes(command: Callable[..., int], tmp_path: Path):
+    run = tmp_path / "runs" / "data=toy,seed=0"
+    run.mkdir(parents=True)
+    (run / "rollouts.jsonl").write_text(json.dumps({"completion": "<answer>5 to 11</answer>", **TARGET}))
+    assert command("input=runs/data=toy,seed=0/rollouts.jsonl", "output=runs/data=toy,seed=0/again.jsonl") == 0
+    assert json.loads((run / "again.jsonl").read_text())["span"] == [5.0, 11.0]
 
 
 @pytest.mark.parametrize(

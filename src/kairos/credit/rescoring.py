@@ -136,7 +136,9 @@ def _prompt(row: Row, template: Template) -> Prompt:
 
 
 def _rollout(row: Row) -> Rollout:
-    return Rollout(row.completion, actions_A=None, origin=row.origin)
+    """Its actions are as many as the row says, and no more is known of them: zeros that take no memory."""
+    actions_A = None if row.length is None else torch.zeros((), dtype=torch.long).expand(row.length)
+    return Rollout(row.completion, actions_A, origin=row.origin, truncated=row.truncated)
 
 
 def _count(tally: Tally, row: Row, terms: dict[str, float], total: float, reason: str | None) -> None:

@@ -10,6 +10,8 @@
 | `group` | rows of one prompt, which get advantages; in rollouts.jsonl `iteration` and `uid` name the group |
 | `origin` | policy (default), ground_truth or demonstration |
 | `prompt` | the question; `question` in rollouts.jsonl |
+| `length` | of the answer, in actions (tokens); required where a reward depends on it |
+| `truncated` | whether the answer was cut off: false by default |
 | `task` | grounding, choice, grounded_qa, ...: by default what `target`, `choice` and `highlights` make of it |
 
 Other fields are not read. Spans need not be proper: an annotation of no length is scored 0, as everything is.
@@ -26,6 +28,7 @@ from pathlib import Path
 from kairos.core.spans import Span
 from kairos.core.types import Origin, Target
 
+_TOO_LONG = 2**31
 _ORIGINS = {origin.name.lower(): origin for origin in Origin}
 
 
@@ -35,7 +38,10 @@ class RowError(ValueError):
 
 @dataclass(frozen=True)
 class Row:
-    """One completion and what counts as right. `place` names file and line; `group` is None where it stands alone."""
+    """One completion and what counts as right. `place` names file and line; `group` is None where it stands alone.
+
+    `length` is in actions (tokens), None where it is not said.
+    """
 
     place: str
     completion: str
@@ -45,6 +51,8 @@ class Row:
     group: str | None
     origin: Origin
     question: str
+    length: int | None = None
+    truncated: bool = False
 
 
 def read_rows(file: Path) -> Iterator[tuple[int, int, Row]]:
@@ -81,6 +89,8 @@ def parse(line: bytes, place: str) -> Row:
         _group(fields),
         _origin(fields.get("origin", "policy"), place),
         _text(fields, "prompt", place) or _text(fields, "question", place) or "",
+        _length(fields.get("length"), place),
+        _truncated(fields.get("truncated"), place),
     )
 
 
@@ -116,6 +126,18 @@ def _duration(value: object, place: str) -> float:
     if value is not None and not 0 < seconds < math.inf:
         raise RowError(f"{place}: duration must be a positive number of seconds, got {_shown(value)}")
     return seconds
+
+
+def _length(value: object, place: str) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _TOO_LONG):
+        raise RowError(f"{place}: length must be a whole number of actions (tokens), got {_shown(value)}")
+    return value
+
+
+def _truncated(value: object, place: str) -> bool:
+    if value is not None and not isinstance(value, bool):
+        raise RowError(f"{place}: truncated must be true or false, got {_shown(value)}")
+    return bool(value)
 
 
 def _number(value: object) -> float:

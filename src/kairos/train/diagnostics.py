@@ -133,6 +133,7 @@ def records(iteration: int, credited: Credited) -> list[dict[str, object]]:
                 "spans": [list(span) for span in spans],
                 "target": [list(span) for span in prompt.target.spans],
                 "choice": prompt.target.choice,
+                "highlights": [list(mark) for mark in prompt.target.highlights],
                 "duration": prompt.clip.duration,
             }
         )

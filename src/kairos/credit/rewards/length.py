@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kairos.core.types import RolloutGroup
+from kairos.core.types import Origin, Rollout, RolloutGroup
 
 
 @dataclass(frozen=True)
 class Overlong:
     """0 up to `longest - margin` actions, then down in a straight line to -1 at `longest` and beyond: [G] (DAPO).
 
-    Lengths are in actions (tokens). A row that an injection wrote has no length yet, and costs nothing.
+    Lengths are in actions (tokens). A row that an injection wrote has no length yet, and costs nothing. ValueError
+    where a row of the policy has none.
     """
 
     longest: int
@@ -25,6 +26,13 @@ class Overlong:
             raise ValueError(f"margin must lie in (0, longest] actions, got {self.margin} of {self.longest}")
 
     def __call__(self, group: RolloutGroup) -> Tensor:
-        lengths = [0 if rollout.actions_A is None else len(rollout.actions_A) for rollout in group.rollouts]
-        over_G = torch.tensor(lengths) - (self.longest - self.margin)
+        over_G = torch.tensor([_length(rollout) for rollout in group.rollouts]) - (self.longest - self.margin)
         return -(over_G / self.margin).clamp(0.0, 1.0)
+
+
+def _length(rollout: Rollout) -> int:
+    if rollout.actions_A is not None:
+        return len(rollout.actions_A)
+    if rollout.origin is Origin.POLICY:
+        raise ValueError("the length of the policy's answer is not known: a row that is scored again must say `length`")
+    return 0
