@@ -30,8 +30,12 @@ def test_twice_as_many_prompts_are_drawn_and_the_useful_half_is_learned():
     batch = run.module.rollouts
     assert batch is not None and len(batch.prompts) == 4
     last = [row for row in written if row["iteration"] == 3]
-    useful = list(dict.fromkeys(row["uid"] for row in last if row["weight"]))[:4]
+    useful = list(dict.fromkeys(row["uid"] for row in last if row["weight"]))
     assert [p.uid for p, w in zip(batch.prompts, batch.weights_B[::2], strict=True) if w] == useful
+    assert len(useful) <= 4, "what was drawn and not learned from has weight 0"
+    learned = [{row["uid"] for row in written if row["iteration"] == i and row["weight"]} for i in (1, 2, 3)]
+    spread = [{row["uid"] for row in written if row["iteration"] == i and row["advantage"]} for i in (1, 2, 3)]
+    assert max(map(len, learned)) == 4 and any(len(able) > 4 for able in spread), "more than 4 had something to teach"
     assert curve(run.folder, "data/shortfall")[-1] == pytest.approx(1 - len(useful) / 4)
 
 

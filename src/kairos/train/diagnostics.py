@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
 
 import torch
@@ -19,12 +19,16 @@ _LEAST_SPREAD = 1e-3
 
 @dataclass(frozen=True)
 class Credited:
-    """One group with what it earned: [G] advantages and weights."""
+    """One group with what it earned: [G] advantages, and the weights with which it was learned from."""
 
     group: RolloutGroup
     scores: Scores
     advantages_G: Tensor
     weights_G: Tensor
+
+    def unused(self) -> Credited:
+        """The same group, drawn but not learned from: its weights are 0."""
+        return replace(self, weights_G=torch.zeros_like(self.weights_G))
 
 
 def measure(meter: Meter, credited: Credited, gate: float) -> None:
@@ -91,19 +95,24 @@ def measure_learning(
     meter: Meter, weight_BA: Tensor, terms: dict[str, Tensor], stats: ActionStats, batch: RolloutBatch
 ) -> None:
     """The objective's terms as weighted means, entropy, clip fraction, and how far scoring is from sampling."""
-    total = float(weight_BA.sum())
     with torch.no_grad():
+        total = weight_BA.sum()
         for name, value_BA in terms.items():
-            meter.add(f"objective/{name}", float((weight_BA * value_BA).sum()) / max(total, 1e-12), total)
+            meter.add(f"objective/{name}", (weight_BA * value_BA).sum() / total.clamp(min=1e-12), total)
         if stats.entropy_BA is not None:
-            meter.add("policy/entropy", float((weight_BA * stats.entropy_BA).sum()) / max(total, 1e-12), total)
+            meter.add("policy/entropy", (weight_BA * stats.entropy_BA).sum() / total.clamp(min=1e-12), total)
         own = (batch.mask_BA > 0) & ((batch.origin_B == int(Origin.POLICY)) & (batch.weights_B > 0))[:, None]
-        if batch.behavior_logprobs_BA is not None and bool(own.any()):
-            gap = (stats.logprobs_BA - batch.behavior_logprobs_BA)[own].abs()
-            meter.add("policy/sampling_gap", float(gap.mean()), float(own.sum()))
-        if batch.old_logprobs_BA is not None and bool(own.any()):
-            ratio = (stats.logprobs_BA - batch.old_logprobs_BA)[own].exp()
-            meter.add("policy/ratio_off_by_a_tenth", float(((ratio - 1).abs() > 0.1).float().mean()), float(own.sum()))
+        count = own.sum()
+        if batch.behavior_logprobs_BA is not None:
+            gap_BA = (stats.logprobs_BA - batch.behavior_logprobs_BA).abs()
+            meter.add("policy/sampling_gap", _mean(gap_BA, own), count)
+        if batch.old_logprobs_BA is not None:
+            ratio_BA = (stats.logprobs_BA - batch.old_logprobs_BA).exp()
+            meter.add("policy/ratio_off_by_a_tenth", _mean(((ratio_BA - 1).abs() > 0.1).float(), own), count)
+
+
+def _mean(value_BA: Tensor, own_BA: Tensor) -> Tensor:
+    return torch.where(own_BA, value_BA, 0.0).sum() / own_BA.sum().clamp(min=1)
 
 
 def records(iteration: int, credited: Credited) -> list[dict[str, object]]:

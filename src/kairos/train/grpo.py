@@ -104,8 +104,8 @@ class GRPOModule(L.LightningModule):
 
     def credit(self, groups: list[RolloutGroup], batch: PromptBatch) -> RolloutBatch:
         """Rewards, advantages and weights, and the rows of all groups as one batch."""
-        advantages, weights, self.credited = [], [], []
-        for group, used in zip(groups, batch.weights_P.tolist(), strict=True):
+        advantages, weights, good, self.credited = [], [], [], []
+        for place, (group, used) in enumerate(zip(groups, batch.weights_P.tolist(), strict=True)):
             scores = self.reward(group)
             advantages_G, weights_G = self.advantage(scores.total_G, group.on_policy_G)
             gate = self.gate(scores.total_G, group.on_policy_G)
@@ -113,6 +113,7 @@ class GRPOModule(L.LightningModule):
             advantages.append(advantages_G)
             weights.append(weights_G)
             if used:
+                good.append(place)
                 self.credited.append(diagnostics.Credited(group, scores, advantages_G, weights_G))
                 diagnostics.measure(self.meter, self.credited[-1], gate)
         self.meter.add("data/failures", len(batch.failures) / max(1, len(batch)), len(batch))
@@ -121,6 +122,7 @@ class GRPOModule(L.LightningModule):
             chosen = oversampling.kept(weights, len(groups) // self.oversample)
             groups, advantages, weights = _pick(groups, chosen), _pick(advantages, chosen), _pick(weights, chosen)
             self.meter.add("data/shortfall", sum(not weights_G.any() for weights_G in weights) / len(weights))
+            self.credited = [c if place in chosen else c.unused() for place, c in zip(good, self.credited, strict=True)]
         return collate(groups, advantages, weights, self.encode, temperature)
 
     @torch.no_grad()
@@ -158,9 +160,9 @@ class GRPOModule(L.LightningModule):
             group["lr"] = self.optimizer.rate(self.iteration, self.iterations)
         optimizer.zero_grad()
         for rows in self._microbatches(mini):
-            micro = mini.take(rows).to(self.device)
-            weights = weight_BA[rows].to(self.device)
-            stats: ActionStats = self.policy(micro, entropy="entropy" in self.objective.needs)
+            asked = mini.take(rows)  # on the host: the policy moves what it needs, and waits for nothing
+            micro, weights = asked.to(self.device), weight_BA[rows].to(self.device)
+            stats: ActionStats = self.policy(asked, entropy="entropy" in self.objective.needs)
             values, terms = self.objective.values(stats, micro)
             loss = (weights * values).sum() * (ranks.world() / whole)
             self.manual_backward(loss)
@@ -193,7 +195,7 @@ class GRPOModule(L.LightningModule):
     def _score_all(self, scorer: Scorer | nn.Module, batch: RolloutBatch) -> Tensor:
         logprobs = torch.zeros_like(batch.mask_BA)
         for rows in self._microbatches(batch):
-            stats: ActionStats = scorer(batch.take(rows).to(self.device))
+            stats: ActionStats = scorer(batch.take(rows))
             logprobs[rows] = stats.logprobs_BA.float().cpu()
         return logprobs
 
