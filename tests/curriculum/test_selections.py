@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from kairos.curriculum.selections import Selection, read_selection, write_selection
+from kairos.curriculum.selections import Selection, read_selection, told_apart, write_selection
 
 
 def test_a_selection_comes_back_as_it_was_written(tmp_path):
@@ -29,6 +29,11 @@ def test_uids_become_indices_and_unknown_ones_are_named():
         ValueError, match="6 of 7 selected prompts are not in the data, first u, v, w, x, y: use the data"
     ):
         unknown.indices(["a", "b"])
+
+
+def test_what_is_named_again_gets_a_name_that_no_other_prompt_has():
+    assert told_apart(["b", "a", "b", "b"], ["a", "b"]) == ["b", "a", "b#2", "b#3"]
+    assert told_apart(["a", "a", "a#2", "a#2", "a"], ["a", "a#2"]) == ["a", "a#3", "a#2", "a#2#2", "a#4"]
 
 
 def test_a_changed_file_is_noticed(tmp_path):

@@ -6,6 +6,7 @@ The noise of a prompt is a function of (seed, uid), so that the order of the row
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,7 +53,8 @@ class Gaussian:
         if self.bins is not None:
             low, width = min(means, default=0.0), max(means, default=0.0) - min(means, default=0.0) or 1.0
             places = [min(self.bins - 1, int((p - low) / width * self.bins)) for p in means]
-            weights = [w / places.count(place) for w, place in zip(weights, places, strict=True)]
+            crowd = Counter(places)
+            weights = [w / crowd[place] for w, place in zip(weights, places, strict=True)]
         return drawn(rows, weights, self.count, self.seed)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Uids of the prompts that take part, in order; a uid may stand twice to be drawn twice."""
+    """Uids of the prompts that take part, in order; a uid may stand twice to be drawn twice (`told_apart`)."""
 
     uids: tuple[str, ...]
 
@@ -36,6 +37,23 @@ class Selection:
                 f"{', '.join(unknown[:5])}: use the data that the selection was made from"
             )
         return [position[uid] for uid in self.uids]
+
+
+def told_apart(uids: Sequence[str], known: Collection[str]) -> list[str]:
+    """Every uid once: its k-th occurrence is `uid#k`, or the next such name that `known` does not have.
+
+    A prompt's rollouts are a function of its uid, so that one drawn twice under one name would get the same ones twice.
+    """
+    taken, seen = set(known), Counter[str]()
+    names = []
+    for uid in uids:
+        seen[uid] += 1
+        name = uid
+        while seen[uid] > 1 and (name := f"{uid}#{seen[uid]}") in taken:
+            seen[uid] += 1
+        taken.add(name)
+        names.append(name)
+    return names
 
 
 def write_selection(path: str | Path, selection: Selection) -> None:

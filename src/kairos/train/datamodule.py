@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from kairos.core.types import Failure, Prompt, PromptBatch
 from kairos.curriculum.order import Order
 from kairos.curriculum.rewards import STATED, PromptRewards
-from kairos.curriculum.selections import Selection, read_selection
+from kairos.curriculum.selections import Selection, read_selection, told_apart
 from kairos.data.dataset import StandIns, records_of
+from kairos.data.repeats import Repeated
 from kairos.data.templates.schedule import all_phases, in_phase, schedule_of
 from kairos.train import ranks
 from kairos.train.draws import Draws, Epochs, IterationSampler
@@ -91,7 +92,21 @@ class PromptDataModule(L.LightningDataModule):
 
     @cached_property
     def uids(self) -> list[str]:
-        """The names of all training prompts, in the order of the data. ValueError when two have the same."""
+        """The names of all training prompts in the order of the data, behind them those that are drawn once more."""
+        return [*self._own_uids, *(uid for _, uid in self.again)]
+
+    @cached_property
+    def again(self) -> list[tuple[int, str]]:
+        """(index, name) of what the selection names more than once, for every time after the first."""
+        if self.selection is None:
+            return []
+        named = zip(self.selection.uids, told_apart(self.selection.uids, self._own_uids), strict=True)
+        position = {uid: index for index, uid in enumerate(self._own_uids)}
+        return [(position[uid], name) for uid, name in named if name != uid and uid in position]
+
+    @cached_property
+    def _own_uids(self) -> list[str]:
+        """ValueError when two prompts have the same name."""
         dataset = self.dataset("train")
         named = records_of(dataset) or [dataset[i] for i in range(len(dataset))]  # type: ignore[arg-type]
         uids = [item.uid for item in named]
@@ -104,7 +119,8 @@ class PromptDataModule(L.LightningDataModule):
     def pool(self) -> list[int] | None:
         """Indices of the prompts that the first epoch draws from; None: all."""
         if self.selection is not None:
-            return self.selection.indices(self.uids)[: self.only_first]
+            named = Selection(tuple(told_apart(self.selection.uids, self._own_uids)))
+            return named.indices(self.uids)[: self.only_first]
         if self.only_first is None:
             return None
         return list(range(min(self.only_first, len(self.dataset("train")))))  # type: ignore[arg-type]
@@ -128,7 +144,7 @@ class PromptDataModule(L.LightningDataModule):
         module = cast("GRPOModule", self.trainer.lightning_module)
         dataset = self.dataset("train")
         draws = Draws(
-            size=len(dataset),  # type: ignore[arg-type]
+            size=len(dataset) + len(self.again),  # type: ignore[arg-type]
             prompts=self.prompts * self.oversample,
             seed=self.seed,
             shuffle=self.order.shuffle,
@@ -136,7 +152,7 @@ class PromptDataModule(L.LightningDataModule):
             world=ranks.world(),
             phase=self.phase,
         )
-        worded = all_phases(dataset)
+        worded = self._repeated(all_phases(dataset))
         if self.order.refilter is not None:
             return PromptLoader(partial(self._by_epoch, module, draws, worded), module.iterations, StandIns())
         sampler = IterationSampler(draws, self.pool, module.iterations, module.iteration)
@@ -168,11 +184,20 @@ class PromptDataModule(L.LightningDataModule):
         """
         dataset = in_phase(self.dataset(split), phase)
         chosen = list(range(len(dataset)) if indices is None else indices)[:count]  # type: ignore[arg-type]
+        if indices is not None and split == "train":
+            dataset = self._repeated(dataset)
         mine = chosen[ranks.rank() :: ranks.world()]
         step = size or self.prompts
         chunks = [mine[first : first + step] for first in range(0, len(mine), step)]
         loader = self._loader(dataset, chunks, self.workers if len(mine) > _FEW else 0)
         return PromptLoader([loader].__iter__, len(chunks))
+
+    def _repeated(self, dataset: Dataset[Prompt | Failure]) -> Dataset[Prompt | Failure]:
+        """The training prompts, in one wording or in all, and behind each wording those that are drawn once more."""
+        if not self.again:
+            return dataset
+        size = len(self.dataset("train"))  # type: ignore[arg-type]
+        return Repeated(dataset, size, self.again, len(dataset) // size)  # type: ignore[arg-type]
 
     def _loader(
         self, dataset: Dataset[Prompt | Failure], indices: Sampler[list[int]] | list[list[int]], workers: int
