@@ -25,7 +25,7 @@ class LengthByCoverage:
     """`count` prompts whose annotated spans follow `targets`: rows by length (s), columns by share of the clip.
 
     `lengths` and `coverages` are the inner edges of the bins, a value on an edge belonging to the upper one. Numbers
-    per bin by largest remainder; a bin with too few prompts repeats some of them (`uid#2` when drawn) unless `repeat` is False, then it
+    per bin by largest remainder; a bin with too few prompts repeats some of them unless `repeat` is False, then it
     gives what it has. A bin that is empty gives nothing, so that fewer than `count` may come out.
     """
 
