@@ -79,7 +79,10 @@ def test_rollouts_are_written_as_often_as_asked():
 
 def test_wandb_is_logged_to_offline():
     run = fit("name=a", "iterations=2", "logger=wandb")
-    assert list((run.folder / "wandb").glob("offline-run-*"))
+    fit("name=a", "iterations=3", "logger=wandb", resume=True)
+    fit("name=b", "iterations=1", "logger=wandb")
+    found = [path.name.rpartition("-")[2] for path in sorted(run.folder.parent.glob("*/wandb/offline-run-*"))]
+    assert len(found) >= 2 and len({*found}) == 2, "a run that goes on is the same run there"
 
 
 def test_nothing_but_the_progress_is_said(capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder):
