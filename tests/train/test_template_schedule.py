@@ -14,6 +14,8 @@ from kairos.data.templates.answer import AnswerOnly
 from kairos.data.templates.schedule import Phase, Schedule, all_phases, in_phase, schedule_of
 from kairos.data.templates.think import Think
 from kairos.data.toy import ToyGrounding
+from kairos.report.run import read_run
+from kairos.report.summary import summary_of
 
 HYBRID = Schedule({"answer": Phase(AnswerOnly(), epochs=2), "think": Phase(Think())})
 
@@ -69,6 +71,25 @@ def test_the_format_reward_follows_the_epoch(workers: int):
     alone = fit("name=b", "template=hybrid", "iterations=1", "callbacks.validation.every=1",
                 "callbacks.validation.every_phase=false")  # fmt: skip
     assert curve(alone.folder, "val/miou") and not curve(alone.folder, "val_with_think/miou")
+
+
+def test_a_run_is_evaluated_in_every_wording_before_and_after():
+    """The toy never thinks: in the second wording no answer is well formed, but every one is read."""
+    options = ("iterations=1", "callbacks.evaluation.before=true", "callbacks.evaluation.after=true")
+    run = fit("name=a", "template=hybrid", *options)
+    written = {str(path.relative_to(run.folder / "predictions")) for path in run.folder.glob("predictions/**/*.jsonl")}
+    assert written == {f"{place}{when}.jsonl" for place in ("", "with_think/") for when in ("before", "after")}
+    summary = summary_of(run.folder, seed=0, iterations=1)
+    think = summary["probes"]["with_think"]  # type: ignore[index]
+    assert think["n"] == think["before"]["n"] == summary["n_val"] and "miou" in think["before"]
+    assert list(read_run(run.folder).probes) == ["with_think"]
+    fit("name=b", "template=hybrid", *options, "callbacks.evaluation.every_phase=false")
+    fit("name=c", *options)
+    for name in ("b", "c"):
+        assert sorted(path.name for path in Path("runs", name, "predictions").iterdir()) == [
+            "after.jsonl",
+            "before.jsonl",
+        ]
 
 
 def test_the_schedule_goes_on_where_a_run_was_cut_off():

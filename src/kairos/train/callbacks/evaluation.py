@@ -8,6 +8,7 @@ from typing import cast
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
+from kairos.data.templates.schedule import schedule_of
 from kairos.evaluation.predictions import write
 from kairos.train.callbacks.validation import predict
 from kairos.train.datamodule import PromptDataModule
@@ -15,13 +16,24 @@ from kairos.train.grpo import GRPOModule
 
 
 class BeforeAfter(Callback):
-    """Writes `before.jsonl` and `after.jsonl` below `folder`, `size` prompts at a time (`count` None: all)."""
+    """Writes `before.jsonl` and `after.jsonl` below `folder`, `size` prompts at a time (`count` None: all).
+
+    Where templates follow a schedule that is its first wording; with `every_phase` the others are asked too, and their
+    answers lie as a probe's do: `with_<name>/before.jsonl` and `with_<name>/after.jsonl`.
+    """
 
     def __init__(
-        self, folder: str, before: bool, after: bool, split: str = "val", count: int | None = None, size: int = 64
+        self,
+        folder: str,
+        before: bool,
+        after: bool,
+        split: str = "val",
+        count: int | None = None,
+        size: int = 64,
+        every_phase: bool = True,
     ) -> None:
         self.folder, self.before, self.after = Path(folder), before, after
-        self.split, self.count, self.size = split, count, size
+        self.split, self.count, self.size, self.every_phase = split, count, size, every_phase
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.before and cast("GRPOModule", pl_module).iteration == 0:
@@ -33,9 +45,15 @@ class BeforeAfter(Callback):
 
     def _predict(self, trainer: L.Trainer, pl_module: L.LightningModule, name: str) -> None:
         datamodule = cast("PromptDataModule", trainer.datamodule)  # type: ignore[attr-defined]
-        predictions = predict(cast("GRPOModule", pl_module), datamodule, self.split, self.count, self.size)
-        if trainer.is_global_zero:
-            write(predictions, self.folder / name)
+        for phase, folder in enumerate(self._folders(datamodule)):
+            predictions = predict(cast("GRPOModule", pl_module), datamodule, self.split, self.count, self.size, phase)
+            if trainer.is_global_zero:
+                write(predictions, folder / name)
+
+    def _folders(self, datamodule: PromptDataModule) -> list[Path]:
+        schedule = schedule_of(datamodule.dataset(self.split))
+        others = schedule.names[1:] if schedule is not None and self.every_phase else []
+        return [self.folder, *(self.folder / f"with_{name}" for name in others)]
 
 
 class Probes(Callback):
