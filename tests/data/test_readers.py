@@ -23,6 +23,7 @@ from kairos.data.multiple_choice import MultipleChoice
 from kairos.data.nextgqa import NExTGQA
 from kairos.data.qvhighlights import QVHighlights
 from kairos.data.reading import AnnotationError, AnnotationFile, MissingVideo
+from kairos.data.templates.time_r1 import TimeR1ColdStart
 from kairos.data.temporal_r1 import TemporalR1Yaml
 from kairos.data.tempsamp import TempSampJsonl
 from kairos.data.time_r1 import TimeR1Json
@@ -222,6 +223,11 @@ def test_captions_are_one_record_a_sentence(place: Place) -> None:
     assert [record.question for record in records] == ["A hat.", "It falls."] * 2
     assert records[3].uid == "timezero/v_x/train:2" and records[3].video.path.endswith("v_x.webm")
     assert records[1].target.spans == (Span(3, 9),) and records[1].duration == 20.0
+    assert {record.target.demonstration for record in records} == {None}
+    told = captions(place, CAPTIONS, events=True).records()
+    thought = "0.00 to 4.50 : A hat; 3.00 to 9.00 : It falls"
+    assert {record.target.demonstration for record in told} == {thought}
+    assert TimeR1ColdStart().answer(told[1].target) == f"<think>{thought}</think><answer>3.00 to 9.00</answer>"
     other = ActivityNetCaptions(place.write("val_1.json", {"a": CAPTIONS}), place.videos).records()
     assert (other[0].source, other[0].uid) == ("activitynet", "activitynet/a/val_1:1")
 
