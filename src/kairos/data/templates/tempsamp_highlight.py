@@ -1,6 +1,8 @@
 """TempSamp-R1's wording for highlight detection: seconds and their saliency, without and with thinking.
 
-Known are the content (timestamps, saliency 1 to 5) and the form of the answer; the words of the question are ours.
+Known are the content and the form of the answer; the words of the question are ours. The paper asks for a saliency from
+1 to 5, but QVHighlights publishes ratings from 0 (very bad) to 4 (very good), and the reward compares with their mean:
+asked for here is the scale of the data, or whoever does as asked would be one off. `text` takes other words.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from kairos.data.templates.timezero import SYSTEM
 
 _ASK = (
     'Find the highlights of the video that match "[EVENT]": the timestamps (in seconds) and the saliency of each, from '
-    "1 (very bad) to 5 (very good). "
+    "0 (very bad) to 4 (very good). "
 )
 _FORM = (
     'the result in the format "The highlight timestamps are in the 82, 84, 86 seconds. Their saliency scores are 1.3, '
