@@ -169,7 +169,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--set", nargs="+", default=[], help="more overrides for every run; other overrides, other runs"
     )
-    parser.add_argument("--runs", default="runs/mini", help="the folder of the runs")
+    parser.add_argument("--runs", default="runs/mini", help="of the runs; measured prompts stay in runs/mini")
     parser.add_argument("--results", default="results/mini")
     parser.add_argument("--state", help="a folder with the packs of an earlier command")
     parser.add_argument("--out", help="a folder for packs: at most 8 files of at most 16 MiB")
