@@ -112,12 +112,16 @@ def peak(device: torch.device) -> int:
 
 
 def held(language: LanguagePolicy) -> int:
-    """Bytes of the weights, of their bf16 copies under autocast and of the gradients that exist."""
+    """Bytes of the weights and of the gradients that exist."""
     parameters = list(language.parameters())
-    on_gpu = language.device.type == "cuda"
-    copies = sum(2 * p.numel() for p in parameters if on_gpu and p.requires_grad and p.dtype == torch.float32)
     gradients = sum(p.grad.numel() * p.grad.element_size() for p in parameters if p.grad is not None)
-    return copies + gradients + sum(p.numel() * p.element_size() for p in parameters)
+    return gradients + sum(p.numel() * p.element_size() for p in parameters)
+
+
+def copies(language: LanguagePolicy) -> int:
+    """Bytes of the bf16 copies that autocast makes of trained matrices on a GPU: alive while scoring runs."""
+    matrices = [m.weight for m in language.modules() if isinstance(m, nn.Linear)]
+    return sum(2 * w.numel() for w in matrices if w.is_cuda and w.requires_grad and w.dtype == torch.float32)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from transformers.models.qwen2_vl import Qwen2VLImageProcessor
 from kairos.core.types import Prompt, Sampling
 from kairos.policy.families.base import layout_of
 from kairos.policy.language import LanguagePolicy
+from kairos.policy.out_of_memory import OutOfMemory
 from kairos.policy.vision.patches import frames_of
 from kairos.rollout.live import Live
 
@@ -99,7 +100,7 @@ def run(options: argparse.Namespace) -> None:
             continue
         try:
             seconds = timed(work, device, options.repeats)
-        except torch.OutOfMemoryError:
+        except (OutOfMemory, torch.OutOfMemoryError):
             lines[key(options.only, count)] = {"error": "out of memory"}
         else:
             rows = count * options.group

@@ -21,11 +21,27 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from measuring import PEAK, Clip, emptied, held, machine, peak, policy, prompts, rollouts, store, stored, timed, work
+from measuring import (
+    PEAK,
+    Clip,
+    copies,
+    emptied,
+    held,
+    machine,
+    peak,
+    policy,
+    prompts,
+    rollouts,
+    store,
+    stored,
+    timed,
+    work,
+)
 from measuring import video_tokens as count_video_tokens
 from rich.console import Console
 from rich.table import Table
 
+from kairos.compose import compose, part
 from kairos.core.types import Prompt, RolloutBatch
 from kairos.policy import recompute
 from kairos.policy.families.base import layout_of
@@ -33,7 +49,7 @@ from kairos.policy.language import LanguagePolicy
 from kairos.policy.out_of_memory import OutOfMemory
 from kairos.policy.scoring.repeated import Repeated, unshared
 from kairos.policy.scoring.shared_prefix import SharedPrefix
-from kairos.policy.varlen import Automatic
+from kairos.policy.varlen import Attention
 
 GiB = 2**30
 
@@ -78,7 +94,10 @@ def sweep(model: str, groups: Sequence[int], lengths: Sequence[int]) -> list[Cel
 class Bench:
     """One model at a time on the device, rebuilt only where the next cell trains other parts."""
 
-    def __init__(self, device: torch.device, clip: Clip, repeats: int, overrides: Sequence[str]) -> None:
+    def __init__(
+        self, device: torch.device, clip: Clip, repeats: int, attn: Attention, overrides: Sequence[str]
+    ) -> None:
+        self.attn = attn
         self.device, self.clip, self.repeats, self.overrides = device, clip, repeats, tuple(overrides)
         self._built: tuple[str, str] | None = None
         self.language: LanguagePolicy | None = None
@@ -86,7 +105,7 @@ class Bench:
     def measure(self, cell: Cell) -> dict[str, object]:
         language = self._policy(cell.model, cell.tower)
         assert language.model is not None
-        language.scorer = SharedPrefix(Automatic()) if cell.layout == "shared" else Repeated(Automatic())
+        language.scorer = SharedPrefix(self.attn) if cell.layout == "shared" else Repeated(self.attn)
         recompute.use(language.model, cell.recompute)
         asked = prompts(language, self.clip, 1)
         vocabulary = int(language.model.config.get_text_config().vocab_size) - 1000
@@ -116,6 +135,7 @@ class Bench:
             "visual": count_video_tokens(language, asked[0]),
             "peak_gib": peak(self.device) / GiB,
             "activations_gib": (peak(self.device) - kept) / GiB if peak(self.device) else None,
+            "of_which_bf16_weights_gib": copies(language) / GiB,
             "floor_seconds": spent.update / PEAK,
             "mfu": spent.update / PEAK / seconds,
         }
@@ -209,12 +229,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=8.5, help="no cell begins after this")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--attn", default="automatic", help="an option of conf/attn")
     parser.add_argument("--set", nargs="*", default=[], help="further overrides of the policy's configuration")
     parser.add_argument("--out", type=Path, default=Path("results/update.json"))
     options = parser.parse_args()
 
     begun, device, console = time.monotonic(), torch.device(options.device), Console(width=150)
-    bench = Bench(device, Clip(*options.frames), options.repeats, options.set)
+    attn = cast("Attention", part(compose([f"attn={options.attn}"]).attn))
+    bench = Bench(device, Clip(*options.frames), options.repeats, attn, options.set)
     main_cells = [cell for model in options.models for cell in cells(model, options.group, options.length)]
     swept = sweep(options.models[0], (4, 8, 16), (50, 200, 500, 1000)) if options.sweep else []
     whole = stored(options.out)

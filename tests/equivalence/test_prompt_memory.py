@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from tiny_language import policy, prompts, tokenizer_folder
 
 from kairos.core.types import Sampling
 from kairos.policy import sampling
-from kairos.policy.decoding import PackedPrompts, PaddedPrompts
+from kairos.policy.decoding import PackedPrompts, PackedRows, PaddedPrompts, PaddedRows
 from kairos.policy.language import LanguagePolicy
 
 
@@ -40,32 +38,20 @@ def test_a_packed_prompt_is_looked_at_as_a_padded_one() -> None:
 def test_packed_and_padded_memories_draw_the_same(language: LanguagePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
     padded = drawn(language, 20)
     monkeypatch.setattr(sampling, "PaddedPrompts", PackedPrompts)
+    monkeypatch.setattr(sampling, "PaddedRows", PackedRows)
     packed = drawn(language, 20)
     assert [tokens for tokens, _ in packed] == [tokens for tokens, _ in padded]
     for (_, ours), (_, theirs) in zip(packed, padded, strict=True):
         assert ours == pytest.approx(theirs, abs=1e-4)
 
 
-def test_a_growing_memory_draws_the_same(language: LanguagePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rows", [PaddedRows, PackedRows])
+def test_a_growing_memory_draws_the_same(
+    language: LanguagePolicy, monkeypatch: pytest.MonkeyPatch, rows: type[PaddedRows]
+) -> None:
     whole = drawn(language, 40)
     assert max(len(tokens) for tokens, _ in whole) > 20
+    monkeypatch.setattr(sampling, "PaddedRows", rows)
     monkeypatch.setattr(sampling, "_FIRST_CAPACITY", 4)
     grown = drawn(language, 40)
     assert [tokens for tokens, _ in grown] == [tokens for tokens, _ in whole]
-
-
-def test_more_room_than_tokens_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a GPU all of the room takes part in every step, behind a mask."""
-    from kairos.policy.decoding import Memory
-
-    language = policy(tokenizer_folder(tmp_path))
-    exact = drawn(language, 12)
-    own = Memory.own
-
-    def with_all_room(memory: Memory, *inputs: object) -> tuple[torch.Tensor, torch.Tensor]:
-        memory.width = memory.capacity
-        return own(memory, *inputs)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Memory, "own", with_all_room)
-    roomy = drawn(language, 12)
-    assert [tokens for tokens, _ in roomy] == [tokens for tokens, _ in exact]

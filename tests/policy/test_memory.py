@@ -100,13 +100,13 @@ def test_a_trained_7b_model_holds_124_gib_of_weights_gradients_and_moments(seven
 
 def test_activations_are_near_those_measured_on_a_gpu(three: Sizes):
     """Measured: 41.0 GiB at most without recomputation, 16.6 with, of which bf16 weights and gradients are 14.0. There
-    the residual stream was bf16 (here fp32: 26 bytes of hidden width a token and layer against 18), so a quarter more
-    is right."""
+    the residual stream was bf16 (here fp32), there were no norms of queries and keys (here allowed for), and the head
+    ran in chunks (here 2.7 GiB more at once), so a quarter more, and those, are right."""
     blind = replace(three, vision_trained=False)
     for recompute, peak in (("none", 41.0), ("full", 16.6)):
         load = replace(GROUP, recompute=recompute)
         ours = sum(held(blind, load, name) for name in ("activations", "log-probabilities")) / GIB
-        assert peak - 14.0 <= ours <= 1.35 * (peak - 14.0) + 0.5, (recompute, ours)
+        assert peak - 14.0 <= ours <= 1.35 * (peak - 14.0) + 3.2, (recompute, ours)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_every_lever_saves_and_enough_of_them_fit(seven: Sizes):
     names = " ".join(lever.override for lever in found)
     for word in (
         "adapter=lora", "policy.freeze=[vision]", "policy.recompute=full", "updates.microbatch=1", "total_pixels",
-        "group_size", "strategy=fsdp2", "on the host",
+        "group_size", "strategy=fsdp2",
     ):  # fmt: skip
         assert word in names
     assert all(lever.saves > 0 and lever.need == pytest.approx(plan.need - lever.saves) for lever in found)

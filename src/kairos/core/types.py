@@ -54,7 +54,8 @@ class VideoClip:
     """Frames of one clip, decoded and resized once.
 
     `frames_TCHW` is uint8, or None where only features exist; `seconds_T` are presentation times from the start of
-    the clip; `duration` is in seconds; `features` are tensors by name whose first axis is T.
+    the clip; `duration` is in seconds; `features` are tensors by name whose first axis is T. `content` is a name that
+    only equal frames share, where somebody knows one.
     """
 
     uid: str
@@ -62,6 +63,7 @@ class VideoClip:
     seconds_T: Tensor
     duration: float
     features: Mapping[str, Tensor] = field(default_factory=dict)
+    content: str | None = None
 
     def __post_init__(self) -> None:
         if self.frames_TCHW is not None and len(self.frames_TCHW) != len(self.seconds_T):
@@ -77,6 +79,7 @@ class VideoClip:
             frames_TCHW=None if self.frames_TCHW is None else self.frames_TCHW[index_K],
             seconds_T=self.seconds_T[index_K],
             features={name: tensor[index_K] for name, tensor in self.features.items()},
+            content=None,
         )
 
 

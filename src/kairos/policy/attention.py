@@ -65,7 +65,7 @@ def _text(
     if context is None:
         whole = cast("Callable[..., tuple[Tensor, None]]", sdpa_attention_forward)
         return whole(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
-    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
+    q, k, v = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))
     return context.attend(cast("int", module.layer_idx), q, k.to(v.dtype), v, scaling)[None], None
 
 

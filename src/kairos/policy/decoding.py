@@ -82,59 +82,67 @@ class PackedPrompts:
 
     def __post_init__(self) -> None:
         self.plan = Varlen().plan(Segments(tuple(self.lengths)), self.device)
-        rows = torch.arange(0, (len(self.lengths) + 1) * self.group_size, self.group_size, dtype=torch.int32)
-        self.row_cuts = rows.to(self.device)
 
     def first(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
         self.kept[layer] = (k_NHD.to(v_NHD.dtype).contiguous(), v_NHD.contiguous())
         return self.plan(q_NHD, k_NHD, v_NHD, scale)
 
     def look(self, layer: int, q_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        """The G rows of a prompt are heads of one query: so the kernel reads its keys once, split over the device."""
         k_NHD, v_NHD = self.kept[layer]
-        out_BHD, lse_HB = attend_to_sequences(
-            q_BHD.to(k_NHD.dtype), k_NHD, v_NHD, self.row_cuts, self.plan.prompt_cuts,
-            self.group_size, self.plan.longest[0], scale,
+        split = (len(self.lengths), self.group_size, k_NHD.shape[1], -1)  # P, G, Hkv, R
+        q_PXD = q_BHD.to(k_NHD.dtype).unflatten(1, (split[2], -1)).unflatten(0, split[:2]).transpose(1, 2).flatten(1, 3)
+        out_PXD, lse_XP = attend_to_sequences(
+            q_PXD, k_NHD, v_NHD, self.plan.prompt_cuts, self.plan.longest[0], scale
         )  # fmt: skip
-        return out_BHD.float(), lse_HB.T
+
+        def by_row(x_PX: Tensor) -> Tensor:
+            return x_PX.unflatten(1, (split[2], split[1], -1)).transpose(1, 2).flatten(0, 1).flatten(1, 2)
+
+        return by_row(out_PXD).float(), by_row(lse_XP.T)
 
 
-@dataclass
-class Memory:
-    """`prefill` and `decode` are the contexts of the two kinds of pass; `step` [1] counts the tokens fed per row.
-
-    A row's own keys and values lie in [B, Hkv, capacity, D]. `width` of them take part: all that were written, or more.
-    """
-
-    prompts: PromptMemory
-    lengths: tuple[int, ...]
-    group_size: int
-    step: Tensor
-    capacity: int
-    width: int = 1
-    drawn: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    states: dict[int, DeltaState] = field(default_factory=dict)
+class RowMemory(Protocol):
+    """The tokens drawn so far: `capacity` is how many a row may have before `grow`."""
 
     @property
-    def prefill(self) -> Context:
-        return _Prefill(self)
-
-    @property
-    def decode(self) -> Context:
-        return _Decode(self)
+    def capacity(self) -> int: ...
 
     def grow(self, capacity: int) -> None:
         """Room for `capacity` tokens a row: new tensors."""
-        added = capacity - self.capacity
-        for layer, (keys, values) in self.drawn.items():
-            self.drawn[layer] = (pad(keys, (0, 0, 0, added)), pad(values, (0, 0, 0, added)))
-        self.capacity = capacity
+        ...
+
+    def holds(self, count: int) -> None:
+        """From the next step on, at most `count` tokens a row take part."""
+        ...
 
     def own(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        """Remember one token a row, and attend over all of the row's own: output [B, H, D], log-sum-exp [B, H]."""
-        if layer not in self.drawn:
+        """Remember one token a row, and attend over all of the row's: output [B, H, D], log-sum-exp [B, H]; fp32."""
+        ...
+
+
+@dataclass
+class PaddedRows:
+    """Keys and values [B, Hkv, capacity, D] for matrix products; `step` [1] counts the tokens that rows have."""
+
+    step: Tensor
+    capacity: int
+    width: int = 1
+    kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def grow(self, capacity: int) -> None:
+        added = capacity - self.capacity
+        self.kept = {n: (pad(k, (0, 0, 0, added)), pad(v, (0, 0, 0, added))) for n, (k, v) in self.kept.items()}
+        self.capacity = capacity
+
+    def holds(self, count: int) -> None:
+        self.width = count
+
+    def own(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        if layer not in self.kept:
             shape = (*k_BHD.shape[:2], self.capacity, k_BHD.shape[2])
-            self.drawn[layer] = (v_BHD.new_zeros(shape), v_BHD.new_zeros(shape))
-        keys, values = self.drawn[layer]
+            self.kept[layer] = (v_BHD.new_zeros(shape), v_BHD.new_zeros(shape))
+        keys, values = self.kept[layer]
         keys.index_copy_(2, self.step, k_BHD.to(keys.dtype)[:, :, None])
         values.index_copy_(2, self.step, v_BHD[:, :, None])
         keys, values = keys[:, :, : self.width], values[:, :, : self.width]
@@ -144,6 +152,56 @@ class Memory:
         lse_BHR = scores.logsumexp(-1)
         out_BHRD = (scores - lse_BHR[..., None]).exp().to(values.dtype) @ values
         return out_BHRD.flatten(1, 2).float(), lse_BHR.flatten(1, 2)
+
+
+@dataclass
+class PackedRows:
+    """Keys and values [B, capacity, Hkv, D] for the flash kernels, which are told how many of them count."""
+
+    step: Tensor
+    capacity: int
+    kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def grow(self, capacity: int) -> None:
+        room = (0, 0, 0, 0, 0, capacity - self.capacity)
+        self.kept = {n: (pad(k, room), pad(v, room)) for n, (k, v) in self.kept.items()}
+        self.capacity = capacity
+
+    def holds(self, count: int) -> None:
+        """The step says it."""
+
+    def own(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        if layer not in self.kept:
+            shape = (len(k_BHD), self.capacity, *k_BHD.shape[1:])
+            self.kept[layer] = (v_BHD.new_zeros(shape), v_BHD.new_zeros(shape))
+        keys, values = self.kept[layer]
+        keys.index_copy_(1, self.step, k_BHD.to(keys.dtype)[:, None])
+        values.index_copy_(1, self.step, v_BHD[:, None])
+        cuts = torch.arange(len(keys) + 1, dtype=torch.int32, device=keys.device) * self.capacity
+        used_B = (self.step + 1).int().expand(len(keys)).contiguous()
+        out_BHD, lse_HB = attend_to_sequences(
+            q_BHD.to(keys.dtype), keys.flatten(0, 1), values.flatten(0, 1), cuts, self.capacity, scale, used_B
+        )
+        return out_BHD.float(), lse_HB.T
+
+
+@dataclass
+class Memory:
+    """`prefill` and `decode` are the contexts of the two kinds of pass; layers that recur keep a state for each row."""
+
+    prompts: PromptMemory
+    rows: RowMemory
+    lengths: tuple[int, ...]
+    group_size: int
+    states: dict[int, DeltaState] = field(default_factory=dict)
+
+    @property
+    def prefill(self) -> Context:
+        return _Prefill(self)
+
+    @property
+    def decode(self) -> Context:
+        return _Decode(self)
 
 
 @dataclass(frozen=True)
@@ -165,7 +223,7 @@ class _Decode:
 
     def attend(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> Tensor:
         """Softmax over the prompt and the row's own tokens: two softmaxes merged by their normalisers."""
-        on_own, lse_own = self.memory.own(layer, q_BHD, k_BHD, v_BHD, scale)
+        on_own, lse_own = self.memory.rows.own(layer, q_BHD, k_BHD, v_BHD, scale)
         on_prompt, lse_prompt = self.memory.prompts.look(layer, q_BHD, scale)
         share = torch.sigmoid(lse_prompt - lse_own)[..., None]
         return (on_prompt * share + on_own * (1 - share)).to(v_BHD.dtype)

@@ -13,9 +13,9 @@ class Replayed:
     The first call runs it as it is (kernels load, libraries set up), the second captures it, all from then on replay.
     """
 
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], None], warm: bool = False) -> None:
         self.work = work
-        self.warm = False
+        self.warm = warm  # it has run before, with tensors of other sizes
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self) -> None:
@@ -24,8 +24,21 @@ class Replayed:
             self.warm = True
             return
         if self.graph is None:
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                self.work()
-            self.graph = graph
+            self.graph = _captured(self.work)
         self.graph.replay()
+
+
+def _captured(work: Callable[[], None]) -> torch.cuda.CUDAGraph:
+    """Not through `torch.cuda.graph`, which gives the allocator's free memory back each time, and fails when another
+    thread (a loader that pins memory) allocates meanwhile."""
+    graph, side, main = torch.cuda.CUDAGraph(), torch.cuda.Stream(), torch.cuda.current_stream()
+    torch.cuda.synchronize()
+    side.wait_stream(main)
+    with torch.cuda.stream(side):
+        graph.capture_begin(capture_error_mode="thread_local")
+        try:
+            work()
+        finally:
+            graph.capture_end()
+    main.wait_stream(side)
+    return graph

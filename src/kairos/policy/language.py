@@ -236,8 +236,10 @@ class LanguagePolicy(nn.Module):
         model.save_pretrained(str(folder), state_dict=state)
 
     def blocks(self) -> list[nn.Module]:
-        """The layers of both towers, which run one after the other."""
+        """The layers of both towers, which run one after the other; asked for once, before they are sharded."""
         model = self._built()
+        if self._tower_is_frozen:
+            self.seeing.keep_name(model, self.family)
         return [*cast("nn.ModuleList", self.family.vision(model).blocks), *self.family.text(model).layers]
 
     def counted(self) -> dict[str, int]:

@@ -11,15 +11,18 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from kairos.policy.attention import TEXT_ATTENTION, VISION_ATTENTION
 from kairos.policy.families.base import TextTower
+from kairos.policy.norms import Fused, fuse_norms
 from kairos.policy.vision.patches import Cut
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 
 
 class Released:
-    """`kind` is transformers' class, `cut` what the family takes its patches to be; a model that differs is refused."""
+    """`kind` and `norm` are transformers' classes, `cut` the family's patches; a model with others is refused."""
 
     kind: ClassVar[type[PreTrainedModel]]
+    norm: ClassVar[type[nn.Module]]
+    fused: ClassVar[type[Fused]] = Fused
     cut: Cut
 
     def load(self, weights: str) -> PreTrainedModel:
@@ -29,7 +32,7 @@ class Released:
         return self.ready(self.kind(config))
 
     def ready(self, model: PreTrainedModel) -> PreTrainedModel:
-        """With our attention functions. ValueError when its patches are not those of `cut`."""
+        """With our attention functions and norms. ValueError when its patches are not those of `cut`."""
         vision = model.config.vision_config
         theirs = (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
         ours = (self.cut.patch, self.cut.merge, self.cut.temporal)
@@ -39,6 +42,7 @@ class Released:
             )
         _parts(model).model.language_model.config._attn_implementation = TEXT_ATTENTION
         _parts(model).model.visual.config._attn_implementation = VISION_ATTENTION
+        fuse_norms(model, self.norm, self.fused)
         return model
 
     def text(self, model: PreTrainedModel) -> TextTower:

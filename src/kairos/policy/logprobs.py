@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 _NEVER = -1e30
-CHUNK_ELEMENTS = 2**26
+CHUNK_ELEMENTS = 2**28
 
 
 def scoring_temperature(temperature: float) -> float:
@@ -19,8 +19,10 @@ def scoring_temperature(temperature: float) -> float:
 
 def restrict(logits_NV: Tensor, temperature: float, banned: Tensor) -> Tensor:
     """fp32 logits at `temperature`, the banned tokens out of reach: what is sampled is what is trained."""
-    logits = logits_NV.float() / temperature
-    return logits.index_fill(-1, banned, _NEVER)
+    logits = logits_NV.float()
+    if temperature != 1.0:
+        logits = logits / temperature
+    return logits.index_fill_(-1, banned, _NEVER)
 
 
 def chosen_logprobs(

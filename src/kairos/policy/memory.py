@@ -164,10 +164,10 @@ def _patches(sizes: Sizes, prompts: int, load: Load) -> int:
 
 
 def _layer_bytes(sizes: Sizes, gpu: bool) -> float:
-    """What one text layer keeps of a token for the backward pass."""
+    """What one text layer keeps of a token for the backward pass, norms of queries and keys included."""
     if gpu:
-        return 26 * sizes.hidden + 8 * sizes.intermediate + 20.5 * sizes.queries + 6.25 * sizes.keys
-    return 24 * sizes.hidden + 16 * sizes.intermediate + 36.5 * sizes.queries + 8.25 * sizes.keys
+        return 14 * sizes.hidden + 8 * sizes.intermediate + 28 * sizes.queries + 14 * sizes.keys
+    return 16 * sizes.hidden + 16 * sizes.intermediate + 43 * sizes.queries + 15 * sizes.keys
 
 
 def _recurrent_bytes(sizes: Sizes) -> float:

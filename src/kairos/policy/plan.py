@@ -9,7 +9,6 @@ from typing import NamedTuple
 from kairos.policy.memory import Load, estimate
 from kairos.policy.sizes import Sizes
 
-HOST = "the optimiser's moments on the host"
 _RANK = 32
 """Of conf/adapter/lora.yaml."""
 
@@ -57,8 +56,6 @@ def changes(plan: Plan) -> Iterator[Change]:
         for devices in (2, 4, 8):
             if devices > load.shards:
                 yield Change(f"strategy=fsdp2 trainer.devices={devices}", plan.loaded(shards=devices))
-    if load.gpu and load.moments:
-        yield Change(HOST, plan.loaded(moments=0))
     if sizes.vision_trained and sizes.trained > sizes.vision:
         yield Change("policy.freeze=[vision]", replace(plan, sizes=_blind(sizes)))
     if not sizes.adapter:

@@ -10,8 +10,9 @@ from typing import cast
 
 import psutil
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch._ops import HigherOrderOperator, OpOverload
+from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -103,16 +104,18 @@ class Chooser:
         self.level, self.words, self._tokens = "none", "", -1
 
     def __call__(self, model: nn.Module, stacks: Sequence[Stack]) -> str:
-        """The level, set in the model. Free memory is that of the model's device, now, less the gradients and (before
-        the first choice) Adam's moments that are still to come."""
+        """The level, set in the model. Free memory is that of the model's device, now, less what is still to come: the
+        gradients, (before the first choice) Adam's moments, and autocast's bf16 copies."""
         tokens = sum(stack.tokens for stack in stacks)
         if tokens <= self._tokens:
             return self.level
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         device = next(model.parameters()).device
-        coming = sum(4 * p.numel() for p in trained if p.grad is None)
+        coming = sum(4 * _here(p) for p in trained if p.grad is None)
         if self._tokens < 0:
-            coming += sum(8 * p.numel() for p in trained)
+            coming += sum(8 * _here(p) for p in trained)
+        if device.type == "cuda":
+            coming += sum(2 * p.numel() for p in trained if not isinstance(p, DTensor))
         element = 2 if device.type == "cuda" else 4
         needs = {level: sum(stack.bytes(level, element) for stack in stacks) for level in LEVELS}
         self.level = fitting(needs, free(device) - coming, self.level)
@@ -125,6 +128,11 @@ class Chooser:
         _log.info(self.words)
         use(model, self.level)
         return self.level
+
+
+def _here(parameter: Tensor) -> int:
+    """Its numbers on this device."""
+    return parameter.to_local().numel() if isinstance(parameter, DTensor) else parameter.numel()
 
 
 def fitting(needs: dict[str, int], room: int, least: str = "none") -> str:

@@ -11,13 +11,13 @@ from transformers import PreTrainedModel
 
 from kairos.core.seeds import uniforms
 from kairos.core.types import Prompt, Sampling
-from kairos.policy.decoding import Memory, PackedPrompts, PaddedPrompts
+from kairos.policy.decoding import Memory, PackedPrompts, PackedRows, PaddedPrompts, PaddedRows
 from kairos.policy.families.base import Family, Seen, layout_of
 from kairos.policy.graphs import Replayed
 from kairos.policy.logprobs import restrict
-from kairos.policy.tower import run_text
+from kairos.policy.tower import run_text, video_places
 
-_FIRST_CAPACITY = 64
+_FIRST_CAPACITY = 256
 _LOOK_UP_EVERY = 8  # steps, on a GPU, between two looks at whether all rows have ended
 
 
@@ -54,9 +54,10 @@ def draw(
     layouts = [layout_of(prompt) for prompt in prompts]
     lengths = tuple(len(layout) for layout in layouts)
     on_gpu = device.type == "cuda"
-    kept = (PackedPrompts if on_gpu else PaddedPrompts)(lengths, group_size, device)
     step = torch.zeros(1, dtype=torch.long, device=device)
-    memory = Memory(kept, lengths, group_size, step, min(_FIRST_CAPACITY, sampling.max_actions))
+    kept = (PackedPrompts if on_gpu else PaddedPrompts)(lengths, group_size, device)
+    own = (PackedRows if on_gpu else PaddedRows)(step, min(_FIRST_CAPACITY, sampling.max_actions))
+    memory = Memory(kept, own, lengths, group_size)
     hidden_ND = run_text(
         model,
         family,
@@ -64,6 +65,7 @@ def draw(
         torch.cat([layout.positions_3L for layout in layouts], dim=1).to(device),
         seen,
         memory.prefill,
+        video_places([layout.ids_L for layout in layouts], family.video_token(model)),
     )
     last_P = torch.tensor(lengths).cumsum(0).to(device) - 1
     hidden_BD = hidden_ND.index_select(0, last_P).repeat_interleave(group_size, dim=0)
@@ -85,10 +87,10 @@ def draw(
     while drawn < sampling.max_actions:
         if (drawn % _LOOK_UP_EVERY == 0 or not on_gpu) and not bool(rows.running_B.any()):
             break
-        if drawn > memory.capacity:
-            memory.grow(min(2 * memory.capacity, sampling.max_actions))
-            taken = Replayed(advance) if on_gpu else advance
-        memory.width = memory.capacity if on_gpu else drawn
+        if drawn > own.capacity:
+            own.grow(min(2 * own.capacity, sampling.max_actions))
+            taken = Replayed(advance, warm=True) if on_gpu else advance
+        own.holds(drawn)
         taken()
         drawn += 1
     length_B = rows.length_B.cpu()

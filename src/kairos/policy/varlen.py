@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.attention._fa4 import register_flash_attention_fa4
 
 from kairos.policy.gathered import Gathered
 from kairos.policy.segments import Segments, starts
@@ -57,8 +59,8 @@ class Varlen:
             raise ValueError(f"attn.implementation must be null or one of {known}, got {self.implementation}")
 
     def plan(self, segments: Segments, device: torch.device) -> VarlenPlan:
-        if self.implementation not in (None, torch.nn.attention.current_flash_attention_impl()):
-            torch.nn.attention.activate_flash_attention_impl(self.implementation)  # type: ignore[arg-type]
+        if self.implementation is not None:
+            _activate(self.implementation)
         own, rows = segments.own, [length for length in segments.rows if length]
         seen = [length for length, tokens in zip(segments.prompts, own, strict=True) if tokens]
         index = None
@@ -80,6 +82,14 @@ class Varlen:
             segments.base,
             [max(segments.prompts), max(together, default=0), max(rows, default=0)],
         )
+
+
+@cache
+def _activate(implementation: str) -> None:
+    if implementation == "FA4":
+        register = partial(register_flash_attention_fa4, module_path="kairos.policy.flash4")
+        torch.nn.attention.register_flash_attention_impl(implementation, register_fn=register)
+    torch.nn.attention.activate_flash_attention_impl(implementation)
 
 
 @dataclass(frozen=True)

@@ -110,10 +110,14 @@ def _(grad_NHD: Tensor, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, *others: ob
 
 
 def attend_to_sequences(
-    q_NHD: Tensor, k_MHD: Tensor, v_MHD: Tensor, cuts_q: Tensor, cuts_k: Tensor, max_q: int, max_k: int, scale: float
+    q_SHD: Tensor, k_MHD: Tensor, v_MHD: Tensor, cuts_k: Tensor, max_k: int, scale: float, used_S: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Each sequence of queries over all of its sequence of keys: [N, H, D], log-sum-exp [H, N]; no gradient."""
-    return _forward(q_NHD, k_MHD, v_MHD, cuts_q, cuts_k, max_q, max_k, False, scale)
+    """One query for each of S sequences of keys: [S, H, D], log-sum-exp [H, S]; no gradient.
+
+    Only the first `used_S` (int32) keys of each sequence count where it is given.
+    """
+    cuts_q = torch.arange(len(q_SHD) + 1, dtype=torch.int32, device=q_SHD.device)
+    return _forward(q_SHD, k_MHD, v_MHD, cuts_q, cuts_k, 1, max_k, False, scale, used_S)
 
 
 def _keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[object, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -121,6 +125,7 @@ def _keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[object, ...], 
     ctx.save_for_backward(*tensors, *output)  # type: ignore[arg-type]
     ctx.plain = (base, longest, scale)  # type: ignore[attr-defined]
     ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
 
 
 def _differentiate(
@@ -144,25 +149,19 @@ def _seen(k: Tensor, v: Tensor, base: int, index: Tensor | None) -> tuple[Tensor
 
 
 def _forward(
-    q: Tensor, k: Tensor, v: Tensor, cuts_q: Tensor, cuts_k: Tensor, max_q: int, max_k: int, causal: bool, scale: float
-) -> tuple[Tensor, Tensor]:
+    q: Tensor, k: Tensor, v: Tensor, cuts_q: Tensor, cuts_k: Tensor, max_q: int, max_k: int, causal: bool, scale: float,
+    used: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     if q.is_cuda:
         out, lse, *_ = torch.ops.aten._flash_attention_forward(
-            q.contiguous(),
-            k.contiguous(),
-            v.contiguous(),
-            cuts_q,
-            cuts_k,
-            max_q,
-            max_k,
-            0.0,
-            causal,
-            False,
-            scale=scale,
-        )
+            q.contiguous(), k.contiguous(), v.contiguous(), cuts_q, cuts_k, max_q, max_k, 0.0, causal, False,
+            scale=scale, seqused_k=used,
+        )  # fmt: skip
         return out, lse
     outs, lses = [], []
-    for rows, keys in zip(_slices(cuts_q), _slices(cuts_k), strict=True):
+    for number, (rows, keys) in enumerate(zip(_slices(cuts_q), _slices(cuts_k), strict=True)):
+        if used is not None:
+            keys = slice(keys.start, keys.start + int(used[number]))
         scores = _scores(q[rows], k[keys], causal, scale)
         lse = scores.logsumexp(-1)
         outs.append(torch.einsum("hqk,khd->qhd", (scores - lse[..., None]).exp(), _wide(v[keys].float(), q)))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from kairos.train import ranks
 
@@ -15,13 +16,16 @@ class Meter:
     """Collects `group/metric` values; `reduce` gives their means over all ranks and starts afresh."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, tuple[float, float]] = {}
+        self._sums: dict[str, tuple[float | Tensor, float | Tensor]] = {}
 
-    def add(self, name: str, value: float, count: float = 1.0) -> None:
-        """Add `value`, itself the mean of `count` things; a count of 0 leaves no trace."""
-        if count > 0:
-            total, number = self._sums.get(name, (0.0, 0.0))
-            self._sums[name] = (total + value * count, number + count)
+    def add(self, name: str, value: float | Tensor, count: float | Tensor = 1.0) -> None:
+        """Add `value`, itself the mean of `count` things; a count of 0 leaves no trace.
+
+        Tensors (of one number) stay on their device until `reduce`: nothing waits for them.
+        """
+        value, count = (x.detach().double() if isinstance(x, Tensor) else x for x in (value, count))
+        total, number = self._sums.get(name, (0.0, 0.0))
+        self._sums[name] = (total + value * count, number + count)
 
     def put(self, name: str, value: float) -> None:
         """Replace what was collected under `name` on this rank."""
@@ -38,7 +42,8 @@ class Meter:
 
     def reduce(self) -> dict[str, float]:
         merged: dict[str, tuple[float, float]] = {}
-        for sums in ranks.gather([self._sums]):
+        own = {name: (float(value), float(count)) for name, (value, count) in self._sums.items() if count > 0}
+        for sums in ranks.gather([own]):
             for name, (value, count) in sums.items():
                 total, number = merged.get(name, (0.0, 0.0))
                 merged[name] = (total + value, number + count)

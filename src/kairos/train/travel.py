@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from kairos.core.types import Prompt, PromptBatch, VideoClip
+from kairos.video.mapped import content_name
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,10 @@ def receive(parcel: Parcel) -> PromptBatch:
 
 def _plain(prompt: Prompt) -> Prompt:
     clip = prompt.clip
-    return replace(
-        prompt, clip=VideoClip(clip.uid, clip.frames_TCHW, clip.seconds_T, clip.duration, dict(clip.features))
+    plain = VideoClip(
+        clip.uid, clip.frames_TCHW, clip.seconds_T, clip.duration, dict(clip.features), content_name(clip)
     )
+    return replace(prompt, clip=plain)
 
 
 class _Pickler(pickle.Pickler):

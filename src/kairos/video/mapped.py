@@ -52,9 +52,19 @@ class StoredClip(VideoClip):
 
     def __reduce__(self) -> tuple:
         if (view := self.view) is None:
-            return VideoClip, (self.uid, self.frames_TCHW, self.seconds_T, self.duration, dict(self.features))
+            facts = (self.uid, self.frames_TCHW, self.seconds_T, self.duration, dict(self.features), self.content)
+            return VideoClip, facts
         facts = (self.uid, _packed(self.seconds_T), self.duration, dict(self.features))
         return _again, (self.path, view, self.filled, *facts)
+
+
+def content_name(clip: VideoClip) -> str | None:
+    """A name that equal frames share: of a mapped clip its file's, which tells content and budget, and the part it is.
+
+    None where only the frames themselves could tell.
+    """
+    view = clip.view if isinstance(clip, StoredClip) else None
+    return clip.content if view is None else f"{Path(cast('StoredClip', clip).path).stem}{view}"
 
 
 def open_clip(path: str) -> Mapped:
@@ -113,4 +123,4 @@ def _again(
     shape, stride, offset = view
     frames = mapped.as_strided(shape, stride, mapped.storage_offset() + offset)
     times = torch.from_numpy(np.frombuffer(seconds[1], dtype=seconds[0]).copy())
-    return StoredClip(uid, frames, times, duration, features, path, filled, mapped)
+    return StoredClip(uid, frames, times, duration, features, path=path, filled=filled, mapped=mapped)

@@ -12,7 +12,9 @@ from typing import ClassVar, cast
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import PreTrainedModel, Qwen2_5_VLForConditionalGeneration
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLRMSNorm
 
 from kairos.core.types import Layout, Prompt, VideoClip
 from kairos.policy.families.base import Markers, Seen
@@ -28,6 +30,7 @@ class Qwen25VL(Released):
     """`tokens_per_second` is how far the time axis runs in a second: 2 in every released model."""
 
     kind: ClassVar[type[PreTrainedModel]] = Qwen2_5_VLForConditionalGeneration
+    norm: ClassVar[type[nn.Module]] = Qwen2_5_VLRMSNorm
 
     tokens_per_second: int = 2
     cut: Cut = field(default_factory=lambda: Cut(14, mean=CLIP_MEAN, std=CLIP_STD))

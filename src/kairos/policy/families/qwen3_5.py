@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
+from torch import nn
 from transformers import PreTrainedModel, Qwen3_5ForConditionalGeneration, Qwen3_5VisionModel
+from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5RMSNorm
 
 from kairos.core.types import Prompt
 from kairos.policy.delta_net.kernels import Kernels
 from kairos.policy.delta_net.net import with_context
 from kairos.policy.families.base import Seen
 from kairos.policy.families.qwen3_vl import Qwen3VL
+from kairos.policy.norms import Fused, FusedAroundOne
 from kairos.policy.vision.qwen3_tower import Qwen3Tower, look
 
 
@@ -25,6 +28,8 @@ class Qwen35(Qwen3VL):
     """`kernels` of the gated delta nets: `Torch()`, `FlashLinear()`, or None, which is `kernels.automatic`."""
 
     kind: ClassVar[type[PreTrainedModel]] = Qwen3_5ForConditionalGeneration
+    norm: ClassVar[type[nn.Module]] = Qwen3_5RMSNorm
+    fused: ClassVar[type[Fused]] = FusedAroundOne
 
     kernels: Kernels | None = None
 

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, cast
 
+from torch import nn
 from transformers import PreTrainedModel, Qwen3VLForConditionalGeneration, Qwen3VLVisionModel
+from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRMSNorm
 
 from kairos.core.types import Layout, Prompt, VideoClip
 from kairos.policy.families.base import Markers, Seen
@@ -29,6 +31,7 @@ class Qwen3VL(Released):
     """
 
     kind: ClassVar[type[PreTrainedModel]] = Qwen3VLForConditionalGeneration
+    norm: ClassVar[type[nn.Module]] = Qwen3VLTextRMSNorm
 
     outer_markers: bool = True
     cut: Cut = field(default_factory=lambda: Cut(patch=16))

@@ -15,7 +15,7 @@ from kairos.policy.logprobs import chosen_logprobs, scoring_temperature
 from kairos.policy.packing import pack
 from kairos.policy.scoring.stats import on_rows
 from kairos.policy.segments import Segments
-from kairos.policy.tower import run_text
+from kairos.policy.tower import run_text, video_places
 from kairos.policy.varlen import Attention, AttentionPlan, Automatic
 
 
@@ -54,13 +54,16 @@ class SharedPrefix:
     ) -> ActionStats:
         layouts = [layout_of(prompt) for prompt in batch.prompts]
         device = next(model.parameters()).device
-        packed = pack(layouts, batch.group_of_B, batch.actions_BA, batch.mask_BA).to(device)
+        packed = pack(layouts, batch.group_of_B, batch.actions_BA, batch.mask_BA)
+        chosen_M = batch.actions_BA.cpu()[packed.row_M, packed.column_M].to(device, non_blocking=True)
+        places_V = video_places([layout.ids_L for layout in layouts], family.video_token(model))
+        packed = packed.to(device)
         context = Scoring(packed.segments, self.attn.plan(packed.segments, device))
-        hidden_ND = run_text(model, family, packed.ids_N, packed.positions_3N, seen, context)
+        hidden_ND = run_text(model, family, packed.ids_N, packed.positions_3N, seen, context, places_V)
         logprobs_M, entropy_M = chosen_logprobs(
             hidden_ND.index_select(0, packed.predictor_M),
             family.head(model),
-            batch.actions_BA.to(device)[packed.row_M, packed.column_M],
+            chosen_M,
             scoring_temperature(batch.temperature),
             family.banned(model),
             entropy,

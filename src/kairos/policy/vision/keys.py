@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -14,7 +13,7 @@ from transformers import PreTrainedConfig
 
 from kairos.core.types import Prompt
 from kairos.policy.families.base import layout_of
-from kairos.video.mapped import StoredClip
+from kairos.video.mapped import content_name
 
 VERSION = "1"
 """To be raised when our own code of a tower changes what it computes."""
@@ -36,11 +35,10 @@ class ClipNames:
         clip, layout = prompt.clip, layout_of(prompt)
         if clip.frames_TCHW is None:
             raise ValueError(f"prompt {prompt.uid}: clip {clip.uid} has no frames")
-        view = clip.view if isinstance(clip, StoredClip) else None
-        name = self._hash(clip.frames_TCHW) if view is None else Path(cast("StoredClip", clip).path).stem
+        name = content_name(clip) or self._hash(clip.frames_TCHW)
         taken = None if layout.frames is None else layout.frames.tolist()
-        facts = json.dumps([view, taken, layout.grid_thw_N3.tolist()])
-        return f"{name}-{hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()}"
+        facts = json.dumps([name, taken, layout.grid_thw_N3.tolist()])
+        return f"{name.partition('(')[0]}-{hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()}"
 
     def _hash(self, frames: Tensor) -> str:
         known = self._hashed.get(frames)
@@ -54,19 +52,26 @@ class ClipNames:
 class TowerName:
     """A hash of a tower's weights and configuration, computed again when they were written to, moved or converted.
 
-    What a write through `.data` changed goes unnoticed.
+    What a write through `.data` changed goes unnoticed. After `keep` the name stays: shards are gathered and let go.
     """
 
     def __init__(self) -> None:
         self._stamp: object = None
         self._name = ""
+        self._kept = False
 
     def __call__(self, tower: nn.Module, family: object) -> str:
         """32 hexadecimal digits; the device's kind counts, because its kernels round differently."""
+        if self._kept:
+            return self._name
         stamp = [(id(p), p._version, p.dtype, p.device) for p in tower.parameters()]
         if stamp != self._stamp:
             self._stamp, self._name = stamp, _name_of(tower, family)
         return self._name
+
+    def keep(self, tower: nn.Module, family: object) -> None:
+        """The tower's name from now on."""
+        self._kept, self._name = True, _name_of(tower, family)
 
 
 def _name_of(tower: nn.Module, family: object) -> str:

@@ -33,6 +33,10 @@ class SeeOnce:
             return self._kept(model, family, prompts, self.store)
         return self._together(model, family, prompts)
 
+    def keep_name(self, model: PreTrainedModel, family: Family) -> None:
+        """For weights that are about to be sharded: the tower is called what it is now."""
+        self._tower.keep(family.vision(model), family)
+
     def counted(self) -> dict[str, int]:
         """What happened since the last call: clips that passed the tower, features found in the store and not found."""
         counts, self._counts = self._counts, dict.fromkeys(self._counts, 0)

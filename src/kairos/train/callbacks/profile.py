@@ -11,6 +11,7 @@ from typing import cast
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
+from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
 from kairos.core.types import PromptBatch
@@ -21,8 +22,8 @@ from kairos.train.grpo import GRPOModule
 class Profile(Callback):
     """Iterations `first` to `last`, on rank 0: profile.json in `folder`, and trace.json (chrome://tracing) if `trace`.
 
-    profile.json: seconds watched, and on a GPU the share of them in which at least one kernel or copy ran (the union of
-    their intervals, as spans of several streams overlap) and the kernels that took longest together.
+    profile.json: seconds watched, the wait for data included; on a GPU the share of them in which a kernel ran (the
+    union of their intervals: streams overlap; copies do not count) and the kernels that took longest together.
     """
 
     def __init__(self, folder: str, first: int = 3, last: int = 3, trace: bool = False, top: int = 25) -> None:
@@ -32,13 +33,16 @@ class Profile(Callback):
         self._profile: profile | None = None
         self._begun = 0.0
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: PromptBatch, batch_idx: int
-    ) -> None:
-        module = cast("GRPOModule", pl_module)
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._begin(cast("GRPOModule", pl_module))
+
+    def _begin(self, module: GRPOModule) -> None:
         if ranks.rank() or module.iteration + 1 != self.first:
             return
-        activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if module.device.type == "cuda" else [])]
+        on_gpu = module.device.type == "cuda"
+        activities = [ProfilerActivity.CUDA] if on_gpu else []
+        if self.trace or not on_gpu:  # tracing the host slows its launches
+            activities.append(ProfilerActivity.CPU)
         self._profile = profile(activities=activities)
         self._profile.start()
         self._begun = time.perf_counter()
@@ -48,6 +52,7 @@ class Profile(Callback):
     ) -> None:
         module = cast("GRPOModule", pl_module)
         if self._profile is None or module.iteration != self.last:
+            self._begin(module)
             return
         if module.device.type == "cuda":
             torch.cuda.synchronize(module.device)
@@ -58,7 +63,7 @@ class Profile(Callback):
         if self.trace:
             watched.export_chrome_trace(str(self.folder / "trace.json"))
         facts: dict[str, object] = {"iterations": [self.first, self.last], "seconds": seconds}
-        events = [event for event in watched.events() or [] if event.device_type.name == "CUDA"]
+        events = [event for event in watched.events() or [] if _is_kernel(event)]
         if events:
             spans = [(event.time_range.start, event.time_range.end) for event in events]
             facts["gpu_share"] = covered(spans) / 1e6 / seconds
@@ -67,6 +72,11 @@ class Profile(Callback):
                 for name, taken, calls in longest(((e.name, e.time_range.elapsed_us()) for e in events), self.top)
             ]
         (self.folder / "profile.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def _is_kernel(event: FunctionEvent) -> bool:
+    copies = event.name.startswith(("Memcpy", "Memset"))
+    return event.device_type.name == "CUDA" and not event.is_user_annotation and not copies
 
 
 def covered(spans: Sequence[tuple[float, float]]) -> float:

@@ -1,0 +1,54 @@
+"""Root-mean-square norms in one kernel each, whose output is what the next matrix wants.
+
+transformers writes them out: six kernels forward, and under autocast an fp32 output that every matrix casts anew.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import rms_norm
+
+
+class Fused(nn.Module):
+    """The forward pass of a norm with `weight` and `variance_epsilon`: fp32 inside; bf16 out under autocast."""
+
+    weight: nn.Parameter
+
+    def gain(self) -> Tensor:
+        return self.weight.float()
+
+    def epsilon(self) -> float:
+        return cast("float", self.variance_epsilon)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        out = rms_norm(hidden_states.float(), self.weight.shape, self.gain(), self.epsilon())
+        device = hidden_states.device.type
+        if torch.is_autocast_enabled(device):
+            return out.to(torch.get_autocast_dtype(device))
+        return out.to(torch.promote_types(hidden_states.dtype, self.weight.dtype))
+
+
+class FusedAroundOne(Fused):
+    """The same for a norm that adds 1 to its weight, and calls its epsilon `eps`."""
+
+    def gain(self) -> Tensor:
+        return 1.0 + self.weight.float()
+
+    def epsilon(self) -> float:
+        return cast("float", self.eps)
+
+
+def fuse_norms(model: nn.Module, kind: type[nn.Module], fused: type[Fused] = Fused) -> None:
+    """Every norm of this kind in the model computes as `fused`; its parameters and their names stay."""
+    for module in model.modules():
+        if type(module) is kind:
+            module.__class__ = _both(fused, kind)
+
+
+@lru_cache
+def _both(fused: type[Fused], kind: type[nn.Module]) -> type[nn.Module]:
+    return type(f"Fused{kind.__name__}", (fused, kind), {})
