@@ -1,0 +1,105 @@
+"""The flash kernels behind shared prompts and decoding against their plain twins on a CPU, and graphs against steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_language import batch, policy, prompts, tokenizer_folder
+from torch import Tensor
+
+from kairos.core.types import Sampling
+from kairos.policy import sampling
+from kairos.policy.decoding import PackedPrompts, PackedRows
+from kairos.policy.norms import fuse_norms
+from kairos.policy.scoring.repeated import Repeated
+from kairos.policy.scoring.shared_prefix import SharedPrefix
+from kairos.policy.segments import Segments
+from kairos.policy.varlen import Varlen
+
+pytestmark = pytest.mark.gpu
+CASES = {
+    "ragged": Segments((90, 50, 120), (30, 1, 40, 20, 60), (0, 0, 1, 2, 2)),
+    "a prompt without rows": Segments((40, 90, 50), (3, 1, 0, 2), (0, 0, 1, 2)),
+    "prompts alone": Segments((40, 300)),
+}
+HEADS = {"grouped": (16, 2, 128), "own keys": (4, 4, 64), "wide": (8, 2, 256)}
+
+
+def drawn(tokens: int, heads: tuple[int, int, int]) -> list[Tensor]:
+    """In bf16 on the CPU: queries, keys and values, and a weight for every output."""
+    many, few, width = heads
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(tokens, n, width, generator=generator).bfloat16() for n in (many, few, few, many)]
+
+
+@pytest.mark.parametrize("heads", HEADS.values(), ids=HEADS.keys())
+@pytest.mark.parametrize("segments", CASES.values(), ids=CASES.keys())
+def test_shared_attention_and_its_gradients(segments: Segments, heads: tuple[int, int, int]) -> None:
+    results = []
+    for device in ("cuda", "cpu"):
+        kind = torch.bfloat16 if device == "cuda" else torch.float32
+        q, k, v, weights = (x.to(device, kind) for x in drawn(len(segments), heads))
+        inputs = [x.requires_grad_() for x in (q, k, v)]
+        out = Varlen().plan(segments, torch.device(device))(*inputs, heads[2] ** -0.5)
+        results.append([out, *torch.autograd.grad((out * weights).sum(), inputs)])
+    for ours, theirs in zip(*results, strict=True):
+        theirs = theirs.to("cuda")
+        assert ((ours - theirs).norm() / theirs.norm()).item() < 0.02
+
+
+@pytest.mark.parametrize("heads", HEADS.values(), ids=HEADS.keys())
+def test_decoding_looks_at_prompts_and_at_own_tokens(heads: tuple[int, int, int]) -> None:
+    lengths, group, steps = (70, 300, 5), 4, 6
+    rows, results = len(lengths) * group, []
+    for device in (torch.device("cuda"), torch.device("cpu")):
+        kind = torch.bfloat16 if device.type == "cuda" else torch.float32
+        q, k, v, _ = (x.to(device, kind) for x in drawn(sum(lengths) + rows * steps, heads))
+        told, step = PackedPrompts(lengths, group, device), torch.zeros(1, dtype=torch.long, device=device)
+        own, seen = PackedRows(step, 4), []
+        told.first(0, *(x[: sum(lengths)] for x in (q, k, v)), 0.1)
+        for number in range(steps):
+            here = slice(sum(lengths) + number * rows, sum(lengths) + (number + 1) * rows)
+            if number == 4:
+                own.grow(8)
+            seen += [*own.own(0, q[here], k[here], v[here], 0.1), *told.look(0, q[here], 0.1)]
+            step.add_(1)
+        results.append(seen)
+    for ours, theirs in zip(*results, strict=True):
+        assert ((ours.cpu() - theirs).norm() / theirs.norm()).item() < 0.02
+
+
+def test_a_replayed_graph_draws_what_steps_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    language = policy(tokenizer_folder(tmp_path)).cuda()
+    monkeypatch.setattr(sampling, "_FIRST_CAPACITY", 8)
+    replayed = language.sample(prompts(), 4, Sampling(max_actions=30), seed=3)
+    monkeypatch.setattr(sampling, "Replayed", lambda work, warm=False: work)
+    stepped = language.sample(prompts(), 4, Sampling(max_actions=30), seed=3)
+    for one, other in zip(replayed, stepped, strict=True):
+        for a, b in zip(one.rollouts, other.rollouts, strict=True):
+            assert torch.equal(a.actions_A, b.actions_A)
+            torch.testing.assert_close(a.behavior_logprobs_A, b.behavior_logprobs_A, atol=1e-3, rtol=0)
+
+
+def test_kernels_agree_through_the_scorers(tmp_path: Path) -> None:
+    language = policy(tokenizer_folder(tmp_path)).cuda()
+    rollouts = batch(prompts(), [2, 0, 1, 0, 0, 2], [5, 1, 9, 3, 7, 4], len(language.processor.loaded))
+    values = []
+    for scorer in (SharedPrefix(Varlen()), Repeated(Varlen()), Repeated()):
+        language.scorer = scorer
+        values.append(language(rollouts).logprobs_BA.detach())
+    torch.testing.assert_close(values[0], values[1], atol=0.1, rtol=0)
+    torch.testing.assert_close(values[0], values[2], atol=0.1, rtol=0)
+
+
+def test_a_fused_norm_is_the_norm(tmp_path: Path) -> None:
+    norm = torch.nn.Module()
+    norm.weight, norm.variance_epsilon = torch.nn.Parameter(torch.randn(256)), 1e-6
+    fuse_norms(norm, torch.nn.Module)
+    norm.cuda()
+    x = torch.randn(7, 256, device="cuda")
+    expected = x * (x.square().mean(-1, keepdim=True) + 1e-6).rsqrt() * norm.weight
+    torch.testing.assert_close(norm(x), expected)
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        assert norm(x).dtype == torch.bfloat16
