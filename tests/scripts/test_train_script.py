@@ -134,11 +134,11 @@ def test_failing_jobs_end_neither_the_sweep_nor_its_page_and_each_says_why(
     script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
     """Numbers are no rewards, and crash as a user's own may."""
-    terms = "reward.terms.iou.term._target_=decimal.Decimal,fractions.Fraction,kairos.credit.rewards.grounding.IoU"
+    terms = "reward.terms.iou.term._target_=decimal.Decimal,kairos.credit.rewards.grounding.IoU,fractions.Fraction"
     assert script("train", "-m", *TOY, terms, "name=mine") == 1
     said = capfd.readouterr().err
     assert said.count("RewardError: reward term 'iou' failed") == 3, "each of two crashes, and by Hydra the first again"
-    assert "'Fraction' object is not callable" in said.split("\n#1 ")[1] and "#2 " not in said
+    assert "'Fraction' object is not callable" in said.split("\n#2 ")[1] and "#1 " not in said
     folder = tmp_path / "runs" / "mine"
     (done,) = folder.glob("*/summary.json")
     assert "grounding.IoU" in done.parent.name and (folder / "curves.png").exists()
