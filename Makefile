@@ -4,12 +4,14 @@
 #   PYTHON=<python>     what makes it: 3.11 or newer (python3)
 #   SEED=<n>            order and sampling of the quick start (0)
 #   REAL_DATA=<folder>  real videos and annotations for the tests that want them (none)
+#   WORKERS=<n>         processes that run the tests side by side (2)
 #   ARGS="..."          more arguments for pytest
 
 VENV ?= .venv
 PYTHON ?= python3
 SEED ?= 0
 REAL_DATA ?=
+WORKERS ?= 2
 ARGS ?=
 
 $(if $(VENV),,$(error VENV is empty: name a folder, or leave it out))
@@ -34,7 +36,7 @@ quickstart: $(READY)
 	$(PY) scripts/train.py experiment=quickstart seed=$(SEED) name=quickstart$(if $(filter-out 0,$(SEED)),-seed$(SEED)) overwrite=true
 
 test: $(READY)
-	$(PY) -u -m pytest $(if $(REAL_DATA),--real-data="$(REAL_DATA)") $(ARGS)
+	$(PY) -u -m pytest -n $(WORKERS) $(if $(REAL_DATA),--real-data="$(REAL_DATA)") $(ARGS)
 
 lint: $(READY)
 	$(PY) -m ruff check .

@@ -35,7 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    beside = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    torch.set_num_threads(max(1, min(2, (os.cpu_count() or 1) // beside)))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background, and its children, ignore
     folder = config.getoption("--real-data")
     if folder is not None and not (Path(folder) / "MANIFEST.tsv").is_file():

@@ -38,13 +38,13 @@ def test_a_sweep_of_torchruns_is_interrupted_and_repeated(
 ):
     """Two jobs of two processes: ctrl-C leaves no process, repeating does what is left, and then there is nothing."""
     sweep = ["-m", *TWO, *TOY, "prompts=2", "name=s", "+note=1", "seed=0,1"]
-    folder, children = tmp_path / "runs" / "s", []
+    folder, children, before = tmp_path / "runs" / "s", [], set(psutil.Process().children(recursive=True))
 
     def interrupt() -> None:
         deadline = time.monotonic() + 120
         while not list(folder.glob("*/checkpoints/iteration-*.ckpt")) and time.monotonic() < deadline:
             time.sleep(0.05)
-        children.extend(psutil.Process().children(recursive=True))
+        children.extend(child for child in psutil.Process().children(recursive=True) if child not in before)
         os.kill(os.getpid(), signal.SIGINT)
 
     watch = threading.Thread(target=interrupt)

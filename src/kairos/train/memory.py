@@ -8,15 +8,11 @@ import torch
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory import Load
 from kairos.policy.plan import Plan
+from kairos.policy.prompt_size import text_tokens, vision_tokens
 from kairos.policy.sizes import sizes_of
 from kairos.rollout.live import Live
 from kairos.train.grpo import GRPOModule
-from kairos.video.budget import TEMPORAL_PATCH, PixelBudget
-
-WORDS = 256
-"""Text tokens of a prompt around its video: the longest wording of the shipped templates has about 200."""
-STAMP = 10
-"""Tokens of one textual timestamp and the markers around its frames."""
+from kairos.video.budget import PixelBudget
 
 
 def plan_of(module: GRPOModule, budget: PixelBudget, prompts: int, shards: int, gpu: bool) -> Plan | None:
@@ -41,8 +37,8 @@ def plan_of(module: GRPOModule, budget: PixelBudget, prompts: int, shards: int, 
     if isinstance(module.engine, Live) and module.engine.prompts_at_once:
         at_once = min(drawn, module.engine.prompts_at_once)
     load = Load(
-        text_tokens=WORDS + (STAMP * most_frames(budget) // TEMPORAL_PATCH if sizes.stamped else 0),
-        vision_tokens=most_tokens(budget),
+        text_tokens=text_tokens(budget, sizes.stamped),
+        vision_tokens=vision_tokens(budget),
         completion=sampling.max_actions,
         group=sampling.group_size,
         at_once=at_once,
@@ -56,16 +52,6 @@ def plan_of(module: GRPOModule, budget: PixelBudget, prompts: int, shards: int, 
         gpu=gpu,
     )
     return Plan(sizes, load)
-
-
-def most_tokens(budget: PixelBudget) -> int:
-    """Vision tokens of a clip that fills the budget. One so long that min_pixels takes over can have more."""
-    return int(min(budget.total, budget.largest * (budget.max_frames // TEMPORAL_PATCH))) // budget.factor**2
-
-
-def most_frames(budget: PixelBudget) -> int:
-    """Frames of a clip that is as long as it may be before every frame is at its smallest."""
-    return min(budget.max_frames, int(budget.total / budget.smallest) * TEMPORAL_PATCH)
 
 
 def memory_of(gpu: bool, device: int = 0) -> float:
