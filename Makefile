@@ -36,7 +36,7 @@ quickstart: $(READY)
 	$(PY) scripts/train.py experiment=quickstart seed=$(SEED) name=quickstart$(if $(filter-out 0,$(SEED)),-seed$(SEED)) overwrite=true
 
 test: $(READY)
-	$(PY) -u -m pytest -n $(WORKERS) $(if $(REAL_DATA),--real-data="$(REAL_DATA)") $(ARGS)
+	$(PY) -u -m pytest -n $(WORKERS) --dist worksteal $(if $(REAL_DATA),--real-data="$(REAL_DATA)") $(ARGS)
 
 lint: $(READY)
 	$(PY) -m ruff check .
