@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from measuring import machine, store, stored
+from measuring import iteration_of, machine, store, stored
 from rich.console import Console
 from rich.table import Table
 
@@ -57,11 +57,11 @@ def main() -> None:
         if subprocess.run(command, check=False).returncode:
             console.print(f"{count} prompts: the run failed, see above")
             continue
-        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-        last = next(row for row in rows if row["iteration"] == 3 and "time/iteration" in row)
         facts = json.loads((run / "profile.json").read_text(encoding="utf-8"))
-        phases = {name: value for name, value in last.items() if name.startswith(("time/", "throughput/"))}
-        lines[str(count)] = {"phases": phases, "unwatched": rows[1].get("time/iteration"), **facts}
+        phases = {
+            name: value for name, value in iteration_of(run, 3).items() if name.startswith(("time/", "throughput/"))
+        }
+        lines[str(count)] = {"phases": phases, "unwatched": iteration_of(run, 2)["time/iteration"], **facts}
         store(options.out, {**whole, "policy": options.policy, "machine": machine(torch.device(_device()))})
     show(console, lines)
 

@@ -15,6 +15,7 @@ from typing import cast
 
 import torch
 from torch import nn
+from transformers import PreTrainedConfig
 
 from kairos.compose import compose, part
 from kairos.core.protocols import Template
@@ -65,19 +66,28 @@ def prompts(language: LanguagePolicy, clip: Clip, count: int, first: int = 0) ->
     return made
 
 
-def rollouts(prompts_: Sequence[Prompt], group: int, length: int, vocabulary: int) -> RolloutBatch:
-    """`group` random completions of `length` tokens for each prompt."""
+def rollouts(language: LanguagePolicy, prompts_: Sequence[Prompt], group: int, length: int) -> RolloutBatch:
+    """`group` completions of `length` random tokens for each prompt, none of them banned."""
+    assert language.model is not None
+    banned = set(language.family.banned(language.model))
+    words = torch.tensor([word for word in range(config_of(language).vocab_size) if word not in banned])
     rows = len(prompts_) * group
     noise = torch.Generator().manual_seed(1)
     return RolloutBatch(
         prompts=tuple(prompts_),
         group_of_B=torch.arange(len(prompts_)).repeat_interleave(group),
-        actions_BA=torch.randint(10, vocabulary, (rows, length), generator=noise),
+        actions_BA=words[torch.randint(len(words), (rows, length), generator=noise)],
         mask_BA=torch.ones(rows, length),
         origin_B=torch.full((rows,), int(Origin.POLICY)),
         advantages_B=torch.randn(rows, generator=noise),
         weights_B=torch.ones(rows),
     )
+
+
+def config_of(language: LanguagePolicy) -> PreTrainedConfig:
+    """The sizes of the text tower."""
+    assert language.model is not None
+    return language.model.config.get_text_config()
 
 
 def wait(device: torch.device) -> None:
@@ -147,7 +157,7 @@ def work(language: LanguagePolicy, prompt: int, group: int, length: int) -> Work
     fed = length - 1
     tokens = prompt + group * fed
     pairs = prompt**2 / 2 + group * fed * (prompt + fed / 2)
-    config = model.config.get_text_config()
+    config = config_of(language)
     head = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
     return Work(
         matrices=2.0 * tokens * sum(m.in_features * m.out_features for m in matrices),
@@ -171,6 +181,12 @@ def machine(device: torch.device) -> dict[str, object]:
         "transformers": version("transformers"),
         "python": platform.python_version(),
     }
+
+
+def iteration_of(run: Path, number: int) -> dict[str, float]:
+    """What a run logged of one iteration."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_bytes().splitlines()]
+    return next(row for row in rows if row["iteration"] == number and "time/iteration" in row)
 
 
 def stored(path: Path) -> dict[str, object]:

@@ -12,7 +12,6 @@ Writes results/papers.json: visual tokens a prompt and their share of the budget
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from measuring import machine, store, stored
+from measuring import iteration_of, machine, store, stored
 from rich.console import Console
 from rich.table import Table
 
@@ -85,8 +84,7 @@ def measure(experiment: str, options: argparse.Namespace, console: Console) -> d
     if done.returncode:
         console.print(f"{experiment} ended with exit code {done.returncode}, see above")
         return {**facts, "error": f"exit code {done.returncode}"}
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    last = next(row for row in rows if row["iteration"] == 2 and "time/iteration" in row)
+    last = iteration_of(run, 2)
     kept = {
         key: value for key, value in last.items() if key.startswith(("time/", "throughput/")) or key == "rollout/length"
     }

@@ -12,6 +12,7 @@ results/rollout.json.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from measuring import Clip, machine, policy, prompts, store, stored, timed
+from measuring import Clip, config_of, machine, policy, prompts, store, stored, timed
 from rich.console import Console
 from rich.table import Table
 from transformers import (
@@ -163,6 +164,7 @@ def generate(language: LanguagePolicy, options: argparse.Namespace, device: torc
 
 def vllm(language: LanguagePolicy, options: argparse.Namespace, device: torch.device) -> Engine:
     """vLLM on a folder with our configuration and transformers' processor; weights drawn by itself ("dummy")."""
+    os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")  # that sampler is compiled for minutes at its first use
     from vllm import LLM, SamplingParams  # type: ignore[import-not-found]  # an extra
 
     assert language.model is not None
@@ -171,13 +173,12 @@ def vllm(language: LanguagePolicy, options: argparse.Namespace, device: torch.de
     language.model.config.save_pretrained(folder)
     video = cast("Callable[..., object]", Qwen2VLVideoProcessor)(do_sample_frames=False, do_resize=False)
     Qwen2_5_VLProcessor(Qwen2VLImageProcessor(), language.processor.loaded, video).save_pretrained(folder)
-    longest = 64 * 1024
-    limit = int(language.model.config.get_text_config().max_position_embeddings)
+    limit = int(config_of(language).max_position_embeddings)
     language.model = None
     if device.type == "cuda":
         torch.cuda.empty_cache()
     engine = LLM(
-        model=str(folder), load_format="dummy", dtype="bfloat16", max_model_len=min(longest, limit, 8192),
+        model=str(folder), load_format="dummy", dtype="bfloat16", max_model_len=min(limit, 8192),
         limit_mm_per_prompt={"video": 1, "image": 0}, gpu_memory_utilization=0.85, mm_processor_cache_gb=0,
         enforce_eager=device.type == "cpu",
     )  # fmt: skip

@@ -108,8 +108,7 @@ class Bench:
         language.scorer = SharedPrefix(self.attn) if cell.layout == "shared" else Repeated(self.attn)
         recompute.use(language.model, cell.recompute)
         asked = prompts(language, self.clip, 1)
-        vocabulary = int(language.model.config.get_text_config().vocab_size) - 1000
-        batch = rollouts(asked, cell.group, cell.length, vocabulary if vocabulary > 20 else vocabulary + 900)
+        batch = rollouts(language, asked, cell.group, cell.length)
         if cell.layout == "repeated, tower per row":
             batch = with_own_frames(batch)
         advantage_B = batch.advantages_B.to(self.device)

@@ -68,6 +68,14 @@ def repository() -> Path:
     return Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small tokenizer, saved."""
+    from tiny_language import tokenizer_folder  # here: most tests want no transformers
+
+    return tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> Iterator[None]:
     """Every test starts from the same state of the global generators, whatever ran before it."""

@@ -12,6 +12,12 @@ from kairos.compose import Experiment, build
 from kairos.train.callbacks.checkpoint import newest
 
 TOY = ["policy=toy", "data=toy", "template=answer", "trainer=cpu", "callbacks.progress=null", "prompts=4"]
+TINY = [
+    "policy=mini_random", "+policy.config.hidden=64", "+policy.config.layers=2", "+policy.config.intermediate=96",
+    "+policy.config.sections=[4,2,2]", "+policy.config.vision_hidden=32", "+policy.config.vision_layers=2",
+    "+policy.config.vision_heads=2", "+policy.config.deepstack=[0]",
+]  # fmt: skip
+"""A random language model as small as it may be."""
 
 
 def fit(*overrides: str, resume: bool | Path = False) -> Experiment:

@@ -195,7 +195,7 @@ def test_a_paper_may_be_named_as_a_source():
 
 def test_no_tracked_file_names_a_machine_path_or_a_package_index():
     # Each pattern is written so that it does not match its own spelling here.
-    folders = re.compile(r"/(?:w[o]rk|f[a]rm|t[m]p|r[o]ot|h[o]me|[o]pt)/|(?<!torch)\.l[i]brary\b")
+    folders = re.compile(r"/(?:w[o]rk|f[a]rm|t[m]p|r[o]ot|h[o]me|[o]pt)/|\.l[i]brary\b")
     hosts = re.compile(r"p[y]pi\.org|p[y]thonhosted|download\.p[y]torch\.org|r[e]gistry\.npmjs")
     beside = re.compile(r"\.\./s[h]ared\b")
     found = []

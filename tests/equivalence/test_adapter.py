@@ -8,7 +8,7 @@ import pytest
 import torch
 from peft import PeftModel
 from test_scoring import GROUPS, RAGGED, assert_equal_gradients, rows, scored
-from tiny_language import TINY, tokenizer_folder
+from tiny_language import TINY
 from transformers import Qwen3VLForConditionalGeneration
 
 from kairos.policy.adapters import LoRA
@@ -16,11 +16,6 @@ from kairos.policy.language import LanguagePolicy
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
 
 
 def adapted(folder: str, adapter: LoRA | None = LoRA(rank=4, alpha=8), learnt: bool = True) -> LanguagePolicy:  # noqa: B008

@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_scoring import GROUPS, assert_equal_gradients, scored
 from tiny_hybrid import hybrid
-from tiny_language import batch, prompts, tokenizer_folder
+from tiny_language import batch, prompts
 
 from kairos.core.types import RolloutBatch
 from kairos.policy.delta_net.rule import CHUNK
@@ -16,11 +16,6 @@ from kairos.policy.gathered import Gathered
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest.fixture(scope="module")

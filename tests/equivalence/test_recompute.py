@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from test_scoring import GROUPS, RAGGED, assert_equal_gradients, rows, scored
-from tiny_language import policy, tokenizer_folder
+from tiny_language import policy
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -18,11 +18,6 @@ from kairos.policy.processor import LanguageProcessor
 from kairos.policy.recompute import Chooser, Stack, stacks
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
 
 
 class Products(TorchDispatchMode):

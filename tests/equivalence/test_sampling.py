@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_language import FAMILIES, policy, prompts, tokenizer_folder
+from tiny_language import FAMILIES, policy, prompts
 
 from kairos.core.types import Origin, Prompt, RolloutBatch, RolloutGroup, Sampling
 from kairos.policy.language import LanguagePolicy
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 import pytest
 import torch
-from tiny_language import FAMILIES, Tiny, batch, policy, prompts, tokenizer_folder
+from tiny_language import FAMILIES, Tiny, batch, policy, prompts
 from torch import Tensor
 
 from kairos.core.types import ActionStats, RolloutBatch
@@ -45,11 +45,6 @@ VARIANTS: Mapping[str, Options] = {
     "recomputed": {"recompute": "full"},
 }
 """Ways to train a policy: each is tried on every family."""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest.fixture(params=FAMILIES)

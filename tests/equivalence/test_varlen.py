@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from kairos.policy.gathered import Gathered
 from kairos.policy.segments import Segments
@@ -48,7 +48,7 @@ def test_the_operator_keeps_torchs_rules(segments: Segments) -> None:
     """Schema, fake tensors and autograd registration, so that it can be compiled and checkpointed."""
     q, k, v = qkv(len(segments), 4, 2)
     plan = Varlen().plan(segments, CPU)
-    torch.library.opcheck(shared_attention, (q, k, v, *plan, 0.3))
+    library.opcheck(shared_attention, (q, k, v, *plan, 0.3))
 
 
 def test_rows_see_no_other_row_and_no_other_prompt() -> None:

@@ -56,15 +56,14 @@ def test_decoding_looks_at_prompts_and_at_own_tokens(heads: tuple[int, int, int]
     for device in (torch.device("cuda"), torch.device("cpu")):
         kind = torch.bfloat16 if device.type == "cuda" else torch.float32
         q, k, v, _ = (x.to(device, kind) for x in drawn(sum(lengths) + rows * steps, heads))
-        told, step = PackedPrompts(lengths, group, device), torch.zeros(1, dtype=torch.long, device=device)
-        own, seen = PackedRows(step, 4), []
+        told, own, seen = PackedPrompts(lengths, group, device), PackedRows(rows, 4, device), []
         told.first(0, *(x[: sum(lengths)] for x in (q, k, v)), 0.1)
         for number in range(steps):
             here = slice(sum(lengths) + number * rows, sum(lengths) + (number + 1) * rows)
             if number == 4:
                 own.grow(8)
             seen += [*own.own(0, q[here], k[here], v[here], 0.1), *told.look(0, q[here], 0.1)]
-            step.add_(1)
+            own.advance()
         results.append(seen)
     for ours, theirs in zip(*results, strict=True):
         assert ((ours.cpu() - theirs).norm() / theirs.norm()).item() < 0.02

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import Qwen3_5TextConfig
 
 from kairos.core.types import Sampling
-from kairos.policy.delta_net.kernels import FlashLinear, Kernels, Tokens, Torch, installed
+from kairos.policy.delta_net.kernels import FlashLinear, Kernels, Tokens, Torch, installed, refused
 from kairos.policy.delta_net.net import GatedDeltaNet
 from kairos.policy.gathered import Gathered
 from kairos.policy.scoring.repeated import Repeated
@@ -21,7 +21,10 @@ from kairos.policy.segments import Segments
 
 pytestmark = pytest.mark.gpu
 
-needs_fla = pytest.mark.skipif(not installed("fla"), reason="needs flash-linear-attention: the extra `fla`")
+REFUSED = refused(torch.cuda.get_device_capability()) if torch.cuda.is_available() else None
+needs_fla = pytest.mark.skipif(
+    not installed("fla") or REFUSED is not None, reason=REFUSED or "needs flash-linear-attention: the extra `fla`"
+)
 needs_conv = pytest.mark.skipif(not installed("causal_conv1d"), reason="needs the package causal-conv1d")
 
 

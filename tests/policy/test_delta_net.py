@@ -198,6 +198,31 @@ def test_kernels_that_are_not_installed_are_refused_and_a_cpu_has_its_own(monkey
     with pytest.raises(ValueError, match=r"kairos-video\[fla\]"):
         FlashLinear()
     monkeypatch.setattr(kernels_, "installed", lambda package: package == "fla")
+    monkeypatch.setattr(kernels_, "refused", lambda capability: None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     assert automatic(torch.device("cuda")) == FlashLinear()
     with pytest.raises(ValueError, match="causal-conv1d"):
         FlashLinear(convolution=True)
+
+
+@pytest.mark.parametrize(
+    ("capability", "triton", "others", "learns"),
+    [
+        ((9, 0), "3.6.0", (), False), ((9, 0), "3.7.1", (), True), ((9, 0), "3.3.1", (), True),
+        ((8, 0), "3.6.0", (), True), ((9, 0), "3.6.0", ("tilelang",), True),
+    ],
+)  # fmt: skip
+def test_where_the_package_gives_no_gradients_torch_computes_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    capability: tuple[int, int], triton: str, others: tuple[str, ...], learns: bool,
+) -> None:  # fmt: skip
+    kernels_.refused.cache_clear()
+    kernels_._say_once.cache_clear()
+    monkeypatch.setattr(kernels_, "installed", lambda package: package in ("fla", "triton", *others))
+    monkeypatch.setattr(kernels_, "version", lambda package: triton)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    chosen = [automatic(torch.device("cuda")) for _ in range(2)]
+    kernels_.refused.cache_clear()
+    assert chosen == 2 * [FlashLinear() if learns else Torch()]
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == (not learns) and all("triton>=3.7.1" in text for text in said)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_language import TINY, batch, policy, prompts, tokenizer_folder
+from tiny_language import TINY, batch, policy, prompts
 from transformers import AutoTokenizer, Qwen3VLForConditionalGeneration
 
 from kairos.core.protocols import Policy
@@ -15,11 +15,6 @@ from kairos.core.types import RolloutBatch, Sampling
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.scoring.repeated import Repeated
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
 
 
 def rollouts(language: LanguagePolicy) -> RolloutBatch:

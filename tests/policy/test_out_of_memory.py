@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_language import batch, policy, prompts, tokenizer_folder
 
+from kairos.compose import compose
 from kairos.core.types import Sampling
-from kairos.policy.out_of_memory import OutOfMemory
+from kairos.policy.out_of_memory import _LEVERS, OutOfMemory
 
 
 def test_scoring_and_sampling_out_of_memory_name_the_levers(tmp_path: Path) -> None:
@@ -48,3 +50,8 @@ def test_other_errors_pass_unchanged(tmp_path: Path) -> None:
     language.model.lm_head.register_forward_pre_hook(broken)
     with pytest.raises(ZeroDivisionError):
         language(rollouts)
+
+
+@pytest.mark.parametrize("lever", re.findall(r"^  ([\w.]+=[\w\[\]]+) ", _LEVERS, re.MULTILINE))
+def test_every_lever_is_an_override_that_composes(lever: str) -> None:
+    compose(["policy=qwen2_5_vl_3b", lever])

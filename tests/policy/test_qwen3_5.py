@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_hybrid import HYBRID, hybrid
-from tiny_language import batch, clip, policy, prompt, prompts, tokenizer_folder
+from tiny_language import batch, clip, policy, prompt, prompts
 from transformers import Qwen3_5ForConditionalGeneration
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
@@ -19,11 +19,6 @@ from kairos.policy.delta_net.net import GatedDeltaNet
 from kairos.policy.families.qwen3_5 import Qwen35
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.processor import LanguageProcessor
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_language import clip, policy, prompt, prompts, tokenizer_folder
+from tiny_language import clip, policy, prompt, prompts
 
 from kairos.core.types import VideoClip
 from kairos.policy.families.qwen3_vl import Qwen3VL
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.processor import LanguageProcessor
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest.fixture(scope="module")

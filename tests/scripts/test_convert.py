@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
+from scripting import Script
 
 from kairos.core.spans import Span
 from kairos.core.types import Target, VideoSource
@@ -21,32 +17,6 @@ from kairos.data.jsonl import Jsonl
 from kairos.data.records import Record
 from kairos.data.time_r1 import TimeR1Json
 from kairos.data.writing import write_jsonl
-
-Convert = Callable[..., int]
-
-
-@pytest.fixture
-def convert(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Convert]:
-    """`convert(*arguments)` runs the script in this process, from an empty folder, and gives its exit code."""
-    monkeypatch.chdir(tmp_path)
-    spec = importlib.util.spec_from_file_location("script_convert", repository / "scripts" / "convert.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)
-    spec.loader.exec_module(module)
-
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", [str(repository / "scripts" / "convert.py"), *arguments])
-        GlobalHydra.instance().clear()
-        try:
-            module.main()
-        except SystemExit as stopped:
-            return int(stopped.code or 0)
-        return 0
-
-    yield run
-    GlobalHydra.instance().clear()
-    HydraConfig.instance().cfg = None
 
 
 def record(name: str, **changes: object) -> Record:
@@ -110,7 +80,7 @@ def test_a_range_of_another_form_is_refused(wrong: list[float]) -> None:
 
 
 def test_the_script_filters_says_what_fell_and_its_output_reads_back(
-    convert: Convert, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "a.mp4").touch()
@@ -122,7 +92,7 @@ def test_the_script_filters_says_what_fell_and_its_output_reads_back(
     (tmp_path / "train.json").write_text(json.dumps(rows))
     data = ["data=time_r1", "data.annotations=train.json", "data.videos=videos"]
     ranges = ["keep.duration=[5,240]", "keep.length=[1,null]", "keep.difficulty=[0,70]"]
-    assert convert(*data, *ranges, "output=out/mine.jsonl") == 0
+    assert script("convert", *data, *ranges, "output=out/mine.jsonl") == 0
     said = capsys.readouterr().out
     assert "out/mine.jsonl: 1 of 4 records kept" in said
     for reason in ("difficulty above 70", "length below 1", "duration above 240"):
@@ -130,14 +100,14 @@ def test_the_script_filters_says_what_fell_and_its_output_reads_back(
     (read,) = Jsonl("out/mine.jsonl").records()
     (first, *_) = TimeR1Json("train.json", str(tmp_path / "videos")).records()
     assert read == first and read.video.start == 5.0 and Path(read.video.path).is_absolute()
-    assert convert(*data, "keep.duration=[900,null]", "output=none.jsonl") == 1
+    assert script("convert", *data, "keep.duration=[900,null]", "output=none.jsonl") == 1
     assert "none of 4 records is kept" in capsys.readouterr().err
     assert not (tmp_path / "none.jsonl").exists()
-    assert convert(*data, "output=again.jsonl") == 0 and "4 of 4 records kept" in capsys.readouterr().out
-    assert convert("data=jsonl", "data.annotations=again.jsonl", "output=a=1,b/twice.jsonl") == 0
+    assert script("convert", *data, "output=again.jsonl") == 0 and "4 of 4 records kept" in capsys.readouterr().out
+    assert script("convert", "data=jsonl", "data.annotations=again.jsonl", "output=a=1,b/twice.jsonl") == 0
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "a=1,b" / "twice.jsonl").read_bytes()
 
 
-def test_prompts_without_videos_cannot_be_converted(convert: Convert, capsys: pytest.CaptureFixture[str]) -> None:
-    assert convert("data=toy", "policy=toy", "output=none.jsonl") == 1
+def test_prompts_without_videos_cannot_be_converted(script: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    assert script("convert", "data=toy", "policy=toy", "output=none.jsonl") == 1
     assert "nothing to convert: the prompts of this data option have no videos" in capsys.readouterr().err

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from running import fit
+from scripting import Script
 
 from kairos.compose import compose
 from kairos.core.types import Origin, Prompt, Rollout, RolloutGroup, Target, VideoClip
@@ -406,36 +403,10 @@ def test_injected_rows_are_in_no_mean():
 # The command line
 
 
-@pytest.fixture
-def command(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
-    """`command(*arguments)` runs the script in this process, from an empty folder, and gives its exit code."""
-    monkeypatch.chdir(tmp_path)
-    spec = importlib.util.spec_from_file_location("script_score", repository / "scripts" / "score.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)  # Hydra looks the script's module up
-    spec.loader.exec_module(module)
-
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", [str(repository / "scripts" / "score.py"), *arguments])
-        GlobalHydra.instance().clear()
-        try:
-            module.main()
-        except SystemExit as stopped:
-            return int(stopped.code or 0)
-        return 0
-
-    yield run
-    GlobalHydra.instance().clear()
-    HydraConfig.instance().cfg = None
-
-
-def test_the_script_writes_rows_and_prints_a_table(
-    command: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
-):
+def test_the_script_writes_rows_and_prints_a_table(script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     rows = [{"completion": text, **TARGET} for text in (f"{THOUGHT}<answer>5.0 to 11.6</answer>", "none")]
     (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert command("method=timezero", "compat=paper", "input=x.jsonl", "output=deep/y.jsonl") == 0
+    assert script("score", "method=timezero", "compat=paper", "input=x.jsonl", "output=deep/y.jsonl") == 0
     first, second = [json.loads(line) for line in (tmp_path / "deep" / "y.jsonl").read_text().splitlines()]
     assert first["terms"]["iou"] == pytest.approx(0.772727, abs=1e-6) and second["reason"] == "no_answer_block"
     said = capfd.readouterr().out
@@ -443,11 +414,11 @@ def test_the_script_writes_rows_and_prints_a_table(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "x.jsonl"], "no folder of a run is begun"
 
 
-def test_the_folder_of_a_run_needs_no_quotes(command: Callable[..., int], tmp_path: Path):
+def test_the_folder_of_a_run_needs_no_quotes(script: Script, tmp_path: Path):
     run = tmp_path / "runs" / "data=toy,seed=0"
     run.mkdir(parents=True)
     (run / "rollouts.jsonl").write_text(json.dumps({"completion": "<answer>5 to 11</answer>", **TARGET}))
-    assert command("input=runs/data=toy,seed=0/rollouts.jsonl", "output=runs/data=toy,seed=0/again.jsonl") == 0
+    assert script("score", "input=runs/data=toy,seed=0/rollouts.jsonl", "output=runs/data=toy,seed=0/again.jsonl") == 0
     assert json.loads((run / "again.jsonl").read_text())["span"] == [5.0, 11.0]
 
 
@@ -463,12 +434,12 @@ def test_the_folder_of_a_run_needs_no_quotes(command: Callable[..., int], tmp_pa
     ],
 )  # fmt: skip
 def test_the_script_says_what_is_wrong_in_one_line(
-    command: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], message: str
+    script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], message: str
 ):
     (tmp_path / "x.jsonl").write_text(json.dumps({"completion": "x", **TARGET}))
     (tmp_path / "bad.jsonl").write_text("{")
     (tmp_path / "empty.jsonl").write_text("\n")
-    assert command(*arguments) == 1
+    assert script("score", *arguments) == 1
     said = capfd.readouterr()
     assert message in said.out + said.err and "Traceback" not in said.out + said.err
 

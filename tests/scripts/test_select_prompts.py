@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from PIL import Image
 from running import curve, fit, rows
+from scripting import Script
 
 from kairos.curriculum.rewards import PromptRewards, read_rewards
 from kairos.curriculum.selections import read_selection
@@ -49,28 +48,9 @@ Command = Callable[..., int]
 
 
 @pytest.fixture
-def command(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
-    """Runs the script in this process, from an empty folder, and gives its exit code."""
-    monkeypatch.chdir(tmp_path)
-    path = repository / "scripts" / "select_prompts.py"
-    spec = importlib.util.spec_from_file_location("script_select_prompts", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Hydra looks the script's module up
-    spec.loader.exec_module(module)
-
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", [str(path), *TOY, *arguments])
-        GlobalHydra.instance().clear()
-        try:
-            module.main()
-        except SystemExit as stopped:
-            return int(stopped.code or 0)
-        return 0
-
-    yield run
-    GlobalHydra.instance().clear()
-    HydraConfig.instance().cfg = None
+def command(script: Script) -> Command:
+    """The script on the toy."""
+    return partial(script, "select_prompts", *TOY)
 
 
 def test_killed_and_repeated_it_writes_the_same_file(

@@ -5,17 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from running import curve
+from running import TINY, curve
 
 from kairos.compose import build, resolved, wording
 from kairos.report.folder import RunFolder
 from kairos.train.grpo import GRPOModule
-
-TINY = [
-    "policy=mini_random", "+policy.config.hidden=64", "+policy.config.layers=2", "+policy.config.intermediate=96",
-    "+policy.config.sections=[4,2,2]", "+policy.config.vision_hidden=32", "+policy.config.vision_layers=2",
-    "+policy.config.vision_heads=2", "+policy.config.deepstack=[0]",
-]  # fmt: skip
 
 
 def train(*overrides: str) -> GRPOModule:

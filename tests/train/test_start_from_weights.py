@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import curve
+from running import TINY, curve
 
 from kairos.compose import build, resolved, wording
 from kairos.policy.language import LanguagePolicy
@@ -18,11 +18,6 @@ WORLD = [
     "sampling.max_actions=4", "iterations=1", "optimizer.learning_rate=0.01",
     "callbacks.validation=null", "callbacks.progress=null", "method=sft",
     "policy.freeze=[vision]",
-]  # fmt: skip
-TINY = [
-    "policy=mini_random", "+policy.config.hidden=64", "+policy.config.layers=2", "+policy.config.intermediate=96",
-    "+policy.config.sections=[4,2,2]", "+policy.config.vision_hidden=32", "+policy.config.vision_layers=2",
-    "+policy.config.vision_heads=2", "+policy.config.deepstack=[0]",
 ]  # fmt: skip
 
 

@@ -73,7 +73,7 @@ class PaddedPrompts:
 
 @dataclass
 class PackedPrompts:
-    """Prompts end to end for the flash kernels, the rows of a prompt as one sequence of queries: for a GPU."""
+    """Prompts end to end for the flash kernels: for a GPU."""
 
     lengths: Sequence[int]
     group_size: int
@@ -82,6 +82,7 @@ class PackedPrompts:
 
     def __post_init__(self) -> None:
         self.plan = Varlen().plan(Segments(tuple(self.lengths)), self.device)
+        self.queries = _count(len(self.lengths), self.device)
 
     def first(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
         self.kept[layer] = (k_NHD.to(v_NHD.dtype).contiguous(), v_NHD.contiguous())
@@ -93,7 +94,7 @@ class PackedPrompts:
         split = (len(self.lengths), self.group_size, k_NHD.shape[1], -1)  # P, G, Hkv, R
         q_PXD = q_BHD.to(k_NHD.dtype).unflatten(1, (split[2], -1)).unflatten(0, split[:2]).transpose(1, 2).flatten(1, 3)
         out_PXD, lse_XP = attend_to_sequences(
-            q_PXD, k_NHD, v_NHD, self.plan.prompt_cuts, self.plan.longest[0], scale
+            q_PXD, k_NHD, v_NHD, self.queries, self.plan.prompt_cuts, self.plan.longest[0], scale
         )  # fmt: skip
 
         def by_row(x_PX: Tensor) -> Tensor:
@@ -103,7 +104,10 @@ class PackedPrompts:
 
 
 class RowMemory(Protocol):
-    """The tokens drawn so far: `capacity` is how many a row may have before `grow`."""
+    """The tokens drawn so far: `step` [1] counts them, `capacity` is how many a row may have before `grow`."""
+
+    @property
+    def step(self) -> Tensor: ...
 
     @property
     def capacity(self) -> int: ...
@@ -112,8 +116,8 @@ class RowMemory(Protocol):
         """Room for `capacity` tokens a row: new tensors."""
         ...
 
-    def holds(self, count: int) -> None:
-        """From the next step on, at most `count` tokens a row take part."""
+    def advance(self) -> None:
+        """All layers have remembered the step's tokens."""
         ...
 
     def own(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
@@ -123,32 +127,35 @@ class RowMemory(Protocol):
 
 @dataclass
 class PaddedRows:
-    """Keys and values [B, Hkv, capacity, D] for matrix products; `step` [1] counts the tokens that rows have."""
+    """Keys and values [B, Hkv, capacity, D] for matrix products: for a CPU, and as the twin."""
 
-    step: Tensor
+    rows: int
     capacity: int
-    width: int = 1
+    device: torch.device
     kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.step, self.width = torch.zeros(1, dtype=torch.long, device=self.device), 1
 
     def grow(self, capacity: int) -> None:
         added = capacity - self.capacity
         self.kept = {n: (pad(k, (0, 0, 0, added)), pad(v, (0, 0, 0, added))) for n, (k, v) in self.kept.items()}
         self.capacity = capacity
 
-    def holds(self, count: int) -> None:
-        self.width = count
+    def advance(self) -> None:
+        self.step.add_(1)
+        self.width += 1
 
     def own(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         if layer not in self.kept:
-            shape = (*k_BHD.shape[:2], self.capacity, k_BHD.shape[2])
+            shape = (self.rows, k_BHD.shape[1], self.capacity, k_BHD.shape[2])
             self.kept[layer] = (v_BHD.new_zeros(shape), v_BHD.new_zeros(shape))
         keys, values = self.kept[layer]
         keys.index_copy_(2, self.step, k_BHD.to(keys.dtype)[:, :, None])
         values.index_copy_(2, self.step, v_BHD[:, :, None])
         keys, values = keys[:, :, : self.width], values[:, :, : self.width]
         q_BHRD = q_BHD.to(keys.dtype).unflatten(1, (keys.shape[1], -1))
-        later = torch.arange(self.width, device=self.step.device) > self.step
-        scores = ((q_BHRD @ keys.transpose(2, 3)).float() * scale).masked_fill(later, -torch.inf)
+        scores = (q_BHRD @ keys.transpose(2, 3)).float() * scale
         lse_BHR = scores.logsumexp(-1)
         out_BHRD = (scores - lse_BHR[..., None]).exp().to(values.dtype) @ values
         return out_BHRD.flatten(1, 2).float(), lse_BHR.flatten(1, 2)
@@ -158,31 +165,43 @@ class PaddedRows:
 class PackedRows:
     """Keys and values [B, capacity, Hkv, D] for the flash kernels, which are told how many of them count."""
 
-    step: Tensor
+    rows: int
     capacity: int
+    device: torch.device
     kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.step = torch.zeros(1, dtype=torch.long, device=self.device)
+        self.used_B = torch.ones(self.rows, dtype=torch.int32, device=self.device)
+        self.queries = _count(self.rows, self.device)
+        self.cuts = self.queries * self.capacity
 
     def grow(self, capacity: int) -> None:
         room = (0, 0, 0, 0, 0, capacity - self.capacity)
         self.kept = {n: (pad(k, room), pad(v, room)) for n, (k, v) in self.kept.items()}
-        self.capacity = capacity
+        self.capacity, self.cuts = capacity, self.queries * capacity
 
-    def holds(self, count: int) -> None:
-        """The step says it."""
+    def advance(self) -> None:
+        self.step.add_(1)
+        self.used_B.add_(1)
 
     def own(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         if layer not in self.kept:
-            shape = (len(k_BHD), self.capacity, *k_BHD.shape[1:])
+            shape = (self.rows, self.capacity, *k_BHD.shape[1:])
             self.kept[layer] = (v_BHD.new_zeros(shape), v_BHD.new_zeros(shape))
         keys, values = self.kept[layer]
         keys.index_copy_(1, self.step, k_BHD.to(keys.dtype)[:, None])
         values.index_copy_(1, self.step, v_BHD[:, None])
-        cuts = torch.arange(len(keys) + 1, dtype=torch.int32, device=keys.device) * self.capacity
-        used_B = (self.step + 1).int().expand(len(keys)).contiguous()
         out_BHD, lse_HB = attend_to_sequences(
-            q_BHD.to(keys.dtype), keys.flatten(0, 1), values.flatten(0, 1), cuts, self.capacity, scale, used_B
-        )
+            q_BHD.to(keys.dtype), keys.flatten(0, 1), values.flatten(0, 1),
+            self.queries, self.cuts, self.capacity, scale, self.used_B,
+        )  # fmt: skip
         return out_BHD.float(), lse_HB.T
+
+
+def _count(sequences: int, device: torch.device) -> Tensor:
+    """The cuts between single queries: 0, 1, ..., sequences."""
+    return torch.arange(sequences + 1, dtype=torch.int32).to(device)
 
 
 @dataclass

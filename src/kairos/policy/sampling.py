@@ -54,9 +54,9 @@ def draw(
     layouts = [layout_of(prompt) for prompt in prompts]
     lengths = tuple(len(layout) for layout in layouts)
     on_gpu = device.type == "cuda"
-    step = torch.zeros(1, dtype=torch.long, device=device)
     kept = (PackedPrompts if on_gpu else PaddedPrompts)(lengths, group_size, device)
-    own = (PackedRows if on_gpu else PaddedRows)(step, min(_FIRST_CAPACITY, sampling.max_actions))
+    room = min(_FIRST_CAPACITY, sampling.max_actions)
+    own = (PackedRows if on_gpu else PaddedRows)(len(lengths) * group_size, room, device)
     memory = Memory(kept, own, lengths, group_size)
     hidden_ND = run_text(
         model,
@@ -73,14 +73,14 @@ def draw(
     noise = [uniforms(seed, prompt.uid, group_size, sampling.max_actions) for prompt in prompts]
     head, banned = family.head(model), torch.tensor(family.banned(model), dtype=torch.long, device=device)
     rows = _Rows(torch.cat(noise).to(device), sampling, banned, end)
-    rows.choose(head(hidden_BD), step)
+    rows.choose(head(hidden_BD), own.step)
     position_3B = position_B.to(device).expand(3, -1).contiguous()
 
     def advance() -> None:
         """Feed the tokens drawn last, draw the next: nothing but work on the device."""
-        hidden = run_text(model, family, rows.token_B, position_3B + step, None, memory.decode)
-        step.add_(1)
-        rows.choose(head(hidden), step)
+        hidden = run_text(model, family, rows.token_B, position_3B + own.step, None, memory.decode)
+        own.advance()
+        rows.choose(head(hidden), own.step)
 
     taken: Callable[[], None] = Replayed(advance) if on_gpu else advance
     drawn = 1
@@ -90,7 +90,6 @@ def draw(
         if drawn > own.capacity:
             own.grow(min(2 * own.capacity, sampling.max_actions))
             taken = Replayed(advance, warm=True) if on_gpu else advance
-        own.holds(drawn)
         taken()
         drawn += 1
     length_B = rows.length_B.cpu()

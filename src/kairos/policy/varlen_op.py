@@ -14,10 +14,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 
-@torch.library.custom_op("kairos::shared_attention", mutates_args=())
+@library.custom_op("kairos::shared_attention", mutates_args=())
 def shared_attention(
     q_NHD: Tensor,
     k_NHD: Tensor,
@@ -58,7 +58,7 @@ def _(q_NHD: Tensor, *others: object) -> tuple[Tensor, Tensor]:
     return torch.empty_like(q_NHD), q_NHD.new_empty((q_NHD.shape[1], q_NHD.shape[0]), dtype=torch.float32)
 
 
-@torch.library.custom_op("kairos::shared_attention_backward", mutates_args=())
+@library.custom_op("kairos::shared_attention_backward", mutates_args=())
 def shared_attention_backward(
     grad_NHD: Tensor,
     q_NHD: Tensor,
@@ -110,13 +110,13 @@ def _(grad_NHD: Tensor, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, *others: ob
 
 
 def attend_to_sequences(
-    q_SHD: Tensor, k_MHD: Tensor, v_MHD: Tensor, cuts_k: Tensor, max_k: int, scale: float, used_S: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+    q_SHD: Tensor, k_MHD: Tensor, v_MHD: Tensor, cuts_q: Tensor, cuts_k: Tensor, max_k: int, scale: float,
+    used_S: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """One query for each of S sequences of keys: [S, H, D], log-sum-exp [H, S]; no gradient.
 
-    Only the first `used_S` (int32) keys of each sequence count where it is given.
+    `cuts_q` is 0, 1, ..., S. Only the first `used_S` (int32) keys of each sequence count where it is given.
     """
-    cuts_q = torch.arange(len(q_SHD) + 1, dtype=torch.int32, device=q_SHD.device)
     return _forward(q_SHD, k_MHD, v_MHD, cuts_q, cuts_k, 1, max_k, False, scale, used_S)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -64,7 +65,10 @@ def content_name(clip: VideoClip) -> str | None:
     None where only the frames themselves could tell.
     """
     view = clip.view if isinstance(clip, StoredClip) else None
-    return clip.content if view is None else f"{Path(cast('StoredClip', clip).path).stem}{view}"
+    if view is None:
+        return clip.content
+    part = hashlib.blake2b(str(view).encode(), digest_size=8).hexdigest()
+    return f"{Path(cast('StoredClip', clip).path).stem}-{part}"
 
 
 def open_clip(path: str) -> Mapped:

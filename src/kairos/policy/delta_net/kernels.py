@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv1d
+from torch.torch_version import TorchVersion
 
 from kairos.policy.delta_net.layout import cuts, padded
 from kairos.policy.delta_net.rule import over_sequences
+
+_log = logging.getLogger(__name__)
 
 
 class Tokens(NamedTuple):
@@ -104,10 +109,32 @@ class FlashLinear:
 
 
 def automatic(device: torch.device) -> Kernels:
-    """`FlashLinear` on a GPU where it is installed, with causal-conv1d where that is; `Torch` elsewhere."""
+    """`FlashLinear` where a GPU and the package can learn, with causal-conv1d where that is; `Torch` elsewhere."""
     if device.type == "cuda" and installed("fla"):
-        return FlashLinear(convolution=installed("causal_conv1d"))
+        reason = refused(torch.cuda.get_device_capability(device))
+        if reason is None:
+            return FlashLinear(convolution=installed("causal_conv1d"))
+        _say_once(f"gated delta nets are computed in plain torch: {reason}")
     return Torch()
+
+
+@cache
+def refused(capability: tuple[int, int]) -> str | None:
+    """Why flash-linear-attention gives no gradients on a GPU of this capability; None where it does.
+
+    On Hopper, Triton 3.4.0 to 3.7.0 miscompile its backward pass, and it refuses without tilelang (its issue 640).
+    """
+    if capability != (9, 0) or not installed("triton") or installed("tilelang"):
+        return None
+    found = TorchVersion(version("triton"))
+    if not (3, 4, 0) <= found < (3, 7, 1):
+        return None
+    return f"flash-linear-attention gives no gradients here with triton {found}; install triton>=3.7.1 or tilelang"
+
+
+@cache
+def _say_once(text: str) -> None:
+    _log.warning(text)
 
 
 @cache

@@ -37,8 +37,8 @@ class ClipNames:
             raise ValueError(f"prompt {prompt.uid}: clip {clip.uid} has no frames")
         name = content_name(clip) or self._hash(clip.frames_TCHW)
         taken = None if layout.frames is None else layout.frames.tolist()
-        facts = json.dumps([name, taken, layout.grid_thw_N3.tolist()])
-        return f"{name.partition('(')[0]}-{hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()}"
+        facts = json.dumps([taken, layout.grid_thw_N3.tolist()])
+        return f"{name}-{hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()}"
 
     def _hash(self, frames: Tensor) -> str:
         known = self._hashed.get(frames)
