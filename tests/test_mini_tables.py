@@ -27,7 +27,7 @@ def test_every_row_composes_and_builds(row: str, tmp_path: Path, monkeypatch: py
     assert built.datamodule.probes == ("answer", "think", "ood", "ood_short", "others")
     flat = resolved(config)
     assert flat["sampling"]["max_actions"] == (64 if row == "grpo_think" else 16)  # type: ignore[index]
-    assert flat["iterations"] == (1 if row == "base" else 60) and flat["prompts"] == 16
+    assert flat["iterations"] == (1 if row == "base" else 40) and flat["prompts"] == 16
     assert not list(tmp_path.iterdir()), "building writes nothing"
 
 

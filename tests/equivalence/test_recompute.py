@@ -60,10 +60,8 @@ def test_every_level_gives_the_same_values_and_gradients(
         assert_equal_gradients(gradients, expected)
         torch.testing.assert_close(found[level][0], found["none"][0])
     none, selective, full = (found[level][1] for level in recompute.LEVELS)
-    widening = (3 * 7 + 2 * 4) * adapted  # three text layers, two blocks: what is cheap of an adapter
-    assert none.products < full.products and none.attentions < full.attentions
-    assert selective.attentions == none.attentions
-    assert none.products <= selective.products <= none.products + widening
+    assert none.products < selective.products < full.products
+    assert none.attentions == selective.attentions < full.attentions
 
 
 def test_auto_takes_what_fits_and_says_why(folder: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -112,7 +110,7 @@ def test_the_estimate_is_near_what_autograd_keeps(folder: str, freeze: tuple[str
     estimated = sum(stack.bytes("none", 4) for stack in estimates)
     assert 0.5 < estimated / kept < 1.5, (estimated, kept)
     levels = [sum(stack.bytes(level, 4) for stack in estimates) for level in recompute.LEVELS]
-    assert levels == sorted(levels, reverse=True)
+    assert levels == sorted(levels, reverse=True) and len(set(levels)) == 3
 
 
 def test_an_unknown_level_is_refused(folder: str) -> None:

@@ -1,26 +1,23 @@
-"""Lets transformers' own layers run on tokens packed end to end: who sees whom is a `Context`, not a mask.
+"""Lets transformers' own towers run on tokens packed end to end: who sees whom is a `Context`, not a mask.
 
-Two attention functions are registered with transformers under names of ours. The text layers call their `Context` when
-one is given and transformers' SDPA otherwise; the vision blocks attend within segments (a temporal patch, a window).
+The text layers (`layers`) ask their `Context`; the vision blocks attend within segments (a temporal patch, a window)
+through a function that is registered with transformers under a name of ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from kairos.policy.vision.stretches import Stretch, attend_within
 
 if TYPE_CHECKING:
     from kairos.policy.delta_net.net import DeltaStep
 
-TEXT_ATTENTION = "kairos_packed"
 # transformers hands whole sequences, not one segment at a time, only to names that contain "flash"
 VISION_ATTENTION = "kairos_flash_segments"
 
@@ -51,24 +48,6 @@ def attention(q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None
     return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale)
 
 
-def _text(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float,
-    dropout: float = 0.0,
-    context: Context | None = None,
-    **kwargs: object,
-) -> tuple[Tensor, None]:
-    if context is None:
-        whole = cast("Callable[..., tuple[Tensor, None]]", sdpa_attention_forward)
-        return whole(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
-    q, k, v = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))
-    return context.attend(cast("int", module.layer_idx), q, k.to(v.dtype), v, scaling)[None], None
-
-
 def _segments(
     module: nn.Module,
     query: Tensor,
@@ -83,6 +62,4 @@ def _segments(
     return attend_within(query[0], key[0], value[0], scaling, segments)[None], None
 
 
-AttentionInterface.register(TEXT_ATTENTION, _text)
 AttentionInterface.register(VISION_ATTENTION, _segments)
-AttentionMaskInterface.register(TEXT_ATTENTION, sdpa_mask)

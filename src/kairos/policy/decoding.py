@@ -16,6 +16,7 @@ from torch.nn.functional import pad
 
 from kairos.policy.attention import Context, attention, pick
 from kairos.policy.delta_net.net import DeltaState, DeltaStep
+from kairos.policy.fused import merged, remember
 from kairos.policy.segments import Segments, starts
 from kairos.policy.varlen import Varlen
 from kairos.policy.varlen_op import attend_to_sequences
@@ -29,7 +30,10 @@ class PromptMemory(Protocol):
         ...
 
     def look(self, layer: int, q_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        """Attention of one token a row over its whole prompt: output [B, H, D] and log-sum-exp [B, H], both fp32."""
+        """Attention of one token a row over its whole prompt: output [P, X, D] and log-sum-exp [X, P] (fp32).
+
+        X counts key heads, the G rows of a prompt, and the queries of a key head.
+        """
         ...
 
 
@@ -63,12 +67,7 @@ class PaddedPrompts:
         scores = scores.masked_fill(~self.valid_PL[:, None, None], -torch.inf)
         lse_PHX = scores.logsumexp(-1)
         out_PHXD = (scores - lse_PHX[..., None]).exp().to(v_PHLD.dtype) @ v_PHLD
-
-        def by_row(x_PHX_: Tensor) -> Tensor:
-            split = x_PHX_.unflatten(2, (self.group_size, -1)).transpose(1, 2)
-            return split.flatten(0, 1).flatten(1, 2)
-
-        return by_row(out_PHXD).float(), by_row(lse_PHX)
+        return out_PHXD.flatten(1, 2), lse_PHX.flatten(1, 2).T
 
 
 @dataclass
@@ -93,14 +92,9 @@ class PackedPrompts:
         k_NHD, v_NHD = self.kept[layer]
         split = (len(self.lengths), self.group_size, k_NHD.shape[1], -1)  # P, G, Hkv, R
         q_PXD = q_BHD.to(k_NHD.dtype).unflatten(1, (split[2], -1)).unflatten(0, split[:2]).transpose(1, 2).flatten(1, 3)
-        out_PXD, lse_XP = attend_to_sequences(
+        return attend_to_sequences(
             q_PXD, k_NHD, v_NHD, self.queries, self.plan.prompt_cuts, self.plan.longest[0], scale
         )  # fmt: skip
-
-        def by_row(x_PX: Tensor) -> Tensor:
-            return x_PX.unflatten(1, (split[2], split[1], -1)).transpose(1, 2).flatten(0, 1).flatten(1, 2)
-
-        return by_row(out_PXD).float(), by_row(lse_XP.T)
 
 
 class RowMemory(Protocol):
@@ -121,7 +115,7 @@ class RowMemory(Protocol):
         ...
 
     def own(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        """Remember one token a row, and attend over all of the row's: output [B, H, D], log-sum-exp [B, H]; fp32."""
+        """Remember one token a row, and attend over all of the row's: output [B, H, D], log-sum-exp [B, H] (fp32)."""
         ...
 
 
@@ -158,7 +152,7 @@ class PaddedRows:
         scores = (q_BHRD @ keys.transpose(2, 3)).float() * scale
         lse_BHR = scores.logsumexp(-1)
         out_BHRD = (scores - lse_BHR[..., None]).exp().to(values.dtype) @ values
-        return out_BHRD.flatten(1, 2).float(), lse_BHR.flatten(1, 2)
+        return out_BHRD.flatten(1, 2), lse_BHR.flatten(1, 2)
 
 
 @dataclass
@@ -190,13 +184,12 @@ class PackedRows:
             shape = (self.rows, self.capacity, *k_BHD.shape[1:])
             self.kept[layer] = (v_BHD.new_zeros(shape), v_BHD.new_zeros(shape))
         keys, values = self.kept[layer]
-        keys.index_copy_(1, self.step, k_BHD.to(keys.dtype)[:, None])
-        values.index_copy_(1, self.step, v_BHD[:, None])
+        remember(k_BHD, v_BHD, keys, values, self.step)
         out_BHD, lse_HB = attend_to_sequences(
             q_BHD.to(keys.dtype), keys.flatten(0, 1), values.flatten(0, 1),
             self.queries, self.cuts, self.capacity, scale, self.used_B,
         )  # fmt: skip
-        return out_BHD.float(), lse_HB.T
+        return out_BHD, lse_HB.T
 
 
 def _count(sequences: int, device: torch.device) -> Tensor:
@@ -242,10 +235,8 @@ class _Decode:
 
     def attend(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> Tensor:
         """Softmax over the prompt and the row's own tokens: two softmaxes merged by their normalisers."""
-        on_own, lse_own = self.memory.rows.own(layer, q_BHD, k_BHD, v_BHD, scale)
-        on_prompt, lse_prompt = self.memory.prompts.look(layer, q_BHD, scale)
-        share = torch.sigmoid(lse_prompt - lse_own)[..., None]
-        return (on_prompt * share + on_own * (1 - share)).to(v_BHD.dtype)
+        on_own = self.memory.rows.own(layer, q_BHD, k_BHD, v_BHD, scale)
+        return merged(*on_own, *self.memory.prompts.look(layer, q_BHD, scale), key_heads=k_BHD.shape[1])
 
     def recur(self, layer: int, step: DeltaStep) -> Tensor:
         return step.decode(self.memory.states[layer])

@@ -121,19 +121,23 @@ def _rollout(sizes: Sizes, load: Load) -> list[Part]:
 
 def _learn(sizes: Sizes, load: Load) -> list[Part]:
     attending, recurrent = _layer_bytes(sizes, load.gpu), _recurrent_bytes(sizes) if sizes.values else 0.0
-    text = load.tokens * (sizes.attending * attending + (sizes.layers - sizes.attending) * recurrent)
-    if load.recompute != "none":
-        kept = sizes.layers * (4 * sizes.hidden + _selected_bytes(sizes, load))
-        text = load.tokens * (kept + max(attending, recurrent))
-    patches = _patches(sizes, load.prompts, load)
-    seen = patches * _vision_layer_bytes(sizes, load.gpu)
+    layers = sizes.attending * attending + (sizes.layers - sizes.attending) * recurrent
     low = 2 if load.gpu else 4
-    if not sizes.vision_trained:
-        eyes = patches * (sizes.vision_hidden * 6 + sizes.vision_intermediate * 2) * low
-    elif load.recompute != "none":
-        eyes = patches * low * sizes.vision_hidden * sizes.vision_layers + seen
-    else:
-        eyes = seen * sizes.vision_layers
+    inside, inside_eyes = 4 * low * sizes.intermediate, _vision_inside_bytes(sizes, load.gpu)
+    kept = {
+        "none": layers,
+        "selective": layers - (sizes.layers - 1) * inside,
+        "full": 4 * sizes.hidden * sizes.layers + max(attending, recurrent),
+    }
+    text = load.tokens * kept[load.recompute]
+    block = _vision_layer_bytes(sizes, load.gpu)
+    eyes_kept = {
+        "none": block * sizes.vision_layers,
+        "selective": block * sizes.vision_layers - (sizes.vision_layers - 1) * inside_eyes,
+        "full": low * sizes.vision_hidden * sizes.vision_layers + block,
+    }
+    looking = (sizes.vision_hidden * 6 + sizes.vision_intermediate * 2) * low
+    eyes = _patches(sizes, load.prompts, load) * (eyes_kept[load.recompute] if sizes.vision_trained else looking)
     chosen = load.rows * load.completion
     scored = min(chosen * sizes.vocabulary, CHUNK_ELEMENTS) * 4 * 4 + chosen * sizes.hidden * 4
     features = load.prompts * load.vision_tokens * sizes.hidden * sizes.levels * 4
@@ -175,15 +179,11 @@ def _recurrent_bytes(sizes: Sizes) -> float:
     return 28 * sizes.hidden + 8 * sizes.intermediate + 83 * sizes.values + 1136 * sizes.value_heads
 
 
-def _selected_bytes(sizes: Sizes, load: Load) -> float:
-    """What selective recomputation keeps of a token in one layer, beside its input: what large matrices write."""
-    if load.recompute == "full":
-        return 0.0
-    written = 3 * sizes.hidden + 2 * sizes.intermediate + sizes.queries + 2 * sizes.keys
-    return (2 if load.gpu else 4) * written
-
-
 def _vision_layer_bytes(sizes: Sizes, gpu: bool) -> float:
     """What one block of a trained tower keeps of a patch."""
-    inner = (8 if sizes.vision_gated else 4) * sizes.vision_intermediate
-    return (22 * sizes.vision_hidden + inner) * (1 if gpu else 2)
+    return 22 * sizes.vision_hidden * (1 if gpu else 2) + _vision_inside_bytes(sizes, gpu)
+
+
+def _vision_inside_bytes(sizes: Sizes, gpu: bool) -> float:
+    """The part of it that lies inside the MLP."""
+    return (8 if sizes.vision_gated else 4) * sizes.vision_intermediate * (1 if gpu else 2)

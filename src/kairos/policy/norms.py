@@ -10,7 +10,8 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import rms_norm
+
+from kairos.policy.fused import normed
 
 
 class Fused(nn.Module):
@@ -25,11 +26,10 @@ class Fused(nn.Module):
         return cast("float", self.variance_epsilon)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        out = rms_norm(hidden_states.float(), self.weight.shape, self.gain(), self.epsilon())
         device = hidden_states.device.type
-        if torch.is_autocast_enabled(device):
-            return out.to(torch.get_autocast_dtype(device))
-        return out.to(torch.promote_types(hidden_states.dtype, self.weight.dtype))
+        low = torch.is_autocast_enabled(device)
+        wide = torch.promote_types(hidden_states.dtype, self.weight.dtype)
+        return normed(hidden_states, self.gain(), self.epsilon(), torch.get_autocast_dtype(device) if low else wide)
 
 
 class FusedAroundOne(Fused):
@@ -46,9 +46,10 @@ def fuse_norms(model: nn.Module, kind: type[nn.Module], fused: type[Fused] = Fus
     """Every norm of this kind in the model computes as `fused`; its parameters and their names stay."""
     for module in model.modules():
         if type(module) is kind:
-            module.__class__ = _both(fused, kind)
+            module.__class__ = before(fused, kind)
 
 
 @lru_cache
-def _both(fused: type[Fused], kind: type[nn.Module]) -> type[nn.Module]:
-    return type(f"Fused{kind.__name__}", (fused, kind), {})
+def before(ours: type[nn.Module], theirs: type[nn.Module]) -> type[nn.Module]:
+    """A class whose methods are looked up in ours first."""
+    return type(f"{ours.__name__}{theirs.__name__}", (ours, theirs), {})

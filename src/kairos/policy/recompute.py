@@ -1,4 +1,4 @@
-"""What of a layer is kept for the backward pass, and what is computed again: nothing, all, or only what is cheap."""
+"""What of a layer is computed again for the backward pass instead of kept: nothing, its MLP, or all of it."""
 
 from __future__ import annotations
 
@@ -11,56 +11,43 @@ from typing import cast
 import psutil
 import torch
 from torch import Tensor, nn
-from torch._ops import HigherOrderOperator, OpOverload
 from torch.distributed.tensor import DTensor
-from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from kairos.core.types import RolloutBatch
 from kairos.policy.families.base import Family, layout_of
+from kairos.policy.layers import Again
 
 LEVELS = ("none", "selective", "full")
-"""From the fastest to the one that needs the least memory. All give the same values and gradients."""
+"""From the fastest to the one that needs the least memory: `selective` computes the MLPs again, whose inside is most of
+what a layer keeps. All give the same values and gradients."""
 CHOICES = (*LEVELS, "auto")
 _log = logging.getLogger(__name__)
 _SPARE = 0.85  # of what is free: the head's logits, the allocator's gaps, what kernels borrow
-_MATRICES = {torch.ops.aten.mm.default, torch.ops.aten.addmm.default}
 
 
 def use(model: nn.Module, level: str) -> None:
     """From now on every layer of the text and vision towers that is trained keeps this much."""
-    contexts = {"context_fn": partial(create_selective_checkpoint_contexts, _keep)} if level == "selective" else {}
     for layer in model.modules():
         if isinstance(layer, GradientCheckpointingLayer):
-            layer.gradient_checkpointing = level != "none"
-            layer._gradient_checkpointing_func = partial(  # type: ignore[assignment]
-                checkpoint, use_reentrant=False, **contexts
-            )
-
-
-def _keep(context: object, op: OpOverload | HigherOrderOperator, *args: object, **kwargs: object) -> CheckpointPolicy:
-    """Products with large matrices, and attention. What widens an adapter is cheap for its size."""
-    del context, kwargs
-    if op in _MATRICES:
-        left, right = args[-2:]
-        assert isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor)
-        large = 8 * left.shape[-1] >= right.shape[-1]
-    else:
-        large = "attention" in str(op) or "attn" in str(op)
-    return CheckpointPolicy.MUST_SAVE if large else CheckpointPolicy.PREFER_RECOMPUTE
+            layer.gradient_checkpointing = level == "full"
+            layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)  # type: ignore[assignment]
+            cast("Again", layer.mlp).again = level == "selective"
 
 
 @dataclass(frozen=True)
 class Stack:
     """Layers one after the other: how many, what their matrices read (where trained) and write per token, the width of
-    the residual stream; `tokens` pass them at once."""
+    the residual stream; `tokens` pass them at once. `inside` is how much of what is kept lies inside their MLPs."""
 
     layers: int
     inputs: int
     outputs: int
     width: int
     tokens: int
+    inside: int = 0
 
     def bytes(self, level: str, element: int) -> int:
         """Kept for the backward pass, at `element` bytes a number (2 in bf16); the residual stream is fp32.
@@ -71,10 +58,8 @@ class Stack:
         whole = element * (self.inputs + 2 * self.outputs) + 16 * self.width * self.layers
         if level == "none":
             return self.tokens * whole
-        kept = 4 * self.width * self.layers
-        if level == "selective":
-            kept += element * (self.outputs + self.width * self.layers)
-        return self.tokens * (kept + whole // max(1, self.layers))
+        again = element * self.inside if level == "selective" else whole - 4 * self.width * self.layers
+        return self.tokens * (whole - again + again // max(1, self.layers))
 
 
 def stacks(model: PreTrainedModel, family: Family, batch: RolloutBatch, shared: bool) -> list[Stack]:
@@ -94,7 +79,13 @@ def stacks(model: PreTrainedModel, family: Family, batch: RolloutBatch, shared: 
 def _stack(layers: Sequence[nn.Module], width: int, tokens: int) -> Stack:
     matrices = [module for layer in layers for module in layer.modules() if isinstance(module, nn.Linear)]
     inputs = sum(matrix.in_features for matrix in matrices if matrix.weight.requires_grad)
-    return Stack(len(layers), inputs, sum(matrix.out_features for matrix in matrices), width, tokens)
+    outputs = sum(matrix.out_features for matrix in matrices)
+    inside = 0
+    for layer in layers:
+        parts = [module for module in cast("nn.Module", layer.mlp).modules() if isinstance(module, nn.Linear)]
+        inside += sum(part.in_features for part in parts if part.weight.requires_grad and part.in_features != width)
+        inside += 2 * sum(part.out_features for part in parts if part.out_features != width)
+    return Stack(len(layers), inputs, outputs, width, tokens, inside)
 
 
 class Chooser:

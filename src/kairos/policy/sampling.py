@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from kairos.core.seeds import uniforms
@@ -18,6 +19,7 @@ from kairos.policy.logprobs import restrict
 from kairos.policy.tower import run_text, video_places
 
 _FIRST_CAPACITY = 256
+_RUN = 512  # tokens
 _LOOK_UP_EVERY = 8  # steps, on a GPU, between two looks at whether all rows have ended
 
 
@@ -128,10 +130,24 @@ def _choose(logits_BV: Tensor, noise_B: Tensor, sampling: Sampling, banned: Tens
     logprobs_BV = restrict(logits_BV, sampling.temperature, banned).log_softmax(-1)
     if sampling.top_k or sampling.top_p < 1:
         logprobs_BV = _truncated(logprobs_BV, sampling.top_k, sampling.top_p)
-    cumulative_BV = logprobs_BV.double().exp().cumsum(-1)
-    level_B1 = noise_B[:, None] * cumulative_BV[:, -1:]
-    token_B = torch.searchsorted(cumulative_BV, level_B1, right=True).squeeze(-1).clamp(max=logits_BV.shape[-1] - 1)
+    token_B = _inverse(logprobs_BV.exp(), noise_B)
     return token_B, logprobs_BV.gather(-1, token_B[:, None]).squeeze(-1)
+
+
+def _inverse(probs_BV: Tensor, noise_B: Tensor) -> Tensor:
+    """The first token whose cumulative probability exceeds the noise: its run of tokens first, then it within the run.
+
+    Sums are fp64. A token without probability is never drawn.
+    """
+    runs_BKR = pad(probs_BV, (0, -probs_BV.shape[-1] % _RUN)).unflatten(-1, (-1, _RUN))
+    ends_BK = runs_BKR.sum(-1, dtype=torch.float64).cumsum(-1)
+    level_B1 = noise_B[:, None].double() * ends_BK[:, -1:]
+    run_B1 = torch.searchsorted(ends_BK, level_B1, right=True).clamp(max=ends_BK.shape[-1] - 1)
+    before_B1 = torch.where(run_B1 > 0, ends_BK.gather(-1, (run_B1 - 1).clamp(min=0)), 0.0)
+    within_BR = runs_BKR.gather(1, run_B1[..., None].expand(-1, -1, _RUN)).squeeze(1).cumsum(-1, dtype=torch.float64)
+    rest_B1 = torch.minimum(level_B1 - before_B1, within_BR[:, -1:] * (1 - 2**-52))  # both sums are rounded
+    place_B1 = torch.searchsorted(within_BR, rest_B1, right=True)
+    return (run_B1 * _RUN + place_B1).squeeze(-1).clamp(max=probs_BV.shape[-1] - 1)
 
 
 def _truncated(logprobs_BV: Tensor, top_k: int, top_p: float) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -14,7 +15,6 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 from torch.nn.functional import conv1d
-from torch.torch_version import TorchVersion
 
 from kairos.policy.delta_net.layout import cuts, padded
 from kairos.policy.delta_net.rule import over_sequences
@@ -126,10 +126,10 @@ def refused(capability: tuple[int, int]) -> str | None:
     """
     if capability != (9, 0) or not installed("triton") or installed("tilelang"):
         return None
-    found = TorchVersion(version("triton"))
-    if not (3, 4, 0) <= found < (3, 7, 1):
+    triton = version("triton")
+    if not (3, 4, 0) <= tuple(map(int, re.findall(r"\d+", triton)[:3])) < (3, 7, 1):
         return None
-    return f"flash-linear-attention gives no gradients here with triton {found}; install triton>=3.7.1 or tilelang"
+    return f"flash-linear-attention gives no gradients here with triton {triton}; install triton>=3.7.1 or tilelang"
 
 
 @cache

@@ -1,0 +1,204 @@
+"""The elementwise work of a layer, each piece in one kernel forwards and one backwards on a GPU; plain torch elsewhere.
+
+Transformers writes it out of torch's operators, each of which reads and writes memory: a rotation is fourteen of them.
+The plain functions, `*_plain`, are the twins. torch's compiler is given those: it fuses them itself.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn.functional import rms_norm, silu
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # Triton's own way to run kernels on a CPU: for tests
+
+
+def fast(x: Tensor) -> bool:
+    """Whether tensors like this go through the kernels."""
+    return not torch.compiler.is_compiling() and (x.is_cuda or _INTERPRETED) and _installed()
+
+
+def gated(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) * up, of any shape."""
+    return _Gated.apply(gate, up) if fast(gate) else gated_plain(gate, up)  # type: ignore[no-any-return]
+
+
+def gated_plain(gate: Tensor, up: Tensor) -> Tensor:
+    return silu(gate) * up
+
+
+def rotated(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
+    """Rotary position embedding in fp32, in the dtype of `x`: the first R of a head's D numbers turn, halves paired."""
+    return _Rotated.apply(x_NHD, cos_NR, sin_NR) if fast(x_NHD) else rotated_plain(x_NHD, cos_NR, sin_NR)  # type: ignore[no-any-return]
+
+
+def rotated_plain(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
+    cos_N1R, sin_N1R = cos_NR[:, None], sin_NR[:, None]
+    turning, staying = x_NHD.split([cos_NR.shape[-1], x_NHD.shape[-1] - cos_NR.shape[-1]], dim=-1)
+    first, second = turning.chunk(2, dim=-1)
+    turned = turning * cos_N1R + torch.cat([-second, first], dim=-1) * sin_N1R
+    return torch.cat([turned.to(x_NHD.dtype), staying], dim=-1)
+
+
+def normed(x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
+    """Root-mean-square norm over the last dimension: fp32 inside, times `gain` (fp32), as `dtype`."""
+    return _Normed.apply(x, gain, epsilon, dtype) if fast(x) else normed_plain(x, gain, epsilon, dtype)  # type: ignore[no-any-return]
+
+
+def normed_plain(x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
+    return rms_norm(x.float(), gain.shape, gain, epsilon).to(dtype)
+
+
+def merged(own_BHD: Tensor, lse_own_BH: Tensor, prompt_PXD: Tensor, lse_prompt_XP: Tensor, key_heads: int) -> Tensor:
+    """Softmaxes over a row's own tokens and over its prompt as one, [B, H, D] in the dtype of `own`; no gradient.
+
+    The rows of a prompt are next to one another. X counts key heads, rows of the prompt, and queries a key head.
+    """
+    if not fast(own_BHD):
+        return merged_plain(own_BHD, lse_own_BH, prompt_PXD, lse_prompt_XP, key_heads)
+    (rows, heads, width), out = own_BHD.shape, torch.empty_like(own_BHD)
+    _kernels().merge[(rows, heads)](
+        own_BHD, lse_own_BH, prompt_PXD, lse_prompt_XP, out, *lse_own_BH.stride(), *lse_prompt_XP.stride(),
+        GROUP=prompt_PXD.shape[1] // heads, REPEAT=heads // key_heads, WIDTH=width, COLUMNS=_power(width), num_warps=1,
+    )  # fmt: skip
+    return out
+
+
+def merged_plain(
+    own_BHD: Tensor, lse_own_BH: Tensor, prompt_PXD: Tensor, lse_prompt_XP: Tensor, key_heads: int
+) -> Tensor:
+    group = prompt_PXD.shape[1] // own_BHD.shape[1]
+
+    def by_row(x_PX: Tensor) -> Tensor:
+        return x_PX.unflatten(1, (key_heads, group, -1)).transpose(1, 2).flatten(0, 1).flatten(1, 2)
+
+    share = torch.sigmoid(by_row(lse_prompt_XP.T) - lse_own_BH)[..., None]
+    return (by_row(prompt_PXD).float() * share + own_BHD.float() * (1 - share)).to(own_BHD.dtype)
+
+
+def remember(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD: Tensor, step: Tensor) -> None:
+    """Write one token a row at place `step` [1] of keys and values, which have room for C; no gradient."""
+    if not (fast(k_BHD) and k_BHD[0].is_contiguous() and v_BHD[0].is_contiguous()):
+        remember_plain(k_BHD, v_BHD, keys_BCHD, values_BCHD, step)
+        return
+    size = k_BHD[0].numel()
+    _kernels().remember[(len(k_BHD),)](
+        k_BHD, v_BHD, keys_BCHD, values_BCHD, step, k_BHD.stride(0), v_BHD.stride(0), keys_BCHD.shape[1],
+        SIZE=size, BLOCK=_power(size),
+    )  # fmt: skip
+
+
+def remember_plain(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD: Tensor, step: Tensor) -> None:
+    keys_BCHD.index_copy_(1, step, k_BHD.to(keys_BCHD.dtype)[:, None])
+    values_BCHD.index_copy_(1, step, v_BHD.to(values_BCHD.dtype)[:, None])
+
+
+class _Gated(Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, gate: Tensor, up: Tensor) -> Tensor:
+        gate, up = gate.contiguous(), up.contiguous()
+        ctx.save_for_backward(gate, up)
+        out = torch.empty_like(gate)
+        _kernels().gate_forward[_blocks(gate)](gate, up, out, gate.numel(), BLOCK=_BLOCK)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors  # type: ignore[attr-defined]
+        grad, grad_gate, grad_up = grad.contiguous(), torch.empty_like(gate), torch.empty_like(up)
+        _kernels().gate_backward[_blocks(gate)](grad, gate, up, grad_gate, grad_up, gate.numel(), BLOCK=_BLOCK)
+        return grad_gate, grad_up
+
+
+class _Rotated(Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
+        ctx.save_for_backward(cos_NR, sin_NR)
+        return _turn(x_NHD, cos_NR, sin_NR, backwards=False)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad_NHD: Tensor) -> tuple[Tensor, None, None]:
+        return _turn(grad_NHD, *ctx.saved_tensors, backwards=True), None, None  # type: ignore[attr-defined]
+
+
+def _turn(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor, backwards: bool) -> Tensor:
+    x = x_NHD if len(x_NHD) and x_NHD[0].is_contiguous() else x_NHD.contiguous()
+    out, (_, heads, width), turning = x.new_empty(x.shape), x.shape, cos_NR.shape[-1]
+    if cos_NR.stride() != sin_NR.stride() or cos_NR.stride(-1) != 1:
+        cos_NR, sin_NR = cos_NR.contiguous(), sin_NR.contiguous()
+    if len(x):
+        _kernels().rotate[(len(x),)](
+            x, cos_NR, sin_NR, out, x.stride(0), cos_NR.stride(0), heads, WIDTH=width, HALF=turning // 2,
+            HEADS=_power(heads), COLUMNS=_power(turning // 2), REST=_power(width - turning) if width > turning else 0,
+            BACKWARDS=backwards,
+        )  # fmt: skip
+    return out
+
+
+class _Normed(Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
+        x, width = x.contiguous(), x.shape[-1]
+        rows, block = x.numel() // width, _power(width)
+        out, scale = torch.empty_like(x, dtype=dtype), x.new_empty(rows, dtype=torch.float32)
+        together = max(1, _TILE // block)
+        if rows:
+            _kernels().norm_forward[(-(-rows // together),)](
+                x, gain, out, scale, rows, width, epsilon, ROWS=together, BLOCK=block
+            )
+        ctx.save_for_backward(x, gain, scale)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        x, gain, scale = ctx.saved_tensors  # type: ignore[attr-defined]
+        width, rows, grad = x.shape[-1], scale.numel(), grad.contiguous()
+        block = _power(width)
+        together = max(1, _TILE // block)
+        turns = max(1, -(-rows // (_PROGRAMS * together)))
+        programs = -(-rows // (turns * together))
+        grad_x, parts = torch.empty_like(x), gain.new_empty(programs, width, dtype=torch.float32)
+        if rows:
+            _kernels().norm_backward[(programs,)](
+                grad, x, gain, scale, grad_x, parts, rows, width, turns, ROWS=together, BLOCK=block
+            )
+        return grad_x, parts.sum(0).to(gain.dtype), None, None
+
+
+_BLOCK = 1024
+_TILE = 2048  # numbers that one program of a norm holds, a whole row at least
+_PROGRAMS = 512
+
+
+def _blocks(x: Tensor) -> tuple[int]:
+    return (-(-x.numel() // _BLOCK),)
+
+
+def _power(number: int) -> int:
+    """The smallest power of two that is at least this."""
+    return 1 << max(0, number - 1).bit_length()
+
+
+@cache
+def _installed() -> bool:
+    return find_spec("triton") is not None
+
+
+@cache
+def _kernels() -> ModuleType:
+    from kairos.policy import fused_kernels  # Triton is not everywhere
+
+    return fused_kernels

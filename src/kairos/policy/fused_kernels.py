@@ -1,0 +1,135 @@
+"""What `fused` runs on a GPU, in Triton: one pass over memory each, fp32 inside, rounded once."""
+
+# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def gate_forward(gate, up, out, size, BLOCK: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < size
+    g = tl.load(gate + at, mask=inside, other=0.0).to(tl.float32)
+    u = tl.load(up + at, mask=inside, other=0.0).to(tl.float32)
+    tl.store(out + at, (g * tl.sigmoid(g) * u).to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def gate_backward(grad, gate, up, grad_gate, grad_up, size, BLOCK: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < size
+    dy = tl.load(grad + at, mask=inside, other=0.0).to(tl.float32)
+    g = tl.load(gate + at, mask=inside, other=0.0).to(tl.float32)
+    u = tl.load(up + at, mask=inside, other=0.0).to(tl.float32)
+    s = tl.sigmoid(g)
+    tl.store(grad_up + at, (dy * g * s).to(grad_up.dtype.element_ty), mask=inside)
+    tl.store(grad_gate + at, (dy * u * s * (1.0 + g * (1.0 - s))).to(grad_gate.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def rotate(
+    x, cos, sin, out, stride_x, stride_angles, heads,
+    WIDTH: tl.constexpr, HALF: tl.constexpr, HEADS: tl.constexpr, COLUMNS: tl.constexpr, REST: tl.constexpr,
+    BACKWARDS: tl.constexpr,
+):  # fmt: skip
+    """One token: its heads [heads, WIDTH], of which the first 2 * HALF numbers turn and the others stay."""
+    token = tl.program_id(0).to(tl.int64)
+    head = tl.arange(0, HEADS)[:, None]
+    column = tl.arange(0, COLUMNS)[None, :]
+    inside = (head < heads) & (column < HALF)
+    source = x + token * stride_x + head * WIDTH + column
+    target = out + token * heads * WIDTH + head * WIDTH + column
+    angles = token * stride_angles + column
+    first = tl.load(source, mask=inside, other=0.0).to(tl.float32)
+    second = tl.load(source + HALF, mask=inside, other=0.0).to(tl.float32)
+    cos_a = tl.load(cos + angles, mask=column < HALF, other=0.0).to(tl.float32)
+    cos_b = tl.load(cos + angles + HALF, mask=column < HALF, other=0.0).to(tl.float32)
+    sin_a = tl.load(sin + angles, mask=column < HALF, other=0.0).to(tl.float32)
+    sin_b = tl.load(sin + angles + HALF, mask=column < HALF, other=0.0).to(tl.float32)
+    if BACKWARDS:
+        turned_a = first * cos_a + second * sin_b
+        turned_b = second * cos_b - first * sin_a
+    else:
+        turned_a = first * cos_a - second * sin_a
+        turned_b = second * cos_b + first * sin_b
+    tl.store(target, turned_a.to(out.dtype.element_ty), mask=inside)
+    tl.store(target + HALF, turned_b.to(out.dtype.element_ty), mask=inside)
+    if REST > 0:
+        other = tl.arange(0, REST)[None, :]
+        left = (head < heads) & (other < WIDTH - 2 * HALF)
+        kept = tl.load(x + token * stride_x + head * WIDTH + 2 * HALF + other, mask=left, other=0.0)
+        tl.store(out + token * heads * WIDTH + head * WIDTH + 2 * HALF + other, kept, mask=left)
+
+
+@triton.jit
+def norm_forward(x, gain, out, scale, rows, width, epsilon, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
+    column = tl.arange(0, BLOCK)[None, :]
+    inside = (row < rows) & (column < width)
+    v = tl.load(x + row * width + column, mask=inside, other=0.0).to(tl.float32)
+    r = 1.0 / tl.sqrt(tl.sum(v * v, axis=1) / width + epsilon)
+    w = tl.load(gain + column, mask=column < width, other=0.0).to(tl.float32)
+    tl.store(out + row * width + column, (v * r[:, None] * w).to(out.dtype.element_ty), mask=inside)
+    line = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    tl.store(scale + line, r, mask=line < rows)
+
+
+@triton.jit
+def norm_backward(
+    grad, x, gain, scale, grad_x, grad_gain, rows, width, turns,
+    ROWS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One program takes `turns` times ROWS rows; its share of the gain's gradient is a row of `grad_gain`."""
+    column = tl.arange(0, BLOCK)
+    w = tl.load(gain + column, mask=column < width, other=0.0).to(tl.float32)
+    total = tl.zeros([BLOCK], dtype=tl.float32)
+    for turn in range(turns):
+        line = (tl.program_id(0).to(tl.int64) * turns + turn) * ROWS + tl.arange(0, ROWS)
+        inside = (line < rows)[:, None] & (column < width)[None, :]
+        at = line[:, None] * width + column[None, :]
+        dy = tl.load(grad + at, mask=inside, other=0.0).to(tl.float32)
+        v = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
+        r = tl.load(scale + line, mask=line < rows, other=0.0)[:, None]
+        unit = v * r
+        total += tl.sum(dy * unit, axis=0)
+        weighted = dy * w[None, :]
+        mean = tl.sum(weighted * unit, axis=1)[:, None] / width
+        tl.store(grad_x + at, ((weighted - unit * mean) * r).to(grad_x.dtype.element_ty), mask=inside)
+    tl.store(grad_gain + tl.program_id(0).to(tl.int64) * width + column, total, mask=column < width)
+
+
+@triton.jit
+def merge(
+    own, lse_own, prompt, lse_prompt, out, stride_row, stride_head, stride_query, stride_prompt,
+    GROUP: tl.constexpr, REPEAT: tl.constexpr, WIDTH: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """One head of one row: two softmaxes become one. Prompts' heads lie by key head, row of the group, repeat."""
+    row, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    heads = tl.num_programs(1)
+    asked = row // GROUP
+    query = ((head // REPEAT) * GROUP + row % GROUP) * REPEAT + head % REPEAT
+    a = tl.load(lse_own + row * stride_row + head * stride_head)
+    b = tl.load(lse_prompt + query * stride_query + asked * stride_prompt)
+    share = 1.0 / (1.0 + tl.exp(a - b))
+    column = tl.arange(0, COLUMNS)
+    inside = column < WIDTH
+    on_own = tl.load(own + (row * heads + head) * WIDTH + column, mask=inside, other=0.0).to(tl.float32)
+    on_prompt = tl.load(prompt + (asked * heads * GROUP + query) * WIDTH + column, mask=inside, other=0.0)
+    merged = on_prompt.to(tl.float32) * share + on_own * (1.0 - share)
+    tl.store(out + (row * heads + head) * WIDTH + column, merged.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit(do_not_specialize=["room"])
+def remember(k, v, keys, values, step, stride_k, stride_v, room, SIZE: tl.constexpr, BLOCK: tl.constexpr):
+    """One row's token of a layer goes to its place `step` of `room` in keys and values."""
+    row = tl.program_id(0).to(tl.int64)
+    at = tl.arange(0, BLOCK)
+    inside = at < SIZE
+    place = (row * room + tl.load(step)) * SIZE + at
+    new_k = tl.load(k + row * stride_k + at, mask=inside, other=0.0)
+    new_v = tl.load(v + row * stride_v + at, mask=inside, other=0.0)
+    tl.store(keys + place, new_k.to(keys.dtype.element_ty), mask=inside)
+    tl.store(values + place, new_v.to(values.dtype.element_ty), mask=inside)

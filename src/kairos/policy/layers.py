@@ -1,0 +1,112 @@
+"""The forward passes of transformers' attention and gated MLP, on packed tokens and with their elementwise work fused.
+
+Modules keep their parameters, names and hooks: only their class changes. Without a `Context` they are as they were.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, pad
+from torch.utils.checkpoint import checkpoint
+from transformers.activations import SiLUActivation
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from kairos.policy.attention import Context
+from kairos.policy.fused import gated, rotated
+from kairos.policy.norms import before
+
+_ALIGNED = 8  # numbers: matrices whose sides are no multiples of it run on a GPU's slow kernels
+
+
+class PackedAttention(nn.Module):
+    """Grouped attention with rotary positions; norms of queries and keys, and a gate, where the module has them."""
+
+    q_proj: nn.Linear
+    k_proj: nn.Linear
+    v_proj: nn.Linear
+    o_proj: nn.Linear
+    head_dim: int
+    layer_idx: int
+    scaling: float
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        position_embeddings: tuple[Tensor, Tensor],
+        attention_mask: Tensor | None = None,
+        context: Context | None = None,
+        **others: object,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Tokens packed end to end, [1, N, D], that see what `context` says."""
+        if context is None:
+            return super().forward(  # type: ignore[no-any-return]
+                hidden_states=hidden_states, position_embeddings=position_embeddings, attention_mask=attention_mask,
+                **others,
+            )  # fmt: skip
+        x_ND = hidden_states.squeeze(0)
+        q, k, v = (of(x_ND).unflatten(-1, (-1, self.head_dim)) for of in (self.q_proj, self.k_proj, self.v_proj))
+        gate: Tensor | None = None
+        if q.shape[1] * self.head_dim == 2 * self.o_proj.in_features:
+            q, gate = q.unflatten(1, (-1, 2)).unbind(2)
+        if hasattr(self, "q_norm"):
+            q, k = cast("nn.Module", self.q_norm)(q), cast("nn.Module", self.k_norm)(k)
+        cos_NR, sin_NR = (angles.squeeze(0) for angles in position_embeddings)
+        q, k = rotated(q, cos_NR, sin_NR), rotated(k, cos_NR, sin_NR)
+        out_ND = context.attend(self.layer_idx, q, k, v, self.scaling).flatten(1)
+        if gate is not None:
+            out_ND = out_ND * gate.flatten(1).sigmoid()
+        return self.o_proj(out_ND)[None], None
+
+
+class GatedMLP(nn.Module):
+    """down(silu(gate(x)) * up(x)). On a GPU a width that is no multiple of 8 is filled up with zeros, which add 0."""
+
+    gate_proj: nn.Linear
+    up_proj: nn.Linear
+    down_proj: nn.Linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        short = -self.gate_proj.out_features % _ALIGNED
+        if short and x.is_cuda and all(type(part) is nn.Linear for part in self.children() if hasattr(part, "weight")):
+            return self.filled(x, short)
+        return self.down_proj(gated(self.gate_proj(x), self.up_proj(x)))
+
+    def filled(self, x: Tensor, short: int) -> Tensor:
+        """With `short` more columns."""
+        device = x.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.gate_proj.weight.dtype
+
+        def wide(part: nn.Linear) -> Tensor:
+            bias = None if part.bias is None else pad(part.bias.to(dtype), (0, short))
+            return linear(x, pad(part.weight.to(dtype), (0, 0, 0, short)), bias)
+
+        weight = pad(self.down_proj.weight.to(dtype), (0, short))
+        return linear(gated(wide(self.gate_proj), wide(self.up_proj)), weight, self.down_proj.bias)
+
+
+class Again(nn.Module):
+    """A module that, while `again` is set, keeps only its input for the backward pass and computes the rest again."""
+
+    again = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.again and torch.is_grad_enabled():
+            return cast("Tensor", checkpoint(super().forward, x, use_reentrant=False))
+        return cast("Tensor", super().forward(x))
+
+
+def fuse_layers(model: nn.Module) -> None:
+    """From now on every text attention and every MLP gated by silu, of either tower, runs as above, and a layer's MLP
+    can be computed again."""
+    for module in list(model.modules()):
+        if hasattr(module, "q_proj") and hasattr(module, "layer_idx"):
+            module.__class__ = before(PackedAttention, type(module))
+        elif hasattr(module, "gate_proj") and isinstance(getattr(module, "act_fn", None), (nn.SiLU, SiLUActivation)):
+            module.__class__ = before(GatedMLP, type(module))
+    for layer in model.modules():
+        if isinstance(layer, GradientCheckpointingLayer):
+            mlp = cast("nn.Module", layer.mlp)
+            mlp.__class__ = before(Again, type(mlp))

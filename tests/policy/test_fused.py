@@ -1,0 +1,133 @@
+"""Kernels agree with plain torch in values and gradients: on a GPU where there is one, else as Triton interprets them.
+
+Interpreted, they run in a process of their own: Triton reads the variable that says so when it is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import pytest
+import torch
+from torch import Tensor
+
+from kairos.policy import fused
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+needs_kernels = pytest.mark.skipif(
+    not (torch.cuda.is_available() or INTERPRETED), reason="no GPU: run by the test of the interpreter instead"
+)
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+KINDS = [torch.float32, torch.bfloat16]
+FINE = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed (it comes with torch for CUDA)")
+@pytest.mark.skipif(torch.cuda.is_available() or INTERPRETED, reason="the kernels themselves run here")
+def test_the_kernels_as_triton_interprets_them() -> None:
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", __file__]
+    done = subprocess.run(
+        command, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert " passed" in done.stdout, done.stdout
+
+
+def drawn(*shape: int, kind: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE, kind)
+
+
+def close(ours: Tensor, theirs: Tensor, kind: torch.dtype = torch.float32) -> None:
+    """As near as `kind` is fine: what was rounded to bf16 on the way is no nearer in fp32."""
+    assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
+    difference = ((ours.float() - theirs.float()).norm() / theirs.float().norm()).item()
+    assert difference <= FINE[kind], difference
+
+
+def agree(fast: Callable[..., Tensor], plain: Callable[..., Tensor], *inputs: Tensor) -> None:
+    """Values, and gradients for every input that asks for one; the twin computes in fp32 and rounds."""
+    assert fused.fast(inputs[0])
+    results = []
+    for function, wide in ((fast, False), (plain, True)):
+        leaves = [x.detach().clone().requires_grad_(x.requires_grad) for x in inputs]
+        out = function(*(x.float() if wide else x for x in leaves))
+        wanted = [x for x in leaves if x.requires_grad]
+        grads = torch.autograd.grad((out.float() * drawn(*out.shape, seed=9)).sum(), wanted)
+        results.append([out.to(inputs[0].dtype), *grads])
+    for ours, theirs in zip(*results, strict=True):
+        close(ours, theirs, inputs[0].dtype)
+
+
+@needs_kernels
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(3, 5), (2, 1030), (1, 1, 1)])
+def test_a_gated_product(kind: torch.dtype, shape: tuple[int, ...]) -> None:
+    gate, up = (drawn(*shape, kind=kind, seed=seed).requires_grad_() for seed in (1, 2))
+    agree(fused.gated, fused.gated_plain, gate, up)
+
+
+@needs_kernels
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("heads", "width", "turning"), [(4, 16, 16), (3, 12, 12), (5, 24, 8)])
+def test_a_rotation_of_all_or_some_of_a_head(kind: torch.dtype, heads: int, width: int, turning: int) -> None:
+    x = drawn(7, heads, width, kind=kind).requires_grad_()
+    angles = drawn(7, turning, seed=3)
+    agree(fused.rotated, fused.rotated_plain, x, angles.cos(), angles.sin())
+
+
+@needs_kernels
+def test_a_rotation_of_heads_that_lie_among_others() -> None:
+    """Queries between gates, as a view: neither contiguous nor with contiguous tokens."""
+    whole, angles = drawn(5, 3, 2, 8), drawn(5, 8, seed=3)
+    x = whole.unbind(2)[0]
+    close(fused.rotated(x, angles.cos(), angles.sin()), fused.rotated_plain(x, angles.cos(), angles.sin()))
+
+
+@needs_kernels
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(1, 9, 40), (1, 300, 3, 12), (2, 2100), (1, 1, 8)])
+def test_a_norm(kind: torch.dtype, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "_PROGRAMS", 4)
+    x, gain = drawn(*shape, kind=kind).requires_grad_(), (1 + 0.1 * drawn(shape[-1], seed=4)).requires_grad_()
+
+    def fast(x: Tensor, gain: Tensor) -> Tensor:
+        return fused.normed(x, gain, 1e-6, kind)
+
+    def plain(x: Tensor, gain: Tensor) -> Tensor:
+        return fused.normed_plain(x, gain, 1e-6, torch.float32)
+
+    agree(fast, plain, x, gain)
+
+
+@needs_kernels
+def test_nothing_has_a_norm_and_a_rotation() -> None:
+    x = drawn(0, 4).requires_grad_()
+    fused.normed(x, torch.ones(4, device=DEVICE), 1e-6, torch.float32).sum().backward()
+    assert fused.rotated(drawn(0, 2, 4), drawn(0, 4), drawn(0, 4)).shape == (0, 2, 4)
+
+
+@needs_kernels
+@pytest.mark.parametrize(("heads", "key_heads", "group"), [(4, 2, 3), (6, 6, 1), (6, 1, 4)])
+def test_two_softmaxes_become_one(heads: int, key_heads: int, group: int) -> None:
+    prompts, width = 2, 12
+    rows = prompts * group
+    inputs = (
+        drawn(rows, heads, width), drawn(heads, rows, seed=1).T, drawn(prompts, heads * group, width, seed=2),
+        drawn(heads * group, prompts, seed=3),
+    )  # fmt: skip
+    close(fused.merged(*inputs, key_heads=key_heads), fused.merged_plain(*inputs, key_heads=key_heads))
+
+
+@needs_kernels
+def test_a_token_a_row_is_remembered_at_its_step() -> None:
+    k, v = drawn(5, 2, 6), drawn(5, 4, 6, seed=1)[:, 1:3]
+    step = torch.tensor([2], device=DEVICE)
+    for write in (fused.remember, fused.remember_plain):
+        keys, values = (torch.zeros(5, 4, 2, 6, device=DEVICE) for _ in range(2))
+        write(k, v, keys, values, step)
+        assert torch.equal(keys[:, 2], k) and torch.equal(values[:, 2], v)
+        assert keys.count_nonzero() == k.numel() and values.count_nonzero() == v.numel()
