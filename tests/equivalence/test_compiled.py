@@ -9,12 +9,14 @@ import torch
 from tiny_language import batch, policy, prompts, tokenizer_folder
 
 from kairos.core.types import Sampling
+from kairos.policy import recompute
 from kairos.policy.compiled import compile_layers
 from kairos.policy.scoring.shared_prefix import SharedPrefix
 from kairos.policy.varlen import Varlen
 
 
-def test_compiled_layers_change_nothing_and_are_compiled_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("level", ["none", "selective"])
+def test_compiled_layers_change_nothing_and_are_compiled_once(tmp_path: Path, level: str) -> None:
     """Traced whole, the attention operator included, and differentiated by torch's compiler; not generated anew."""
     language = policy(tokenizer_folder(tmp_path), SharedPrefix(Varlen()))
     vocabulary = len(language.processor.loaded)
@@ -28,6 +30,7 @@ def test_compiled_layers_change_nothing_and_are_compiled_once(tmp_path: Path) ->
         return values.detach(), [p.grad.clone() for p in language.parameters() if p.grad is not None]
 
     plain = [scored(number) for number in range(2)]
+    recompute.use(language.model, level)
     drawn = language.sample(prompts()[:1], 2, Sampling(max_actions=3), seed=0)[0]
     compile_layers(language.family.text(language.model).layers, "aot_eager")
     language.compile_with = "aot_eager"

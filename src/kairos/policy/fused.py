@@ -6,7 +6,9 @@ The plain functions, `*_plain`, are the twins. torch's compiler is given those: 
 
 from __future__ import annotations
 
+import logging
 import os
+import subprocess
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -20,12 +22,13 @@ from torch.nn.functional import rms_norm, silu
 if TYPE_CHECKING:
     from types import ModuleType
 
+_log = logging.getLogger(__name__)
 _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # Triton's own way to run kernels on a CPU: for tests
 
 
 def fast(x: Tensor) -> bool:
     """Whether tensors like this go through the kernels."""
-    return not torch.compiler.is_compiling() and (x.is_cuda or _INTERPRETED) and _installed()
+    return not torch.compiler.is_compiling() and (x.is_cuda or _INTERPRETED) and _usable()
 
 
 def gated(gate: Tensor, up: Tensor) -> Tensor:
@@ -66,9 +69,11 @@ def merged(own_BHD: Tensor, lse_own_BH: Tensor, prompt_PXD: Tensor, lse_prompt_X
     """
     if not fast(own_BHD):
         return merged_plain(own_BHD, lse_own_BH, prompt_PXD, lse_prompt_XP, key_heads)
+    own_BHD, prompt_PXD = own_BHD.contiguous(), prompt_PXD.contiguous()
     (rows, heads, width), out = own_BHD.shape, torch.empty_like(own_BHD)
-    _kernels().merge[(rows, heads)](
-        own_BHD, lse_own_BH, prompt_PXD, lse_prompt_XP, out, *lse_own_BH.stride(), *lse_prompt_XP.stride(),
+    _run(
+        "merge", (rows, heads), own_BHD, lse_own_BH, prompt_PXD, lse_prompt_XP, out,
+        *lse_own_BH.stride(), *lse_prompt_XP.stride(),
         GROUP=prompt_PXD.shape[1] // heads, REPEAT=heads // key_heads, WIDTH=width, COLUMNS=_power(width), num_warps=1,
     )  # fmt: skip
     return out
@@ -88,12 +93,13 @@ def merged_plain(
 
 def remember(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD: Tensor, step: Tensor) -> None:
     """Write one token a row at place `step` [1] of keys and values, which have room for C; no gradient."""
-    if not (fast(k_BHD) and k_BHD[0].is_contiguous() and v_BHD[0].is_contiguous()):
+    if not (fast(k_BHD) and all(x.is_contiguous() for x in (k_BHD[0], v_BHD[0], keys_BCHD, values_BCHD))):
         remember_plain(k_BHD, v_BHD, keys_BCHD, values_BCHD, step)
         return
     size = k_BHD[0].numel()
-    _kernels().remember[(len(k_BHD),)](
-        k_BHD, v_BHD, keys_BCHD, values_BCHD, step, k_BHD.stride(0), v_BHD.stride(0), keys_BCHD.shape[1],
+    _run(
+        "remember", (len(k_BHD),), k_BHD, v_BHD, keys_BCHD, values_BCHD, step,
+        k_BHD.stride(0), v_BHD.stride(0), keys_BCHD.shape[1],
         SIZE=size, BLOCK=_power(size),
     )  # fmt: skip
 
@@ -109,7 +115,7 @@ class _Gated(Function):
         gate, up = gate.contiguous(), up.contiguous()
         ctx.save_for_backward(gate, up)
         out = torch.empty_like(gate)
-        _kernels().gate_forward[_blocks(gate)](gate, up, out, gate.numel(), BLOCK=_BLOCK)
+        _run("gate_forward", _blocks(gate), gate, up, out, gate.numel(), BLOCK=_BLOCK)
         return out
 
     @staticmethod
@@ -117,7 +123,7 @@ class _Gated(Function):
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
         gate, up = ctx.saved_tensors  # type: ignore[attr-defined]
         grad, grad_gate, grad_up = grad.contiguous(), torch.empty_like(gate), torch.empty_like(up)
-        _kernels().gate_backward[_blocks(gate)](grad, gate, up, grad_gate, grad_up, gate.numel(), BLOCK=_BLOCK)
+        _run("gate_backward", _blocks(gate), grad, gate, up, grad_gate, grad_up, gate.numel(), BLOCK=_BLOCK)
         return grad_gate, grad_up
 
 
@@ -139,8 +145,9 @@ def _turn(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor, backwards: bool) -> Ten
     if cos_NR.stride() != sin_NR.stride() or cos_NR.stride(-1) != 1:
         cos_NR, sin_NR = cos_NR.contiguous(), sin_NR.contiguous()
     if len(x):
-        _kernels().rotate[(len(x),)](
-            x, cos_NR, sin_NR, out, x.stride(0), cos_NR.stride(0), heads, WIDTH=width, HALF=turning // 2,
+        _run(
+            "rotate", (len(x),), x, cos_NR, sin_NR, out, x.stride(0), cos_NR.stride(0), heads,
+            WIDTH=width, HALF=turning // 2,
             HEADS=_power(heads), COLUMNS=_power(turning // 2), REST=_power(width - turning) if width > turning else 0,
             BACKWARDS=backwards,
         )  # fmt: skip
@@ -155,9 +162,10 @@ class _Normed(Function):
         out, scale = torch.empty_like(x, dtype=dtype), x.new_empty(rows, dtype=torch.float32)
         together = max(1, _TILE // block)
         if rows:
-            _kernels().norm_forward[(-(-rows // together),)](
-                x, gain, out, scale, rows, width, epsilon, ROWS=together, BLOCK=block
-            )
+            _run(
+                "norm_forward", (-(-rows // together),), x, gain, out, scale, rows, width, epsilon,
+                ROWS=together, BLOCK=block,
+            )  # fmt: skip
         ctx.save_for_backward(x, gain, scale)
         return out
 
@@ -172,9 +180,10 @@ class _Normed(Function):
         programs = -(-rows // (turns * together))
         grad_x, parts = torch.empty_like(x), gain.new_empty(programs, width, dtype=torch.float32)
         if rows:
-            _kernels().norm_backward[(programs,)](
-                grad, x, gain, scale, grad_x, parts, rows, width, turns, ROWS=together, BLOCK=block
-            )
+            _run(
+                "norm_backward", (programs,), grad, x, gain, scale, grad_x, parts, rows, width, turns,
+                ROWS=together, BLOCK=block,
+            )  # fmt: skip
         return grad_x, parts.sum(0).to(gain.dtype), None, None
 
 
@@ -193,8 +202,23 @@ def _power(number: int) -> int:
 
 
 @cache
-def _installed() -> bool:
-    return find_spec("triton") is not None
+def _usable() -> bool:
+    """Whether Triton is there and can build a kernel: it wants a C compiler for what launches one."""
+    if find_spec("triton") is None:
+        return False
+    x = torch.zeros(1, device="cpu" if _INTERPRETED else "cuda")
+    try:
+        _run("gate_forward", (1,), x, x, x, 1, BLOCK=1)
+    except (RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
+        _log.warning("the layers' elementwise work is not fused, because Triton builds no kernel here: %s", error)
+        return False
+    return True
+
+
+def _run(kernel: str, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:
+    """On the device of `x`: Triton would take the current one."""
+    with torch.cuda.device_of(x):
+        getattr(_kernels(), kernel)[grid](x, *others, **options)
 
 
 @cache

@@ -40,25 +40,30 @@ def use(model: nn.Module, level: str) -> None:
 @dataclass(frozen=True)
 class Stack:
     """Layers one after the other: how many, what their matrices read (where trained) and write per token, the width of
-    the residual stream; `tokens` pass them at once. `inside` is how much of what is kept lies inside their MLPs."""
+    the residual stream; `tokens` pass them at once. `inner_*` is what of it lies inside their MLPs."""
 
     layers: int
     inputs: int
     outputs: int
     width: int
     tokens: int
-    inside: int = 0
+    inner_inputs: int = 0
+    inner_outputs: int = 0
 
     def bytes(self, level: str, element: int) -> int:
         """Kept for the backward pass, at `element` bytes a number (2 in bf16); the residual stream is fp32.
 
-        Between its matrices a layer holds about as much as they write, once more, and its norms four residual streams.
-        One layer at a time is whole while it is computed again.
+        Between its matrices a layer holds about as much as they write, once more (not in bf16 on a GPU, where `fused`
+        keeps what goes in alone), and its norms four residual streams. One layer at a time is whole while it is
+        computed again.
         """
-        whole = element * (self.inputs + 2 * self.outputs) + 16 * self.width * self.layers
+        times = 1 if element == 2 else 2
+        whole = element * (self.inputs + times * self.outputs) + 16 * self.width * self.layers
         if level == "none":
             return self.tokens * whole
-        again = element * self.inside if level == "selective" else whole - 4 * self.width * self.layers
+        again = whole - 4 * self.width * self.layers
+        if level == "selective":
+            again = element * (self.inner_inputs + times * self.inner_outputs)
         return self.tokens * (whole - again + again // max(1, self.layers))
 
 
@@ -80,12 +85,12 @@ def _stack(layers: Sequence[nn.Module], width: int, tokens: int) -> Stack:
     matrices = [module for layer in layers for module in layer.modules() if isinstance(module, nn.Linear)]
     inputs = sum(matrix.in_features for matrix in matrices if matrix.weight.requires_grad)
     outputs = sum(matrix.out_features for matrix in matrices)
-    inside = 0
-    for layer in layers:
-        parts = [module for module in cast("nn.Module", layer.mlp).modules() if isinstance(module, nn.Linear)]
-        inside += sum(part.in_features for part in parts if part.weight.requires_grad and part.in_features != width)
-        inside += 2 * sum(part.out_features for part in parts if part.out_features != width)
-    return Stack(len(layers), inputs, outputs, width, tokens, inside)
+    inner = [
+        module for layer in layers for module in cast("nn.Module", layer.mlp).modules() if isinstance(module, nn.Linear)
+    ]
+    inner_inputs = sum(m.in_features for m in inner if m.weight.requires_grad and m.in_features != width)
+    inner_outputs = sum(m.out_features for m in inner if m.out_features != width)
+    return Stack(len(layers), inputs, outputs, width, tokens, inner_inputs, inner_outputs)
 
 
 class Chooser:

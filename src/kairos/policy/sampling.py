@@ -141,7 +141,7 @@ def _inverse(probs_BV: Tensor, noise_B: Tensor) -> Tensor:
     """
     runs_BKR = pad(probs_BV, (0, -probs_BV.shape[-1] % _RUN)).unflatten(-1, (-1, _RUN))
     ends_BK = runs_BKR.sum(-1, dtype=torch.float64).cumsum(-1)
-    level_B1 = noise_B[:, None].double() * ends_BK[:, -1:]
+    level_B1 = (noise_B[:, None].double() * ends_BK[:, -1:]).minimum(ends_BK[:, -1:] * (1 - 2**-52))
     run_B1 = torch.searchsorted(ends_BK, level_B1, right=True).clamp(max=ends_BK.shape[-1] - 1)
     before_B1 = torch.where(run_B1 > 0, ends_BK.gather(-1, (run_B1 - 1).clamp(min=0)), 0.0)
     within_BR = runs_BKR.gather(1, run_B1[..., None].expand(-1, -1, _RUN)).squeeze(1).cumsum(-1, dtype=torch.float64)
