@@ -60,7 +60,7 @@ class EpochBatches:
         if self._pool < self.prompts * self.world:
             raise ValueError(
                 f"{self._pool} prompts are fewer than one step of {self.prompts} on each of {self.world} ranks: "
-                "lower data.prompts, or give more data"
+                "lower `prompts`, or give more data"
             )
         if not 0 <= self.start <= self.steps:
             raise ValueError(f"start must lie in [0, {self.steps}], the steps of one epoch, got {self.start}")
