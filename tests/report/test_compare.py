@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,9 @@ import yaml
 from kairos.core.spans import Span
 from kairos.evaluation.bootstrap import paired
 from kairos.evaluation.predictions import Prediction, write
+from kairos.report import comparison
 from kairos.report.compare import compare
-from kairos.report.comparison import jobs_of, write_comparison
+from kairos.report.comparison import draw_sweep, jobs_of, write_comparison
 from kairos.report.groups import config_difference, grouped, without_seed
 from kairos.report.run import Run, read_run
 from kairos.report.standings import over_seeds, standings
@@ -152,3 +155,26 @@ def test_runs_without_an_iteration_cannot_be_compared(tmp_path):
         compare([Run(tmp_path, {})], tmp_path / "curves.png")
     with pytest.raises(ValueError, match="no such folder"):
         jobs_of(tmp_path / "nowhere")
+
+
+def test_of_jobs_that_end_side_by_side_the_last_draws_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first has read the folders, and is slow to draw them; meanwhile the second ends."""
+    finished(tmp_path / "seed=0", "Identity", 0, [0.1, 0.2])
+    second = finished(tmp_path / "seed=1", "Identity", 1, [0.1, 0.3])
+    (second / "summary.json").rename(tmp_path / "later.json")
+    read, real = threading.Event(), comparison.compare
+
+    def slow(*given: object) -> Path:
+        if not read.is_set():
+            read.set()
+            time.sleep(1.0)
+        return real(*given)
+
+    monkeypatch.setattr(comparison, "compare", slow)
+    first = threading.Thread(target=draw_sweep, args=(tmp_path,))
+    first.start()
+    assert read.wait(30)
+    (tmp_path / "later.json").rename(second / "summary.json")
+    draw_sweep(tmp_path)
+    first.join()
+    assert "2 of 2 runs finished" in (tmp_path / "report.html").read_text()

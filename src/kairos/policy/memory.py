@@ -160,7 +160,10 @@ def _computing(sizes: Sizes, load: Load, learning: bool) -> float:
         return 2 * sizes.trained if load.gpu else 0
     if not learning:
         return low * sizes.parameters
-    return 4 * low * sizes.vocabulary * sizes.hidden + 6 * low * sizes.trained / sizes.layers
+    filled = 0  # a trained tower's MLPs of an uneven width keep their filled-up weights until the backward pass
+    if sizes.vision_trained and sizes.vision_gated and sizes.vision_intermediate % 8:
+        filled = 3 * low * sizes.vision_layers * sizes.vision_hidden * sizes.vision_intermediate
+    return 4 * low * sizes.vocabulary * sizes.hidden + 6 * low * sizes.trained / sizes.layers + filled
 
 
 def _patches(sizes: Sizes, prompts: int, load: Load) -> int:

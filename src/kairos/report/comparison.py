@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from filelock import FileLock
 from jinja2 import Environment
 
 from kairos.report.compare import compare
@@ -62,12 +63,16 @@ def jobs_of(sweep: Path) -> list[Path]:
 
 
 def draw_sweep(sweep: Path) -> None:
-    """Write the page of a sweep as far as it has come, and say where it is."""
-    jobs = jobs_of(sweep)
-    try:
-        print(f"{len(jobs)} jobs compared: {write_comparison(jobs, sweep)}", flush=True)
-    except ValueError as error:
-        print(f"no comparison: {error}", flush=True)
+    """Write the page of a sweep as far as it has come, and say where it is.
+
+    Jobs that end side by side draw one after the other, so that the last page is that of the last job.
+    """
+    with FileLock(sweep / ".report.lock"):
+        jobs = jobs_of(sweep)
+        try:
+            print(f"{len(jobs)} jobs compared: {write_comparison(jobs, sweep)}", flush=True)
+        except ValueError as error:
+            print(f"no comparison: {error}", flush=True)
 
 
 def markdown(rows: Sequence[Standing], names: Sequence[str], baseline: str) -> str:
