@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from tiny_language import batch, policy, prompts, tokenizer_folder
+from tiny_language import batch, policy, prompts
 
 from kairos.core.types import Sampling
 from kairos.policy import recompute
@@ -16,9 +14,9 @@ from kairos.policy.varlen import Varlen
 
 
 @pytest.mark.parametrize("level", ["none", "selective"])
-def test_compiled_layers_change_nothing_and_are_compiled_once(tmp_path: Path, level: str) -> None:
+def test_compiled_layers_change_nothing_and_are_compiled_once(folder: str, level: str) -> None:
     """Traced whole, the attention operator included, and differentiated by torch's compiler; not generated anew."""
-    language = policy(tokenizer_folder(tmp_path), SharedPrefix(Varlen()))
+    language = policy(folder, SharedPrefix(Varlen()))
     vocabulary = len(language.processor.loaded)
     lengths = ([5, 2, 9, 3], [2, 8, 4, 6])
     batches = [batch(prompts(), [2, 0, 1, 0], some, vocabulary) for some in lengths]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_language import policy, prompts, tokenizer_folder
+from tiny_language import policy, prompts
 
 from kairos.core.types import Sampling
 from kairos.policy import sampling
@@ -13,8 +13,8 @@ from kairos.policy.language import LanguagePolicy
 
 
 @pytest.fixture(scope="module")
-def language(tmp_path_factory: pytest.TempPathFactory) -> LanguagePolicy:
-    return policy(tokenizer_folder(tmp_path_factory.mktemp("tokenizer")))
+def language(folder: str) -> LanguagePolicy:
+    return policy(folder)
 
 
 def drawn(language: LanguagePolicy, actions: int) -> list[tuple[list[int], list[float]]]:

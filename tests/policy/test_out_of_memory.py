@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 import torch
-from tiny_language import batch, policy, prompts, tokenizer_folder
+from tiny_language import batch, policy, prompts
 
 from kairos.compose import compose
 from kairos.core.types import Sampling
 from kairos.policy.out_of_memory import _LEVERS, OutOfMemory
 
 
-def test_scoring_and_sampling_out_of_memory_name_the_levers(tmp_path: Path) -> None:
-    language = policy(tokenizer_folder(tmp_path))
+def test_scoring_and_sampling_out_of_memory_name_the_levers(folder: str) -> None:
+    language = policy(folder)
     rollouts = batch(prompts(), [0, 1, 2, 2], [3, 5, 2, 4], len(language.processor.loaded))
 
     def full(module: object, inputs: object) -> None:
@@ -40,8 +39,8 @@ def test_scoring_and_sampling_out_of_memory_name_the_levers(tmp_path: Path) -> N
     assert language.model.training, "sampling left the mode as it was"
 
 
-def test_other_errors_pass_unchanged(tmp_path: Path) -> None:
-    language = policy(tokenizer_folder(tmp_path))
+def test_other_errors_pass_unchanged(folder: str) -> None:
+    language = policy(folder)
     rollouts = batch(prompts(), [0, 1, 2], [3, 5, 2], len(language.processor.loaded))
 
     def broken(module: object, inputs: object) -> None:

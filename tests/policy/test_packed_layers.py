@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from tiny_language import policy
 from torch import nn
@@ -28,9 +27,8 @@ def test_an_mlp_filled_up_with_zeros_is_the_same_in_values_and_gradients() -> No
         torch.testing.assert_close(ours, original)
 
 
-@pytest.mark.parametrize("act", ["gelu"])
-def test_an_mlp_with_another_activation_is_left_alone(act: str) -> None:
-    whole = nn.ModuleList([Qwen2MLP(Qwen2Config(hidden_size=8, intermediate_size=8, hidden_act=act))])
+def test_an_mlp_with_another_activation_is_left_alone() -> None:
+    whole = nn.ModuleList([Qwen2MLP(Qwen2Config(hidden_size=8, intermediate_size=8, hidden_act="gelu"))])
     fuse_layers(whole)
     assert type(whole[0]) is Qwen2MLP
 

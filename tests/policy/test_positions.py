@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_language import FAMILIES, clip, prompt, tokenizer_folder
+from tiny_language import FAMILIES, clip, prompt
 
 from kairos.policy.families.qwen2_5_vl import positions
 from kairos.policy.vision import timed_blocks
@@ -40,9 +40,9 @@ def test_the_record_tells_fractions_of_seconds_and_text_behind_all_axes() -> Non
 
 
 @pytest.mark.parametrize("frames,fps", [(4, 2.5), (5, 0.7), (24, 2.0)])
-def test_transformers_agrees_up_to_the_end_of_a_video(tmp_path: Path, frames: int, fps: float) -> None:
+def test_transformers_agrees_up_to_the_end_of_a_video(folder: str, frames: int, fps: float) -> None:
     """And beyond it where the video is wider than long; behind a long one transformers puts the text inside it."""
-    language = FAMILIES["qwen2_5_vl"].policy(tokenizer_folder(tmp_path))
+    language = FAMILIES["qwen2_5_vl"].policy(folder)
     layout = language.processor(prompt("p", "When?", clip("p", frames, height=168, width=224, fps=fps)))
     is_video = layout.ids_L == language.processor.markers.pad
     theirs, _ = language.model.model.get_rope_index(

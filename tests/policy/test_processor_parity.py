@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tiny_language import FAMILIES, clip, prompt, tokenizer_folder
+from tiny_language import FAMILIES, clip, prompt
 from transformers import (
     PreTrainedTokenizerBase,
     ProcessorMixin,
@@ -65,19 +65,14 @@ def assert_parity(family: str, processor: LanguageProcessor, question: Prompt, m
     assert torch.equal(processor.family.cut.patches(frames), expected["pixel_values_videos"])
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
-
-
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_edge_shapes(small: str, family: str, shape: tuple[int, int, int]) -> None:
+def test_edge_shapes(folder: str, family: str, shape: tuple[int, int, int]) -> None:
     tiny, (frames, rows, columns), fps = FAMILIES[family], shape, 1.6
     video = clip("p", frames, rows * tiny.token, columns * tiny.token, fps=fps)
     question = prompt("p", "When is the red square visible?", video)
     metadata = VideoMetadata(total_num_frames=frames, fps=fps, frames_indices=list(range(frames)))
-    assert_parity(family, LanguageProcessor(small, family=tiny.family), question, metadata)
+    assert_parity(family, LanguageProcessor(folder, family=tiny.family), question, metadata)
 
 
 REAL = {

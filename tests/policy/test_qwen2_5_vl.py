@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_language import FAMILIES, clip, prompt, tokenizer_folder
+from tiny_language import FAMILIES, clip, prompt
 from torch import Tensor
 
 from kairos.core.types import Prompt
@@ -25,8 +25,8 @@ SIZES = {
 
 
 @pytest.fixture(scope="module")
-def language(tmp_path_factory: pytest.TempPathFactory) -> LanguagePolicy:
-    return FAMILIES["qwen2_5_vl"].policy(tokenizer_folder(tmp_path_factory.mktemp("tokenizer")))
+def language(folder: str) -> LanguagePolicy:
+    return FAMILIES["qwen2_5_vl"].policy(folder)
 
 
 def asked(language: LanguagePolicy, sizes: list[tuple[int, int, int]]) -> list[Prompt]:

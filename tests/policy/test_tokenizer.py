@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_language import TEXTS, TINY, tokenizer_folder
+from tiny_language import TEXTS, TINY
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from kairos.policy.mini import mini_config
@@ -15,8 +15,8 @@ from kairos.policy.tokenizer import END, SPECIAL, WHOLE, build_tokenizer
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(tokenizer_folder(tmp_path_factory.mktemp("tokenizer")))
+def tokenizer(folder: str) -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(folder)
 
 
 @given(text=st.text())

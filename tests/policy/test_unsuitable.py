@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_language import FAMILIES, batch, clip, prompt, prompts, tokenizer_folder
+from tiny_language import FAMILIES, batch, clip, prompt, prompts
 
 from kairos.core.types import Sampling
 from kairos.policy.families.qwen2_5_vl import Qwen25VL
@@ -18,8 +18,8 @@ from kairos.policy.processor import LanguageProcessor
 
 
 @pytest.fixture(scope="module")
-def language(tmp_path_factory: pytest.TempPathFactory) -> LanguagePolicy:
-    return FAMILIES["qwen2_5_vl"].policy(tokenizer_folder(tmp_path_factory.mktemp("tokenizer")))
+def language(folder: str) -> LanguagePolicy:
+    return FAMILIES["qwen2_5_vl"].policy(folder)
 
 
 def test_a_checkpoint_of_another_family_is_refused_by_name(language: LanguagePolicy, tmp_path: Path) -> None:

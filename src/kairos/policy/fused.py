@@ -31,6 +31,12 @@ def fast(x: Tensor) -> bool:
     return not torch.compiler.is_compiling() and (x.is_cuda or _INTERPRETED) and _usable()
 
 
+def computing(x: Tensor, otherwise: torch.dtype) -> torch.dtype:
+    """What matrices compute in where `x` is: autocast's dtype, or `otherwise` without it."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else otherwise
+
+
 def gated(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) * up, of any shape."""
     return _Gated.apply(gate, up) if fast(gate) else gated_plain(gate, up)  # type: ignore[no-any-return]
@@ -49,8 +55,8 @@ def rotated_plain(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
     cos_N1R, sin_N1R = cos_NR[:, None], sin_NR[:, None]
     turning, staying = x_NHD.split([cos_NR.shape[-1], x_NHD.shape[-1] - cos_NR.shape[-1]], dim=-1)
     first, second = turning.chunk(2, dim=-1)
-    turned = turning * cos_N1R + torch.cat([-second, first], dim=-1) * sin_N1R
-    return torch.cat([turned.to(x_NHD.dtype), staying], dim=-1)
+    turned = (turning * cos_N1R + torch.cat([-second, first], dim=-1) * sin_N1R).to(x_NHD.dtype)
+    return torch.cat([turned, staying], dim=-1) if staying.shape[-1] else turned
 
 
 def normed(x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:

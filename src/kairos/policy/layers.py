@@ -15,7 +15,7 @@ from transformers.activations import SiLUActivation
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from kairos.policy.attention import Context
-from kairos.policy.fused import gated, rotated
+from kairos.policy.fused import computing, gated, rotated
 from kairos.policy.norms import before
 
 _ALIGNED = 8  # numbers: matrices whose sides are no multiples of it run on a GPU's slow kernels
@@ -76,8 +76,7 @@ class GatedMLP(nn.Module):
 
     def filled(self, x: Tensor, short: int) -> Tensor:
         """With `short` more columns."""
-        device = x.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.gate_proj.weight.dtype
+        dtype = computing(x, self.gate_proj.weight.dtype)
 
         def wide(part: nn.Linear) -> Tensor:
             bias = None if part.bias is None else pad(part.bias.to(dtype), (0, short))

@@ -123,7 +123,7 @@ def _learn(sizes: Sizes, load: Load) -> list[Part]:
     attending, recurrent = _layer_bytes(sizes, load.gpu), _recurrent_bytes(sizes, load.gpu) if sizes.values else 0.0
     layers = sizes.attending * attending + (sizes.layers - sizes.attending) * recurrent
     low = 2 if load.gpu else 4
-    inside, inside_eyes = (8 if load.gpu else 16) * sizes.intermediate, _vision_inside_bytes(sizes, load.gpu)
+    inside, inside_eyes = 4 * low * sizes.intermediate, _vision_inside_bytes(sizes, load.gpu)
     kept = {
         "none": layers,
         "selective": layers - (sizes.layers - 1) * inside,
@@ -180,8 +180,8 @@ def _layer_bytes(sizes: Sizes, gpu: bool) -> float:
 
 def _recurrent_bytes(sizes: Sizes, gpu: bool) -> float:
     """The same of a layer with a gated delta net in plain torch; flash-linear-attention keeps less."""
-    kept = 28 * sizes.hidden + 83 * sizes.values + 1136 * sizes.value_heads
-    return kept + 8 * sizes.intermediate if gpu else 2 * kept + 16 * sizes.intermediate
+    kept = 28 * sizes.hidden + 8 * sizes.intermediate + 83 * sizes.values + 1136 * sizes.value_heads
+    return kept if gpu else 2 * kept
 
 
 def _vision_layer_bytes(sizes: Sizes, gpu: bool) -> float:

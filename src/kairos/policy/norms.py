@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from kairos.policy.fused import normed
+from kairos.policy.fused import computing, normed
 
 
 class Fused(nn.Module):
@@ -26,10 +26,8 @@ class Fused(nn.Module):
         return cast("float", self.variance_epsilon)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        device = hidden_states.device.type
-        low = torch.is_autocast_enabled(device)
         wide = torch.promote_types(hidden_states.dtype, self.weight.dtype)
-        return normed(hidden_states, self.gain(), self.epsilon(), torch.get_autocast_dtype(device) if low else wide)
+        return normed(hidden_states, self.gain(), self.epsilon(), computing(hidden_states, wide))
 
 
 class FusedAroundOne(Fused):
