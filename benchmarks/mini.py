@@ -1,6 +1,6 @@
 """The miniature tables: trains what is missing of them side by side, within a time limit, and writes their results.
 
-    python benchmarks/mini.py --minutes 8 --out packs            # all tables of conf/table/mini, on one GPU
+    python benchmarks/mini.py --minutes 8 --out packs            # all tables of conf/table/mini, on every GPU there is
     python benchmarks/mini.py --minutes 8 --state packs --out packs --tables a b
     python benchmarks/mini.py --state packs                      # only the tables, from what has finished
 
@@ -20,6 +20,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from kairos.compose import CONF, folder_name
 from kairos.report.folder import RunFolder
@@ -123,7 +125,8 @@ def prepare(study: Study, end: float) -> None:
 def train(study: Study, jobs: int, end: float) -> None:
     minutes = (end - time.monotonic()) / 60
     if minutes > 0:
-        places = [f"hydra.launcher.{name}={jobs}" for name in ("jobs", "jobs_per_device")]
+        room = jobs * max(1, torch.cuda.device_count())
+        places = [f"hydra.launcher.jobs={room}", f"hydra.launcher.jobs_per_device={jobs}"]
         limits = [*places, f"hydra.launcher.minutes={minutes:.2f}", "hydra.launcher.draw=false"]
         _run([*study.sweep(study.unfinished()), *limits], end + RESERVE)
 

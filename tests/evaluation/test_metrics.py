@@ -51,6 +51,15 @@ def test_only_what_was_asked_is_averaged():
     assert found["accuracy"] == 0.5 and found["miou"] == 0.8
 
 
+def test_scores_of_all_processes_ask_no_other(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("torchmetrics.metric.jit_distributed_available", lambda: True)
+    shared = MeanIoU()
+    shared.update([row("a", 0.8)])
+    with pytest.raises(ValueError, match="process group"):
+        shared.compute()
+    assert scores([row("a", 0.8)])["miou"] == 0.8
+
+
 def test_updating_in_pieces_changes_nothing():
     rows = [row(str(i), i / 10, i % 3 == 0) for i in range(11)]
     whole, pieces = metrics(), metrics()

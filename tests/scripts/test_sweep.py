@@ -12,12 +12,17 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
+from hydra.types import HydraContext
 from running import rows
 from scripting import Script
 
 from hydra_plugins.kairos_torchrun._places import Place, shared, visible
 from hydra_plugins.kairos_torchrun.launcher import TorchrunLauncher
+from kairos.compose import CONF
 
 TOY = [
     "policy=toy", "data=toy", "template=answer", "trainer=cpu", "callbacks.progress=null", "callbacks.validation=null",
@@ -119,6 +124,29 @@ def test_jobs_share_the_gpus_and_each_sees_its_own():
     assert visible("GPU-a,GPU-b", 2) == ["GPU-a", "GPU-b"] and visible(None, 2) == ["0", "1"]
     with pytest.raises(ValueError, match=r"hydra.launcher.devices_per_job=4, but there are 2 GPUs"):
         shared(["0", "1"], 4, 1, None, 16)
+
+
+@pytest.mark.parametrize(("trainer", "gpus"), [((), ["0", "1"]), (("trainer=cpu",), [""])])
+def test_what_a_job_computes_on_decides_where_it_runs(
+    trainer: tuple[str, ...], gpus: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[str] = []
+
+    def note(jobs: object, room: list[Place], *_: object) -> tuple[list[object], list[object]]:
+        seen.extend(sorted({",".join(place.devices) for place in room}))
+        return [], []
+
+    monkeypatch.setattr("hydra_plugins.kairos_torchrun._pool.run_all", note)
+    monkeypatch.setattr("hydra_plugins.kairos_torchrun._places._count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    hydra_config = ["hydra/launcher=torchrun", "hydra.mode=MULTIRUN", f"hydra.sweep.dir={tmp_path}"]
+    with initialize_config_dir(CONF, version_base="1.3"):
+        config = compose("train", [*hydra_config, *trainer], return_hydra_config=True)
+        launcher = TorchrunLauncher()
+        loader = GlobalHydra.instance().config_loader()
+        launcher.setup(hydra_context=HydraContext(loader, Callbacks()), task_function=note, config=config)
+        launcher.launch([["experiment=mini/grpo", *trainer]], 0)
+    assert seen == gpus, "an experiment's own trainer counts, and the command line's before it"
 
 
 def test_processes_on_a_cpu_share_its_cores():

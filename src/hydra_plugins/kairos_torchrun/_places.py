@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -28,9 +28,14 @@ class Place:
         return f"GPU {','.join(self.devices)}" if self.devices else "CPU"
 
 
-def places(per_job: int, jobs_per_device: int = 1, jobs: int | None = None, cpu: bool = False) -> list[Place]:
-    """The places of this machine; ValueError where it has GPUs, but too few for one job."""
-    gpus = [] if cpu else visible(os.environ.get("CUDA_VISIBLE_DEVICES"), _count())
+def places(per_job: int, jobs_per_device: int, jobs: int | None, on_cpu: Callable[[], bool]) -> list[Place]:
+    """The places of this machine; ValueError where it has GPUs, but too few for one job.
+
+    `on_cpu` says whether the jobs leave GPUs alone; it is asked where there are any.
+    """
+    gpus = visible(os.environ.get("CUDA_VISIBLE_DEVICES"), _count())
+    if gpus and on_cpu():
+        gpus = []
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return shared(gpus, per_job, jobs_per_device, jobs, cores)
 

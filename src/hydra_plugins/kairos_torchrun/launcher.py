@@ -75,8 +75,9 @@ class TorchrunLauncher(Launcher):
             command.job(f"#{initial_job_idx + index}", list(overrides), sweep)
             for index, overrides in enumerate(job_overrides)
         ]
-        cpu = str(self.config.trainer.accelerator) == "cpu"
-        room = places(self.devices_per_job, self.jobs_per_device, self.jobs, cpu)
+        room = places(
+            self.devices_per_job, self.jobs_per_device, self.jobs, lambda: all(map(self._on_cpu, job_overrides))
+        )
         print(f"{len(jobs)} jobs of {self.devices_per_job} processes, {min(len(room), len(jobs))} at once, in {sweep}")
         seconds = None if self.minutes is None else 60 * self.minutes
         failed, left = run_all(jobs, room, lambda: draw_sweep(sweep) if self.draw else None, seconds)
@@ -91,3 +92,8 @@ class TorchrunLauncher(Launcher):
             else replace(done, overrides=job.overrides, status=JobStatus.FAILED, _return_value=error)
             for job in jobs
         ]
+
+    def _on_cpu(self, overrides: Sequence[str]) -> bool:
+        """Whether a job trains on a CPU: an experiment among its overrides may say so, or say otherwise."""
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        return str(config.trainer.accelerator) == "cpu"

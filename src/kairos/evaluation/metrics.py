@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -24,8 +25,8 @@ class Share(Metric):
     total: Tensor
     count: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, sync_on_compute: bool = True) -> None:
+        super().__init__(sync_on_compute=sync_on_compute)
         self.add_state("total", default=torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", default=torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
@@ -52,8 +53,8 @@ class MeanIoU(Share):
 class Recall(Share):
     """R1@m: share of the prompts that ask for a span whose IoU is at least `threshold`."""
 
-    def __init__(self, threshold: float) -> None:
-        super().__init__()
+    def __init__(self, threshold: float, sync_on_compute: bool = True) -> None:
+        super().__init__(sync_on_compute=sync_on_compute)
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold must lie in (0, 1], got {threshold}")
         self.threshold = threshold
@@ -100,11 +101,12 @@ SCORES: tuple[str, ...] = ("miou", *(f"recall_{round(100 * m)}" for m in RECALLS
 """The names of the scores, in the order of tables."""
 
 
-def metrics() -> MetricCollection:
-    """All metrics by the names that logs and summaries use."""
-    shares: dict[str, Metric | MetricCollection] = {"miou": MeanIoU(), "accuracy": Accuracy()}
-    shares |= {f"recall_{round(100 * m)}": Recall(m) for m in RECALLS}
-    shares |= {"parse_failures": ParseFailures(), "length": Length(), "truncated": Truncated()}
+def metrics(sync_on_compute: bool = True) -> MetricCollection:
+    """All metrics by the names that logs and summaries use; with `sync_on_compute` over all processes."""
+    kinds = {"miou": MeanIoU, "accuracy": Accuracy}
+    kinds |= {f"recall_{round(100 * m)}": partial(Recall, m) for m in RECALLS}
+    kinds |= {"parse_failures": ParseFailures, "length": Length, "truncated": Truncated}
+    shares = {name: kind(sync_on_compute=sync_on_compute) for name, kind in kinds.items()}
     return MetricCollection(shares, compute_groups=False)
 
 
@@ -118,10 +120,11 @@ def per_row(predictions: Sequence[Prediction], name: str) -> list[float]:
 def scores(predictions: Sequence[Prediction]) -> dict[str, float]:
     """Every metric that applies to at least one of `predictions`, as a plain number: what validation logs.
 
+    `predictions` are those of all processes: nothing is asked of the others.
     A prompt that failed without anybody knowing its task counts in each score that some other prompt has.
     """
     known = {name for name in SCORES for p in predictions if p.task != UNKNOWN and _applies(p, name)}
-    collection = metrics()
+    collection = metrics(sync_on_compute=False)
     collection.update(predictions)
     unasked = {name for name in SCORES if name not in known} if known else set()
     return {

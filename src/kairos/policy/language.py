@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, cast
@@ -137,13 +137,11 @@ class LanguagePolicy(nn.Module):
             found.put_into(model)
         else:
             assert self.config is not None
-            with torch.random.fork_rng():
-                torch.manual_seed(self.seed)
+            with _seeded(self.seed):
                 model = self.family.create(self.config(self.processor.loaded))
         parts.freeze(model, self.family, self.freeze)
         if self.adapter is not None:
-            with torch.random.fork_rng():
-                torch.manual_seed(self.seed)
+            with _seeded(self.seed):
                 self.adapter.attach(model, self.family)
             self.adapter_facts = trained_state.facts(model, self.adapter.scaling)
         self._tower_is_frozen = not any(p.requires_grad for p in self.family.vision(model).parameters())
@@ -300,6 +298,14 @@ class WithoutAdapter:
     def __call__(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
         with self.adapter.off(self.policy._built()):
             return self.policy(batch, entropy)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """torch's generators start at `seed` inside: the host's and this process's GPU's, no other's."""
+    with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def _tokens(prompts: Sequence[Prompt]) -> int:

@@ -219,7 +219,8 @@ class GRPOModule(L.LightningModule):
         if self._built:
             return
         self._built = True
-        self.trained.build()
+        with sharding.home(self.device_mesh):
+            self.trained.build()
         if "reference" in self.objective.needs:
             self._held = (self.trained.reference(),)
         sharding.shard(self.policy, self.device_mesh)

@@ -1,9 +1,9 @@
-"""FSDP2 in two verbs: shard the policy over a device mesh, and gather it whole for a roll-out."""
+"""FSDP2: where weights come to life, the policy sharded over a device mesh, and gathered whole for a roll-out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -17,6 +17,11 @@ class InBlocks(Protocol):
     """A policy that says which of its modules run one after the other, so that only one at a time need be whole."""
 
     def blocks(self) -> Sequence[nn.Module]: ...
+
+
+def home(mesh: DeviceMesh | None) -> AbstractContextManager[object]:
+    """Where weights come to life: on the mesh's own devices; drawn on one core of the host, 7B take minutes."""
+    return nullcontext() if mesh is None else torch.device(mesh.device_type)
 
 
 def shard(policy: nn.Module, mesh: DeviceMesh | None) -> None:
