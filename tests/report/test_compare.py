@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from kairos.core.spans import Span
-from kairos.evaluation.bootstrap import paired
+from kairos.evaluation.bootstrap import interval, paired
 from kairos.evaluation.predictions import Prediction, write
 from kairos.report import comparison
 from kairos.report.compare import compare
@@ -94,6 +94,17 @@ def test_one_seed_has_intervals_over_prompts(tmp_path):
     assert row.change is not None and row.change.mean == pytest.approx(-0.1)
     with pytest.raises(ValueError, match="baseline=c is no group of these runs; there are a, b"):
         standings(grouped([read_run(run) for run in runs]), "c")
+
+
+def test_seeds_of_an_untrained_model_have_intervals_over_prompts(tmp_path):
+    same, better = [0.2, 0.4, 0.9, 0.1], [0.3, 0.5, 0.8, 0.5]
+    runs = [finished(tmp_path / f"seed={s},shape=A", "A", s, same) for s in (0, 1)]
+    runs += [finished(tmp_path / f"seed={s},shape=B", "B", s, better) for s in (0, 1)]
+    rows = [row for row in standings(grouped([read_run(run) for run in runs])) if row.name == "miou"]
+    assert [(row.runs, row.over, row.value) for row in rows] == [
+        (2, "prompts", interval(same)), (2, "prompts", interval(better)),
+    ]  # fmt: skip
+    assert rows[1].change == paired(same, better) and rows[1].change_over == "prompts"
 
 
 def test_unfinished_runs_count_only_where_none_has_finished(tmp_path):

@@ -55,7 +55,7 @@ def test_a_table_holds_hand_computed_numbers(tmp_path: Path, plan_file: Path):
     lengths = [10.0] * 6 + [16.0] * 6
     base = [[0.2, 0.4], [0.4, 0.6], [0.1, 0.1]]
     folders = {
-        "a": [finished(tmp_path / f"a{s}", s, v, [x + 0.2 for x in v], lengths) for s, v in enumerate(base)],
+        "a": [finished(tmp_path / f"a{s}", s, v, [x + 0.2 + s / 100 for x in v], lengths) for s, v in enumerate(base)],
         "b": [
             finished(tmp_path / f"b{s}", s, [x + 0.1 + s / 100 for x in v], v, lengths) for s, v in enumerate(base)
         ],
@@ -81,7 +81,7 @@ def test_a_table_holds_hand_computed_numbers(tmp_path: Path, plan_file: Path):
     assert verdicts["b", "a"]["verdict"] == "agrees" and verdicts["b", "a"]["n"] == 3
     assert verdicts["c", "a"]["verdict"] == "undecided" and verdicts["c", "a"]["n"] == 2
     assert (one["agrees"], one["contradicts"], one["undecided"], one["not measured"]) == (1, 0, 2, 0)
-    assert two["pairs"][0]["difference"]["mean"] == pytest.approx(0.2) and two["agrees"] == 1
+    assert two["pairs"][0]["difference"]["mean"] == pytest.approx(0.21) and two["agrees"] == 1
     assert whole["over_time"]["a"]["rollout/length"] == [10.0, 10.0, 10.0, 16.0, 16.0, 16.0]
     assert "b > a (2 > 1): agrees, +0.110 [+0.085, +0.135]" in text
     assert "a, grounding (ood) > a, grounding (answer) (2 > 1): agrees" in text
@@ -90,11 +90,13 @@ def test_a_table_holds_hand_computed_numbers(tmp_path: Path, plan_file: Path):
 
 def test_an_order_that_is_the_other_way_round_is_said(tmp_path: Path, plan_file: Path):
     folders = {
-        row: [finished(tmp_path / f"{row}{s}", s, [value], [0.0], [1.0]) for s in (0, 1)]
-        for row, value in (("a", 0.5), ("b", 0.4))
+        row: [finished(tmp_path / f"{row}{s}", s, [value + s * more], [0.0], [1.0]) for s in (0, 1)]
+        for row, value, more in (("a", 0.5, 0.0), ("b", 0.4, 0.0001))
     }
     text = write_result(read_plan(plan_file), folders, tmp_path / "out", [])
-    assert "b > a (2 > 1): contradicts, -0.100" in text and "c > a (3 > 1): not measured" in text
+    assert "b > a (2 > 1): contradicts, -0.100" in text
+    assert "c > a (3 > 1): not measured" in text
+    assert "a, grounding (ood) > a, grounding (answer) (2 > 1): undecided, -0.500 with every seed" in text, "untrained"
     with pytest.raises(ValueError, match="x_some: none of its runs has finished"):
         write_result(read_plan(plan_file), {}, tmp_path / "out", [])
 

@@ -85,8 +85,8 @@ def markdown(rows: Sequence[Standing], names: Sequence[str], baseline: str) -> s
             parts.append(_line([row["name"], row["runs"], *(cell(each) for each in row["cells"])]))
         parts.append("")
     parts.append(
-        "Mean and 95 % interval: Student's over seeds, with one seed bootstrapped over prompts; "
-        f"Δ: paired difference from {baseline}."
+        "Mean and 95 % interval: Student's over seeds; bootstrapped over prompts with one seed, or with one number "
+        f"from all; Δ: paired difference from {baseline}."
     )
     return "\n".join(parts) + "\n"
 

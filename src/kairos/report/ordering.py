@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ VERDICTS = ("agrees", "contradicts", "undecided", "not measured")
 class Pair:
     """Two cells of which a paper has `higher` above `lower`; `change` is ours, higher - lower, paired by seed.
 
-    `verdict`: "agrees" or "contradicts" where the 95 % interval excludes 0, "undecided" where it does not, "not
-    measured" with fewer than two common seeds.
+    `verdict`: "agrees" or "contradicts" where the 95 % interval excludes 0, "undecided" where it does not or where it
+    is NaN because all seeds differ by the same (untrained models), "not measured" with fewer than two common seeds.
     """
 
     higher: Cell
@@ -46,7 +47,7 @@ def pairs(claim: Published, values: Mapping[str, Mapping[Cell, Mapping[str, floa
 def verdict(change: Interval | None) -> str:
     """What the interval of a difference says of the claim that it is positive.
 
-    >>> verdict(Interval(0.2, 0.1, 0.3)), verdict(Interval(0.2, -0.1, 0.5)), verdict(None)
+    >>> verdict(Interval(0.2, 0.1, 0.3)), verdict(Interval(0.2, math.nan, math.nan)), verdict(None)
     ('agrees', 'undecided', 'not measured')
     """
     if change is None:
@@ -62,4 +63,7 @@ def tally(found: Sequence[Pair]) -> dict[str, int]:
 
 def _change(above: Mapping[str, float], below: Mapping[str, float]) -> Interval | None:
     common = [seed for seed in above if seed in below]
-    return over_seeds([above[seed] - below[seed] for seed in common]) if len(common) > 1 else None
+    changes = [above[seed] - below[seed] for seed in common]
+    if len(changes) > 1 and len(set(changes)) == 1:
+        return Interval(changes[0], math.nan, math.nan)
+    return over_seeds(changes) if len(changes) > 1 else None

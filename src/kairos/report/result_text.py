@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from kairos.evaluation.bootstrap import Interval
@@ -67,7 +68,8 @@ def _cell(pair: Pair, side: str) -> str:
 
 
 def _signed(change: Interval) -> str:
-    return f"{change.mean:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
+    known = not math.isnan(change.low)
+    return f"{change.mean:+.3f} " + (f"[{change.low:+.3f}, {change.high:+.3f}]" if known else "with every seed")
 
 
 def _number(value: float | None) -> str:

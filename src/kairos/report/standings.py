@@ -52,7 +52,8 @@ def standings(groups: Sequence[Group], baseline: str | None = None) -> list[Stan
     """Task by task, score by score, group by group. Differences are from `baseline`, by default the first group.
 
     With two seeds or more an interval is Student's over them (so it is wide with few); with one it is bootstrapped
-    over prompts. Differences are paired by seed, with one seed by prompt. Runs that have not finished count only where
+    over prompts, and so it is where all seeds give the same number, as of an untrained model. Differences are paired by
+    seed, or by prompt. Runs that have not finished count only where
     none has. ValueError when there is no such group.
     """
     names = [group.name for group in groups]
@@ -123,23 +124,22 @@ def _standing(group: str, task: str, name: str, mine: dict[str, _Score], base: d
 
 def _interval(scores: Mapping[str, _Score]) -> tuple[Interval, str]:
     means = [score.mean for score in scores.values()]
+    score = next(iter(scores.values()))
+    if len(set(means)) == 1 and score.prompts:
+        return interval(list(score.prompts.values())), "prompts"
     if len(means) > 1:
         return over_seeds(means), "seeds"
-    (score,) = scores.values()
-    if score.prompts:
-        return interval(list(score.prompts.values())), "prompts"
     return Interval(score.mean, float("nan"), float("nan")), ""
 
 
 def _change(mine: Mapping[str, _Score], base: Mapping[str, _Score]) -> tuple[Interval | None, str]:
     common = [seed for seed in mine if seed in base]
-    if len(common) > 1:
-        return over_seeds([mine[seed].mean - base[seed].mean for seed in common]), "seeds"
-    if len(common) == 1:
+    changes = [mine[seed].mean - base[seed].mean for seed in common]
+    if len(set(changes)) == 1:
         after, before = mine[common[0]].prompts, base[common[0]].prompts
         if after and after.keys() == before.keys():
             return paired([before[uid] for uid in after], list(after.values())), "prompts"
-    return None, ""
+    return (over_seeds(changes), "seeds") if len(changes) > 1 else (None, "")
 
 
 def _scores(run: Run) -> dict[tuple[str, str], _Score]:
