@@ -1,25 +1,14 @@
-"""Lets transformers' own towers run on tokens packed end to end: who sees whom is a `Context`, not a mask.
-
-The text layers (`layers`) ask their `Context`; the vision blocks attend within segments (a temporal patch, a window)
-through a function that is registered with transformers under a name of ours.
-"""
+"""What packed tokens of the text layers know of one another: a `Context`, not a mask."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface
-
-from kairos.policy.vision.stretches import Stretch, attend_within
 
 if TYPE_CHECKING:
     from kairos.policy.delta_net.net import DeltaStep
-
-# transformers hands whole sequences, not one segment at a time, only to names that contain "flash"
-VISION_ATTENTION = "kairos_flash_segments"
 
 
 class Context(Protocol):
@@ -46,20 +35,3 @@ def attention(q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None
     if repeat > 1:
         k, v = (x[:, :, None].expand(-1, -1, repeat, -1, -1).flatten(1, 2) for x in (k, v))
     return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale)
-
-
-def _segments(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float,
-    segments: Sequence[Stretch],
-    **kwargs: object,
-) -> tuple[Tensor, None]:
-    del module, attention_mask, kwargs
-    return attend_within(query[0], key[0], value[0], scaling, segments)[None], None
-
-
-AttentionInterface.register(VISION_ATTENTION, _segments)

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from kairos.policy.attention import VISION_ATTENTION
 from kairos.policy.families.base import TextTower
 from kairos.policy.layers import fuse_layers
 from kairos.policy.norms import Fused, fuse_norms
@@ -33,7 +32,7 @@ class Released:
         return self.ready(self.kind(config))
 
     def ready(self, model: PreTrainedModel) -> PreTrainedModel:
-        """With our attention function, norms and layers. ValueError when its patches are not those of `cut`."""
+        """With our norms and layers. ValueError when its patches are not those of `cut`."""
         vision = model.config.vision_config
         theirs = (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
         ours = (self.cut.patch, self.cut.merge, self.cut.temporal)
@@ -41,8 +40,8 @@ class Released:
             raise ValueError(
                 f"the model's patches (side, merge, frames) are {theirs}, but processor.family cuts {ours}"
             )
-        _parts(model).model.language_model.config._attn_implementation = "sdpa"  # where no Context is given
-        _parts(model).model.visual.config._attn_implementation = VISION_ATTENTION
+        for tower in (self.text(model), self.vision(model)):
+            cast("nn.Module", tower).config._attn_implementation = "sdpa"  # where layers are not told who sees whom
         fuse_norms(model, self.norm, self.fused)
         fuse_layers(model)
         return model

@@ -15,7 +15,7 @@ from kairos.core.types import Prompt
 from kairos.policy.families.base import layout_of
 from kairos.video.mapped import content_name
 
-VERSION = "2"
+VERSION = "3"
 """To be raised when our own code of a tower changes what it computes."""
 _OF_NO_EFFECT = {"transformers_version", "dtype", "torch_dtype"}
 

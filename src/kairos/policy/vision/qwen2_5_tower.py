@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 
 from kairos.policy.families.base import Seen
 from kairos.policy.vision.patches import Grid, rotary_angles, spots
-from kairos.policy.vision.stretches import Stretch, cuts_of, longest
+from kairos.policy.vision.stretches import Stretch
 from kairos.policy.vision.windows import windows
 
 
@@ -49,8 +49,7 @@ def look(tower: Qwen25Tower, patches: Tensor, grids: Sequence[Grid]) -> Seen:
     hidden = linear(patches.to(project.weight.dtype), project.weight.flatten(1), project.bias)
     hidden = hidden.unflatten(0, (-1, unit)).index_select(0, order.to(device, non_blocking=True)).flatten(0, 1)
     rotary = rotary_angles(cast("Tensor", tower.rotary_pos_emb.inv_freq), where, grids)
-    ways = [(stretches, cuts_of(stretches, device), longest(stretches)) for stretches in (parted, whole)]
     for number, block in enumerate(tower.blocks):
-        segments, cuts, most = ways[number in tower.fullatt_block_indexes]
-        hidden = block(hidden, cu_seqlens=cuts, position_embeddings=rotary, max_seqlen=most, segments=segments)
+        segments = whole if number in tower.fullatt_block_indexes else parted
+        hidden = block(hidden, cu_seqlens=None, position_embeddings=rotary, segments=segments)
     return Seen(tower.merger(hidden).index_select(0, back))

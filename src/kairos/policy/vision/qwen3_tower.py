@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 
 from kairos.policy.families.base import Seen
 from kairos.policy.vision.patches import Grid, rotary_angles, spots
-from kairos.policy.vision.stretches import Stretch, cuts_of, longest
+from kairos.policy.vision.stretches import Stretch
 
 
 class Qwen3Tower(Protocol):
@@ -40,10 +40,9 @@ def look(
     hidden = hidden + table.to(hidden.dtype)
     rotary = rotary_angles(cast("Tensor", tower.rotary_pos_emb.inv_freq), where, grids)
     segments = [Stretch(grid.time, ((1, grid.height * grid.width),)) for grid in grids]
-    cuts, most = cuts_of(segments, patches.device), longest(segments)
     deeper, levels = [], dict(deepstack)
     for number, block in enumerate(tower.blocks):
-        hidden = block(hidden, cu_seqlens=cuts, position_embeddings=rotary, max_seqlen=most, segments=segments)
+        hidden = block(hidden, cu_seqlens=None, position_embeddings=rotary, segments=segments)
         if number in levels:
             deeper.append(levels[number](hidden))
     return Seen(tower.merger(hidden), tuple(deeper))

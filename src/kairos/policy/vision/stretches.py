@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 
 class Stretch(NamedTuple):
@@ -16,37 +16,26 @@ class Stretch(NamedTuple):
     repeats: int
     parts: tuple[tuple[int, int], ...]
 
-    @property
-    def lengths(self) -> list[int]:
-        return [length for count, length in self.parts for _ in range(count)] * self.repeats
 
-
-def attend_within(q_HLD: Tensor, k_HLD: Tensor, v_HLD: Tensor, scale: float, stretches: Sequence[Stretch]) -> Tensor:
-    """Full attention inside each segment, [H, L, D] -> [L, H, D]: all segments of one length in one call."""
+def attend_within(q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float, stretches: Sequence[Stretch]) -> Tensor:
+    """Full attention inside each segment, [N, H, D] -> [N, H, D]: all segments of one length in one call."""
     outputs, start = [], 0
     for repeats, parts in stretches:
         inside = sum(count * length for count, length in parts)
-        whole = [x[:, start : start + repeats * inside].unflatten(1, (repeats, inside)) for x in (q_HLD, k_HLD, v_HLD)]
+        whole = [x[start : start + repeats * inside].unflatten(0, (repeats, inside)) for x in (q_NHD, k_NHD, v_NHD)]
         done, offset = [], 0
         for count, length in parts:
             q, k, v = (
-                x[:, :, offset : offset + count * length].unflatten(2, (count, length)).flatten(1, 2).transpose(0, 1)
+                x[:, offset : offset + count * length].unflatten(1, (count, length)).flatten(0, 1).transpose(1, 2)
                 for x in whole
             )
             out = scaled_dot_product_attention(q, k, v, scale=scale).transpose(1, 2)
             done.append(out.reshape(repeats, count * length, *out.shape[2:]))
             offset += count * length
-        outputs.append(torch.cat(done, dim=1).flatten(0, 1))
+        outputs.append(_joined(done, 1).flatten(0, 1))
         start += repeats * inside
-    return torch.cat(outputs)
+    return _joined(outputs, 0)
 
 
-def cuts_of(stretches: Sequence[Stretch], device: torch.device) -> Tensor:
-    """Where the segments begin and, last, end: int32 [segments + 1], as varlen attention takes it."""
-    lengths = torch.tensor([length for stretch in stretches for length in stretch.lengths])
-    return pad(lengths.cumsum(0), (1, 0)).to(torch.int32).to(device, non_blocking=True)
-
-
-def longest(stretches: Sequence[Stretch]) -> int:
-    """The most tokens that one segment has."""
-    return max(length for stretch in stretches for _, length in stretch.parts)
+def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim)

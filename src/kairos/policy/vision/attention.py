@@ -1,0 +1,37 @@
+"""The attention of both kinds of tower: a patch sees its segment (a temporal patch, a window), and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from torch import Tensor, nn
+
+from kairos.policy.fused import rotated
+from kairos.policy.vision.stretches import Stretch, attend_within
+
+
+class WithinSegments(nn.Module):
+    """The forward pass of transformers' vision attention on patches packed end to end, their rotation in one kernel."""
+
+    qkv: nn.Linear
+    proj: nn.Linear
+    num_heads: int
+    scaling: float
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        cu_seqlens: Tensor | None = None,
+        position_embeddings: tuple[Tensor, Tensor] | None = None,
+        segments: Sequence[Stretch] | None = None,
+        **others: object,
+    ) -> Tensor:
+        """Patches [N, D] that see what `segments` says; without any, as transformers computes it."""
+        if segments is None or position_embeddings is None:
+            return super().forward(  # type: ignore[no-any-return]
+                hidden_states=hidden_states, cu_seqlens=cu_seqlens, position_embeddings=position_embeddings, **others
+            )
+        q, k, v = self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1)).unbind(1)
+        q, k = (rotated(x, *position_embeddings) for x in (q, k))
+        return cast("Tensor", self.proj(attend_within(q, k, v, self.scaling, segments).flatten(1)))
