@@ -10,8 +10,10 @@ from tiny_language import batch, policy, prompts, tokenizer_folder
 from torch import Tensor
 
 from kairos.core.types import Sampling
-from kairos.policy import sampling
-from kairos.policy.decoding import PackedPrompts, PackedRows
+from kairos.policy import decoding, sampling
+from kairos.policy.decoding import Memory, PackedPrompts, PackedRows
+from kairos.policy.fused import fast
+from kairos.policy.graphs import Replayed
 from kairos.policy.norms import fuse_norms
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix
@@ -67,6 +69,46 @@ def test_decoding_looks_at_prompts_and_at_own_tokens(heads: tuple[int, int, int]
         results.append(seen)
     for ours, theirs in zip(*results, strict=True):
         assert ((ours.cpu() - theirs).norm() / theirs.norm()).item() < 0.02
+
+
+def decoded(device: torch.device, heads: tuple[int, int, int], replayed: bool = False) -> Tensor:
+    """Eight steps of one layer, with room for tokens that grows after four."""
+    lengths, group, steps, kind = (70, 300, 5), 4, 8, torch.bfloat16 if device.type == "cuda" else torch.float32
+    base, rows = sum(lengths), len(lengths) * group
+    whole = [x.to(device, kind) for x in drawn(base + rows * steps, heads)[:3]]
+    memory = Memory(PackedPrompts(lengths, group, device), PackedRows(rows, 4, device), lengths, group)
+    memory.prefill.attend(0, *(x[:base] for x in whole), 0.1)
+    fed = [torch.empty_like(x[:rows]) for x in whole]
+    out, seen = torch.empty_like(fed[0]), []
+
+    def advance() -> None:
+        out.copy_(memory.decode.attend(0, *fed, 0.1))
+        memory.rows.advance()
+
+    taken = Replayed(advance) if replayed else advance
+    for number, new in enumerate(zip(*(x[base:].split(rows) for x in whole), strict=True)):
+        if number == 4:
+            memory.rows.grow(8)
+            taken = Replayed(advance, warm=True) if replayed else advance
+        for there, x in zip(fed, new, strict=True):
+            there.copy_(x)
+        taken()
+        seen.append(out.float().cpu())
+    return torch.stack(seen)
+
+
+@pytest.mark.parametrize("heads", HEADS.values(), ids=HEADS.keys())
+def test_decoding_in_two_kernels_is_the_flash_kernels_and_replays(
+    heads: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not fast(torch.zeros(1, device="cuda")):
+        pytest.skip("Triton builds no kernel here")
+    ours, replayed = (decoded(torch.device("cuda"), heads, replayed) for replayed in (False, True))
+    monkeypatch.setattr(decoding, "fast", lambda x: False)
+    assert torch.equal(ours, replayed)
+    for device in ("cuda", "cpu"):
+        theirs = decoded(torch.device(device), heads)
+        assert ((ours - theirs).norm() / theirs.norm()).item() < 0.02
 
 
 def test_a_replayed_graph_draws_what_steps_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from kairos.policy.attention import Context, attention, pick
+from kairos.policy.decode_attention import Own, Told, decode_attention
 from kairos.policy.delta_net.net import DeltaState, DeltaStep
-from kairos.policy.fused import merged, remember
+from kairos.policy.fused import fast, merged, remember
 from kairos.policy.segments import Segments, starts
 from kairos.policy.varlen import Varlen
 from kairos.policy.varlen_op import attend_to_sequences
@@ -87,14 +88,16 @@ class PackedPrompts:
         self.kept[layer] = (k_NHD.to(v_NHD.dtype).contiguous(), v_NHD.contiguous())
         return self.plan(q_NHD, k_NHD, v_NHD, scale)
 
+    def told(self, layer: int) -> Told:
+        """What `first` kept."""
+        return Told(*self.kept[layer], self.plan.prompt_cuts, self.plan.longest[0])
+
     def look(self, layer: int, q_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         """The G rows of a prompt are heads of one query: so the kernel reads its keys once, split over the device."""
-        k_NHD, v_NHD = self.kept[layer]
+        k_NHD, v_NHD, cuts, longest = self.told(layer)
         split = (len(self.lengths), self.group_size, k_NHD.shape[1], -1)  # P, G, Hkv, R
         q_PXD = q_BHD.to(k_NHD.dtype).unflatten(1, (split[2], -1)).unflatten(0, split[:2]).transpose(1, 2).flatten(1, 3)
-        return attend_to_sequences(
-            q_PXD, k_NHD, v_NHD, self.queries, self.plan.prompt_cuts, self.plan.longest[0], scale
-        )  # fmt: skip
+        return attend_to_sequences(q_PXD, k_NHD, v_NHD, self.queries, cuts, longest, scale)
 
 
 class RowMemory(Protocol):
@@ -179,15 +182,19 @@ class PackedRows:
         self.step.add_(1)
         self.used_B.add_(1)
 
-    def own(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    def remembered(self, layer: int, k_BHD: Tensor, v_BHD: Tensor) -> Own:
+        """Remember one token a row: all of the row's."""
         if layer not in self.kept:
             shape = (self.rows, self.capacity, *k_BHD.shape[1:])
             self.kept[layer] = (v_BHD.new_zeros(shape), v_BHD.new_zeros(shape))
-        keys, values = self.kept[layer]
-        remember(k_BHD, v_BHD, keys, values, self.step)
+        remember(k_BHD, v_BHD, *self.kept[layer], self.step)
+        return Own(*self.kept[layer], self.used_B)
+
+    def own(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        keys, values, used_B = self.remembered(layer, k_BHD, v_BHD)
         out_BHD, lse_HB = attend_to_sequences(
             q_BHD.to(keys.dtype), keys.flatten(0, 1), values.flatten(0, 1),
-            self.queries, self.cuts, self.capacity, scale, self.used_B,
+            self.queries, self.cuts, self.capacity, scale, used_B,
         )  # fmt: skip
         return out_BHD, lse_HB.T
 
@@ -234,9 +241,15 @@ class _Decode:
     memory: Memory
 
     def attend(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> Tensor:
-        """Softmax over the prompt and the row's own tokens: two softmaxes merged by their normalisers."""
-        on_own = self.memory.rows.own(layer, q_BHD, k_BHD, v_BHD, scale)
-        return merged(*on_own, *self.memory.prompts.look(layer, q_BHD, scale), key_heads=k_BHD.shape[1])
+        """Softmax over the prompt and the row's own tokens: two softmaxes merged by their normalisers.
+
+        Packed memories take `decode_attention` where kernels can be built, torch's flash kernels elsewhere.
+        """
+        prompts, rows = self.memory.prompts, self.memory.rows
+        if isinstance(prompts, PackedPrompts) and isinstance(rows, PackedRows) and fast(q_BHD):
+            return decode_attention(q_BHD, prompts.told(layer), rows.remembered(layer, k_BHD, v_BHD), scale)
+        on_own = rows.own(layer, q_BHD, k_BHD, v_BHD, scale)
+        return merged(*on_own, *prompts.look(layer, q_BHD, scale), key_heads=k_BHD.shape[1])
 
     def recur(self, layer: int, step: DeltaStep) -> Tensor:
         return step.decode(self.memory.states[layer])

@@ -22,6 +22,8 @@ from torch.nn.functional import rms_norm, silu
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from triton import JITFunction
+
 _log = logging.getLogger(__name__)
 _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # Triton's own way to run kernels on a CPU: for tests
 
@@ -80,7 +82,7 @@ def merged(own_BHD: Tensor, lse_own_BH: Tensor, prompt_PXD: Tensor, lse_prompt_X
     _run(
         "merge", (rows, heads), own_BHD, lse_own_BH, prompt_PXD, lse_prompt_XP, out,
         *lse_own_BH.stride(), *lse_prompt_XP.stride(),
-        GROUP=prompt_PXD.shape[1] // heads, REPEAT=heads // key_heads, WIDTH=width, COLUMNS=_power(width), num_warps=1,
+        GROUP=prompt_PXD.shape[1] // heads, REPEAT=heads // key_heads, WIDTH=width, COLUMNS=power(width), num_warps=1,
     )  # fmt: skip
     return out
 
@@ -106,7 +108,7 @@ def remember(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD: Tenso
     _run(
         "remember", (len(k_BHD),), k_BHD, v_BHD, keys_BCHD, values_BCHD, step,
         k_BHD.stride(0), v_BHD.stride(0), keys_BCHD.shape[1],
-        SIZE=size, BLOCK=_power(size),
+        SIZE=size, BLOCK=power(size),
     )  # fmt: skip
 
 
@@ -154,7 +156,7 @@ def _turn(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor, backwards: bool) -> Ten
         _run(
             "rotate", (len(x),), x, cos_NR, sin_NR, out, x.stride(0), cos_NR.stride(0), heads,
             WIDTH=width, HALF=turning // 2,
-            HEADS=_power(heads), COLUMNS=_power(turning // 2), REST=_power(width - turning) if width > turning else 0,
+            HEADS=power(heads), COLUMNS=power(turning // 2), REST=power(width - turning) if width > turning else 0,
             BACKWARDS=backwards,
         )  # fmt: skip
     return out
@@ -164,7 +166,7 @@ class _Normed(Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
         x, width = x.contiguous(), x.shape[-1]
-        rows, block = x.numel() // width, _power(width)
+        rows, block = x.numel() // width, power(width)
         out, scale = torch.empty_like(x, dtype=dtype), x.new_empty(rows, dtype=torch.float32)
         together = max(1, _TILE // block)
         if rows:
@@ -180,7 +182,7 @@ class _Normed(Function):
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         x, gain, scale = ctx.saved_tensors  # type: ignore[attr-defined]
         width, rows, grad = x.shape[-1], scale.numel(), grad.contiguous()
-        block = _power(width)
+        block = power(width)
         together = max(1, _TILE // block)
         turns = max(1, -(-rows // (_PROGRAMS * together)))
         programs = -(-rows // (turns * together))
@@ -202,7 +204,7 @@ def _blocks(x: Tensor) -> tuple[int]:
     return (-(-x.numel() // _BLOCK),)
 
 
-def _power(number: int) -> int:
+def power(number: int) -> int:
     """The smallest power of two that is at least this."""
     return 1 << max(0, number - 1).bit_length()
 
@@ -221,10 +223,14 @@ def _usable() -> bool:
     return True
 
 
-def _run(kernel: str, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:
+def launch(kernel: JITFunction, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:
     """On the device of `x`: Triton would take the current one."""
     with torch.cuda.device_of(x):
-        getattr(_kernels(), kernel)[grid](x, *others, **options)
+        kernel[grid](x, *others, **options)
+
+
+def _run(kernel: str, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:
+    launch(getattr(_kernels(), kernel), grid, x, *others, **options)
 
 
 @cache

@@ -1,0 +1,93 @@
+"""What `decode_attention` runs on a GPU, in Triton: softmaxes over parts of what rows see, then those joined."""
+
+# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit(do_not_specialize=["told", "told_parts", "told_size", "own_parts", "own_size", "room"])
+def decode_split(
+    q, told_keys, told_values, cuts, own_keys, own_values, used, out, lse, scale,
+    told, told_parts, told_size, own_parts, own_size, room,
+    GROUP: tl.constexpr, REPEAT: tl.constexpr, KEY_HEADS: tl.constexpr, WIDTH: tl.constexpr,
+    TILES: tl.constexpr, TILE: tl.constexpr, OWN_TILE: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """The first `told` programs of a key head look at a part of a prompt, the others at a part of a row's own tokens.
+
+    A prompt's GROUP * REPEAT queries lie in TILES of TILE. What a part gives is `out` and `lse` at [row, head, part].
+    """
+    head, number = tl.program_id(0) % KEY_HEADS, tl.program_id(0) // KEY_HEADS
+    parts = told_parts + own_parts
+    if number < told:
+        part, tile = number % told_parts, number // told_parts
+        prompt = tile // TILES
+        begin = tl.load(cuts + prompt) + part * told_size
+        end = tl.minimum(begin + told_size, tl.load(cuts + prompt + 1))
+        _look(
+            q, told_keys, told_values, out, lse, scale, begin, end, prompt * GROUP, head, tile % TILES, part, parts,
+            GROUP * REPEAT, REPEAT, KEY_HEADS, WIDTH, TILE, COLUMNS, BLOCK,
+        )  # fmt: skip
+    else:
+        part, row = (number - told) % own_parts, (number - told) // own_parts
+        begin = row * room + part * own_size
+        end = row * room + tl.minimum((part + 1) * own_size, tl.load(used + row))
+        _look(
+            q, own_keys, own_values, out, lse, scale, begin, end, row, head, 0, told_parts + part, parts,
+            REPEAT, REPEAT, KEY_HEADS, WIDTH, OWN_TILE, COLUMNS, BLOCK,
+        )  # fmt: skip
+
+
+@triton.jit
+def _look(
+    q, keys, values, out, lse, scale, begin, end, row, head, tile, part, parts,
+    QUERIES: tl.constexpr, REPEAT: tl.constexpr, KEY_HEADS: tl.constexpr, WIDTH: tl.constexpr,
+    TILE: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One tile of the QUERIES that begin at `row` over the tokens from `begin` to `end`; base-2 logs, -inf for none."""
+    query = tile * TILE + tl.arange(0, TILE)
+    place = (row + query // REPEAT).to(tl.int64) * (KEY_HEADS * REPEAT) + head * REPEAT + query % REPEAT
+    column = tl.arange(0, COLUMNS)[None, :]
+    asks = (query < QUERIES)[:, None] & (column < WIDTH) & (begin < end)
+    asked = tl.load(q + place[:, None] * WIDTH + column, mask=asks, other=0.0)
+    top = tl.full([TILE], float("-inf"), tl.float32)
+    total = tl.zeros([TILE], tl.float32)
+    seen = tl.zeros([TILE, COLUMNS], tl.float32)
+    for start in range(begin, end, BLOCK):
+        token = start + tl.arange(0, BLOCK)
+        at = (token.to(tl.int64)[:, None] * KEY_HEADS + head) * WIDTH + column
+        inside = (token < end)[:, None] & (column < WIDTH)
+        k = tl.load(keys + at, mask=inside, other=0.0)
+        v = tl.load(values + at, mask=inside, other=0.0)
+        scores = tl.dot(asked, tl.trans(k), input_precision="ieee") * scale
+        scores = tl.where((token < end)[None, :], scores, float("-inf"))
+        higher = tl.maximum(top, tl.max(scores, axis=1))
+        p, shrunk = tl.exp2(scores - higher[:, None]), tl.exp2(top - higher)
+        total = total * shrunk + tl.sum(p, axis=1)
+        seen = tl.dot(p.to(v.dtype), v, seen * shrunk[:, None], input_precision="ieee")
+        top = higher
+    goal = place * parts + part
+    tl.store(out + goal[:, None] * WIDTH + column, seen / total[:, None], mask=asks)
+    tl.store(lse + goal, top + tl.log2(total), mask=query < QUERIES)
+
+
+@triton.jit(do_not_specialize=["parts"])
+def decode_join(out, lse, joined, parts, WIDTH: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr):
+    """One head of one row: its parts weighted by their base-2 logs; those at -inf may hold anything."""
+    place, column = tl.program_id(0).to(tl.int64), tl.arange(0, COLUMNS)
+    top = -1e30  # finite: a block may have no part that saw anything
+    total = 0.0
+    mixed = tl.zeros([COLUMNS], tl.float32)
+    for start in range(0, parts, BLOCK):
+        part = start + tl.arange(0, BLOCK)
+        log = tl.load(lse + place * parts + part, mask=part < parts, other=float("-inf"))
+        inside = (log > float("-inf"))[:, None] & (column < WIDTH)[None, :]
+        x = tl.load(out + (place * parts + part)[:, None] * WIDTH + column[None, :], mask=inside, other=0.0)
+        higher = tl.maximum(top, tl.max(log, axis=0))
+        share, shrunk = tl.exp2(log - higher), tl.exp2(top - higher)
+        total = total * shrunk + tl.sum(share, axis=0)
+        mixed = mixed * shrunk + tl.sum(x * share[:, None], axis=0)
+        top = higher
+    tl.store(joined + place * WIDTH + column, (mixed / total).to(joined.dtype.element_ty), mask=column < WIDTH)
