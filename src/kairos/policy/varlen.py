@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.util import find_spec
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.attention._fa3 import register_flash_attention_fa3
 from torch.nn.attention._fa4 import register_flash_attention_fa4
+from torch.nn.attention._registry import FlashAttentionHandle
 
 from kairos.policy.gathered import Gathered
 from kairos.policy.segments import Segments, starts
@@ -40,7 +44,8 @@ class VarlenPlan(NamedTuple):
 
     def __call__(self, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
         q, k = q_NHD.to(v_NHD.dtype), k_NHD.to(v_NHD.dtype)
-        return shared_attention(q, k, v_NHD, *self, scale)[0]
+        v = v_NHD.contiguous()  # kept for the backward pass: not with the memory of all that it was computed with
+        return shared_attention(q, k, v, *self, scale)[0]
 
 
 @dataclass(frozen=True)
@@ -48,15 +53,15 @@ class Varlen:
     """`plan(segments, device) -> VarlenPlan`. On a GPU queries, keys and values must be bf16 or fp16.
 
     `implementation`: None for the flash kernels that torch was built with (FlashAttention-2), "FA3" or "FA4" for those
-    of the packages flash-attn-3 and flash-attn-4, which torch then uses wherever it attends.
+    of the packages flash-attn-3 (xformers 0.0.34 brings the same) and flash-attn-4, which torch then uses wherever it
+    attends. ValueError, once it is to attend, where they are not installed.
     """
 
     implementation: str | None = None
 
     def __post_init__(self) -> None:
-        known = torch.nn.attention.list_flash_attention_impls()
-        if self.implementation is not None and self.implementation not in known:
-            raise ValueError(f"attn.implementation must be null or one of {known}, got {self.implementation}")
+        if self.implementation is not None and self.implementation not in _KERNELS:
+            raise ValueError(f"attn.implementation must be null or one of {[*_KERNELS]}, got {self.implementation}")
 
     def plan(self, segments: Segments, device: torch.device) -> VarlenPlan:
         if self.implementation is not None:
@@ -84,12 +89,39 @@ class Varlen:
         )
 
 
+class _Kernels(NamedTuple):
+    """What brings them and the module that torch is given then, how torch is told, and what to install."""
+
+    modules: dict[str, str]
+    tell: Callable[..., FlashAttentionHandle]
+    packages: str
+
+
+_HOPPER = {name: name for name in ("flash_attn_interface", "xformers.flash_attn_3._C")}
+_KERNELS = {
+    "FA3": _Kernels(_HOPPER, register_flash_attention_fa3, "flash-attn-3, or xformers 0.0.34"),
+    "FA4": _Kernels({"flash_attn.cute": "kairos.policy.flash4"}, register_flash_attention_fa4, "flash-attn-4"),
+}
+
+
 @cache
 def _activate(implementation: str) -> None:
-    if implementation == "FA4":
-        register = partial(register_flash_attention_fa4, module_path="kairos.policy.flash4")
-        torch.nn.attention.register_flash_attention_impl(implementation, register_fn=register)
+    kernels = _KERNELS[implementation]
+    path = next((path for module, path in kernels.modules.items() if _installed(module)), None)
+    if path is None:
+        raise ValueError(
+            f"attn.implementation={implementation} needs the package {kernels.packages}; attn=varlen needs none"
+        )
+    tell = partial(kernels.tell, module_path=path)
+    torch.nn.attention.register_flash_attention_impl(implementation, register_fn=tell)
     torch.nn.attention.activate_flash_attention_impl(implementation)
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 @dataclass(frozen=True)
