@@ -44,7 +44,7 @@ def drawn(*shape: int, kind: torch.dtype = torch.float32, seed: int = 0) -> Tens
 def close(ours: Tensor, theirs: Tensor, kind: torch.dtype = torch.float32) -> None:
     """As near as `kind` is fine: what was rounded to bf16 on the way is no nearer in fp32."""
     assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
-    difference = ((ours.float() - theirs.float()).norm() / theirs.float().norm()).item()
+    difference = ((ours.float() - theirs.float()).norm() / theirs.float().norm().clamp(min=1e-30)).item()
     assert difference <= FINE[kind], difference
 
 
@@ -68,6 +68,16 @@ def agree(fast: Callable[..., Tensor], plain: Callable[..., Tensor], *inputs: Te
 def test_a_gated_product(kind: torch.dtype, shape: tuple[int, ...]) -> None:
     gate, up = (drawn(*shape, kind=kind, seed=seed).requires_grad_() for seed in (1, 2))
     agree(fused.gated, fused.gated_plain, gate, up)
+
+
+@needs_kernels
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(3, 10), (1, 4, 2060), (1, 2), (0, 8)])
+def test_a_gated_product_of_both_halves_of_a_tensor(kind: torch.dtype, shape: tuple[int, ...]) -> None:
+    def plain(pair: Tensor) -> Tensor:
+        return fused.gated_plain(*pair.chunk(2, dim=-1))
+
+    agree(fused.gated_pair, plain, drawn(*shape, kind=kind).requires_grad_())
 
 
 @needs_kernels

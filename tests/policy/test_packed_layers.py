@@ -1,13 +1,18 @@
-"""Layers with our forward passes: zeros that fill up a width change nothing; without a context a layer is theirs."""
+"""Layers with our forward passes: joint products and zeros that fill up a width change nothing; without a context a
+layer is theirs."""
 
 from __future__ import annotations
 
+import pytest
 import torch
-from tiny_language import policy
-from torch import nn
+from tiny_language import FAMILIES, Tiny, batch, policy
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.models.qwen2.configuration_qwen2 import Qwen2Config
 from transformers.models.qwen2.modeling_qwen2 import Qwen2MLP
 
+from kairos.core.types import Sampling
+from kairos.policy.language import LanguagePolicy
 from kairos.policy.layers import GatedMLP, PackedAttention, fuse_layers
 
 
@@ -19,11 +24,12 @@ def test_an_mlp_filled_up_with_zeros_is_the_same_in_values_and_gradients() -> No
     mlp = whole[0]
     assert isinstance(mlp, GatedMLP) and isinstance(mlp, Qwen2MLP)
     found = []
-    for forward in (lambda x: mlp.filled(x, 3), mlp, lambda x: theirs(mlp, x)):
+    for forward in (lambda x: mlp.filled(x, 3), lambda x: mlp.filled(x, 0), mlp, lambda x: theirs(mlp, x)):
         out = forward(x)
         found.append([out, *torch.autograd.grad(out.square().sum(), [x, *mlp.parameters()])])
-    for filled, ours, original in zip(*found, strict=True):
+    for filled, joint, ours, original in zip(*found, strict=True):
         torch.testing.assert_close(filled, original)
+        torch.testing.assert_close(joint, original)
         torch.testing.assert_close(ours, original)
 
 
@@ -41,3 +47,70 @@ def test_without_a_context_an_attention_is_transformers_own(folder: str) -> None
     angles = torch.randn(1, 4, attention.head_dim)
     given = {"hidden_states": x, "position_embeddings": (angles.cos(), angles.sin()), "attention_mask": None}
     torch.testing.assert_close(attention(**given)[0], theirs.forward(attention, **given)[0])
+
+
+class Products(TorchDispatchMode):
+    """Counts matrix products, and the numbers of each weight that are cast to bf16."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.products = 0
+        self.cast = {parameter.data_ptr(): 0 for parameter in model.parameters()}
+        self.copied = (torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default)
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        self.products += function in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default)
+        if function in self.copied and out.dtype == torch.bfloat16:
+            source = args[function is torch.ops.aten.copy_.default]
+            if source.data_ptr() in self.cast:
+                self.cast[source.data_ptr()] += source.numel()
+        return out
+
+
+def text_linears(language: LanguagePolicy) -> list[nn.Linear]:
+    layers = language.family.text(language.model).layers
+    names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    return [module for layer in layers for name, module in layer.named_modules() if name.endswith(names)]
+
+
+@pytest.mark.parametrize("tiny", FAMILIES.values(), ids=FAMILIES)
+def test_joint_products_give_what_separate_ones_give(folder: str, tiny: Tiny) -> None:
+    """A hook on a layer, which then has to be called, makes them separate."""
+    language = tiny.policy(folder)
+    rollouts = batch(tiny.prompts(), [2, 0, 1, 0], [5, 1, 9, 3], len(language.processor.loaded))
+    found: list[tuple[Tensor, dict[str, Tensor], int]] = []
+    for separate in (False, True):
+        hooks = [part.register_forward_hook(lambda *_: None) for part in text_linears(language) if separate]
+        language.zero_grad()
+        with Products(language) as counted, torch.autocast("cpu", torch.bfloat16):
+            logprobs = language(rollouts).logprobs_BA
+        (logprobs * rollouts.mask_BA).sum().backward()
+        gradients = {name: p.grad.clone() for name, p in language.named_parameters() if p.grad is not None}
+        found.append((logprobs.detach(), gradients, counted.products))
+        for hook in hooks:
+            hook.remove()
+    (ours, our_gradients, fewer), (theirs, their_gradients, more) = found
+    attentions = sum(hasattr(layer, "self_attn") for layer in language.family.text(language.model).layers)
+    layers = len(language.family.text(language.model).layers)
+    assert fewer <= more - 2 * attentions - layers
+    torch.testing.assert_close(ours, theirs, atol=0.1, rtol=0)
+    assert our_gradients.keys() == their_gradients.keys()
+    whole = torch.stack([gradient.norm() for gradient in their_gradients.values()]).norm()
+    for name, gradient in their_gradients.items():
+        assert our_gradients[name].dtype == torch.float32
+        assert (our_gradients[name] - gradient).norm() <= 0.05 * gradient.norm() + 1e-3 * whole, name
+
+
+def test_sampling_casts_a_weight_once_and_the_next_time_anew(folder: str) -> None:
+    language = policy(folder)
+    asked = FAMILIES["qwen3_vl"].prompts()[:1]
+    weights = [part.weight for part in text_linears(language)]
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16), Products(language) as counted:
+            groups = language.sample(asked, 2, Sampling(max_actions=6, temperature=1.0), seed=0)
+        assert max(len(rollout.actions_A) for rollout in groups[0].rollouts) > 2
+        assert [counted.cast[weight.data_ptr()] for weight in weights] == [weight.numel() for weight in weights]
+        with torch.no_grad():
+            for weight in weights:
+                weight.mul_(0.5)

@@ -48,6 +48,11 @@ def gated_plain(gate: Tensor, up: Tensor) -> Tensor:
     return silu(gate) * up
 
 
+def gated_pair(pair: Tensor) -> Tensor:
+    """The same of [..., 2 * F], the gate first; [..., F]. So is its gradient: one tensor, nothing copied."""
+    return _Gated.apply(pair) if fast(pair) else gated_plain(*pair.chunk(2, dim=-1))  # type: ignore[no-any-return]
+
+
 def rotated(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
     """Rotary position embedding in fp32, in the dtype of `x`: the first R of a head's D numbers turn, halves paired."""
     return _Rotated.apply(x_NHD, cos_NR, sin_NR) if fast(x_NHD) else rotated_plain(x_NHD, cos_NR, sin_NR)  # type: ignore[no-any-return]
@@ -118,21 +123,29 @@ def remember_plain(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD:
 
 
 class _Gated(Function):
+    """Of a gate and what it gates, or of both in one tensor."""
+
     @staticmethod
-    def forward(ctx: FunctionCtx, gate: Tensor, up: Tensor) -> Tensor:
-        gate, up = gate.contiguous(), up.contiguous()
-        ctx.save_for_backward(gate, up)
-        out = torch.empty_like(gate)
-        _run("gate_forward", _blocks(gate), gate, up, out, gate.numel(), BLOCK=_BLOCK)
+    def forward(ctx: FunctionCtx, *inputs: Tensor) -> Tensor:
+        inputs = tuple(x.contiguous() for x in inputs)
+        ctx.save_for_backward(*inputs)
+        gate, up = _gate_and_up(inputs)
+        out = gate.new_empty(gate.shape)
+        _run("gate_forward", _blocks(out), gate, up, out, inputs[0].shape[-1], out.shape[-1], BLOCK=_BLOCK)
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
-        gate, up = ctx.saved_tensors  # type: ignore[attr-defined]
-        grad, grad_gate, grad_up = grad.contiguous(), torch.empty_like(gate), torch.empty_like(up)
-        _run("gate_backward", _blocks(gate), grad, gate, up, grad_gate, grad_up, gate.numel(), BLOCK=_BLOCK)
-        return grad_gate, grad_up
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, ...]:
+        inputs: tuple[Tensor, ...] = ctx.saved_tensors  # type: ignore[attr-defined]
+        grad, grads = grad.contiguous(), tuple(torch.empty_like(x) for x in inputs)
+        pairs = (*_gate_and_up(inputs), *_gate_and_up(grads))
+        _run("gate_backward", _blocks(grad), grad, *pairs, inputs[0].shape[-1], grad.shape[-1], BLOCK=_BLOCK)
+        return grads
+
+
+def _gate_and_up(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tensors if len(tensors) == 2 else tensors[0].chunk(2, dim=-1)
 
 
 class _Rotated(Function):
@@ -200,8 +213,10 @@ _TILE = 2048  # numbers that one program of a norm holds, a whole row at least
 _PROGRAMS = 512
 
 
-def _blocks(x: Tensor) -> tuple[int]:
-    return (-(-x.numel() // _BLOCK),)
+def _blocks(x: Tensor) -> tuple[int, int]:
+    """A grid of all rows and what covers one of them."""
+    width = x.shape[-1]
+    return x.numel() // width, -(-width // _BLOCK)
 
 
 def power(number: int) -> int:
@@ -216,7 +231,7 @@ def _usable() -> bool:
         return False
     x = torch.zeros(1, device="cpu" if _INTERPRETED else "cuda")
     try:
-        _run("gate_forward", (1,), x, x, x, 1, BLOCK=1)
+        _run("gate_forward", (1,), x, x, x, 1, 1, BLOCK=1)
     except (RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
         _log.warning("the layers' elementwise work is not fused, because Triton builds no kernel here: %s", error)
         return False

@@ -9,19 +9,20 @@ import triton.language as tl
 
 
 @triton.jit
-def gate_forward(gate, up, out, size, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = at < size
+def gate_forward(gate, up, out, stride, width, BLOCK: tl.constexpr):
+    """Part of a row of `width`; the rows of gate and up are `stride` apart."""
+    row, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside, at = column < width, row * stride + column
     g = tl.load(gate + at, mask=inside, other=0.0).to(tl.float32)
     u = tl.load(up + at, mask=inside, other=0.0).to(tl.float32)
-    tl.store(out + at, (g * tl.sigmoid(g) * u).to(out.dtype.element_ty), mask=inside)
+    tl.store(out + row * width + column, (g * tl.sigmoid(g) * u).to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit
-def gate_backward(grad, gate, up, grad_gate, grad_up, size, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = at < size
-    dy = tl.load(grad + at, mask=inside, other=0.0).to(tl.float32)
+def gate_backward(grad, gate, up, grad_gate, grad_up, stride, width, BLOCK: tl.constexpr):
+    row, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside, at = column < width, row * stride + column
+    dy = tl.load(grad + row * width + column, mask=inside, other=0.0).to(tl.float32)
     g = tl.load(gate + at, mask=inside, other=0.0).to(tl.float32)
     u = tl.load(up + at, mask=inside, other=0.0).to(tl.float32)
     s = tl.sigmoid(g)

@@ -20,6 +20,7 @@ from kairos.policy import parts, trained_state
 from kairos.policy import recompute as levels
 from kairos.policy.compiled import compile_layers, uncompiled
 from kairos.policy.families.base import Family, Seen, layout_of
+from kairos.policy.linears import remembered
 from kairos.policy.out_of_memory import naming_the_levers
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.room import check_room
@@ -169,6 +170,7 @@ class LanguagePolicy(nn.Module):
                 naming_the_levers(doing),
                 torch.no_grad(),
                 self._precision(),
+                remembered(),
                 uncompiled(self.compile_with is not None),
             ):
                 drawn = draw(

@@ -9,14 +9,15 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, pad
 from torch.utils.checkpoint import checkpoint
 from transformers.activations import SiLUActivation
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from kairos.policy.attention import Context
-from kairos.policy.fused import computing, gated, rotated
+from kairos.policy.fused import gated, gated_pair, rotated
+from kairos.policy.linears import joinable, joint, outputs, plain
 from kairos.policy.norms import before
+from kairos.policy.vision.attention import WithinSegments
 
 _ALIGNED = 8  # numbers: matrices whose sides are no multiples of it run on a GPU's slow kernels
 
@@ -47,7 +48,8 @@ class PackedAttention(nn.Module):
                 **others,
             )  # fmt: skip
         x_ND = hidden_states.squeeze(0)
-        q, k, v = (of(x_ND).unflatten(-1, (-1, self.head_dim)) for of in (self.q_proj, self.k_proj, self.v_proj))
+        qkv = outputs(x_ND, self.q_proj, self.k_proj, self.v_proj)
+        q, k, v = (of_ND.unflatten(-1, (-1, self.head_dim)) for of_ND in qkv)
         gate: Tensor | None = None
         if q.shape[1] * self.head_dim == 2 * self.o_proj.in_features:
             q, gate = q.unflatten(1, (-1, 2)).unbind(2)
@@ -58,7 +60,7 @@ class PackedAttention(nn.Module):
         out_ND = context.attend(self.layer_idx, q, k, v, self.scaling).flatten(1)
         if gate is not None:
             out_ND = out_ND * gate.flatten(1).sigmoid()
-        return self.o_proj(out_ND)[None], None
+        return outputs(out_ND, self.o_proj)[0][None], None
 
 
 class GatedMLP(nn.Module):
@@ -69,21 +71,16 @@ class GatedMLP(nn.Module):
     down_proj: nn.Linear
 
     def forward(self, x: Tensor) -> Tensor:
-        short = -self.gate_proj.out_features % _ALIGNED
-        if short and x.is_cuda and all(type(part) is nn.Linear for part in self.children() if hasattr(part, "weight")):
+        gate, up, down = self.gate_proj, self.up_proj, self.down_proj
+        short = -gate.out_features % _ALIGNED
+        if short and x.is_cuda and plain(gate, up, down):
             return self.filled(x, short)
-        return self.down_proj(gated(self.gate_proj(x), self.up_proj(x)))
+        inner = gated_pair(joint(x, gate, up)) if joinable(x, gate, up) else gated(gate(x), up(x))
+        return outputs(inner, down)[0]
 
     def filled(self, x: Tensor, short: int) -> Tensor:
         """With `short` more columns."""
-        dtype = computing(x, self.gate_proj.weight.dtype)
-
-        def wide(part: nn.Linear) -> Tensor:
-            bias = None if part.bias is None else pad(part.bias.to(dtype), (0, short))
-            return linear(x, pad(part.weight.to(dtype), (0, 0, 0, short)), bias)
-
-        weight = pad(self.down_proj.weight.to(dtype), (0, short))
-        return linear(gated(wide(self.gate_proj), wide(self.up_proj)), weight, self.down_proj.bias)
+        return joint(gated_pair(joint(x, self.gate_proj, self.up_proj, short=short)), self.down_proj)
 
 
 class Again(nn.Module):
@@ -98,11 +95,13 @@ class Again(nn.Module):
 
 
 def fuse_layers(model: nn.Module) -> None:
-    """From now on every text attention and every MLP gated by silu, of either tower, runs as above, and a layer's MLP
-    can be computed again."""
+    """From now on attentions and MLPs gated by silu, of either tower, run as ours do, and a layer's MLP can be computed
+    again."""
     for module in list(model.modules()):
         if hasattr(module, "q_proj") and hasattr(module, "layer_idx"):
             module.__class__ = before(PackedAttention, type(module))
+        elif hasattr(module, "qkv") and hasattr(module, "proj"):
+            module.__class__ = before(WithinSegments, type(module))
         elif hasattr(module, "gate_proj") and isinstance(getattr(module, "act_fn", None), (nn.SiLU, SiLUActivation)):
             module.__class__ = before(GatedMLP, type(module))
     for layer in model.modules():

@@ -1,0 +1,155 @@
+"""Linear layers that read the same input as one matrix product, forwards and backwards.
+
+Autocast casts every weight by itself, rounds its gradient to bf16 and casts that back. Here weights are cast into one
+matrix, and on a GPU the fp32 weights' gradient is what the product summed in fp32: finer than torch's own, never
+coarser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import accumulate
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn.functional import linear
+
+from kairos.policy.fused import computing
+
+T = TypeVar("T")
+
+
+def outputs(x: Tensor, *parts: nn.Linear) -> Sequence[Tensor]:
+    """What each part gives, [..., N1], [..., N2], ...: views of one product where the parts are `joinable`."""
+    if not joinable(x, *parts):
+        return [part(x) for part in parts]
+    together = joint(x, *parts)
+    return [together] if len(parts) == 1 else together.split([part.out_features for part in parts], dim=-1)
+
+
+def joinable(x: Tensor, *parts: nn.Linear) -> bool:
+    """Whether `joint` may stand for the parts, and copies no weight that autocast would not have copied."""
+    return plain(*parts) and all(part.weight.dtype != computing(x, part.weight.dtype) for part in parts)
+
+
+def plain(*parts: nn.Linear) -> bool:
+    """Whether to call the parts is to multiply and no more: they have no adapters and no hooks. Never when compiled."""
+    return not torch.compiler.is_compiling() and all(
+        type(part) is nn.Linear
+        and not (part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks)
+        for part in parts
+    )
+
+
+def joint(x: Tensor, *parts: nn.Linear, short: int = 0) -> Tensor:
+    """[..., K] -> [..., N1 + N2 + ...] in the dtype that matrices compute in: the outputs of `plain` parts in a row.
+
+    `short` zeros follow each part's. `x` may be wider than the parts, which then read only its first numbers.
+    """
+    x_MK = x.to(computing(x, parts[0].weight.dtype)).flatten(0, -2)
+    out_MN: Tensor = _Joint.apply(x_MK, short, *(part.weight for part in parts), *(part.bias for part in parts))
+    return out_MN if x.ndim == 2 else out_MN.unflatten(0, x.shape[:-1])
+
+
+@contextmanager
+def remembered() -> Iterator[None]:
+    """Inside, weights are cast once, however often they are used: for steps between which they do not change."""
+    token = _remembered.set({})
+    try:
+        yield
+    finally:
+        _remembered.reset(token)
+
+
+class _Matrix(NamedTuple):
+    """`made_of` keeps the weights alive, so that none that comes later has the identity of one of them."""
+
+    weight_NK: Tensor
+    bias_N: Tensor | None
+    made_of: Sequence[Tensor]
+
+
+_remembered: ContextVar[dict[object, _Matrix] | None] = ContextVar("remembered", default=None)
+
+
+def _matrix(x_MK: Tensor, short: int, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> _Matrix:
+    """As wide as `x` and in its dtype. What had to be cast is remembered, as autocast's copies would be."""
+    known = _remembered.get() if all(weight.dtype != x_MK.dtype for weight in weights) else None
+    key = (*map(id, weights), short, x_MK.shape[1], x_MK.dtype)
+    if known is not None and key in known:
+        return known[key]
+    rows, width = _rows(weights, short), weights[0].shape[1]
+    height = rows[-1].stop + short
+    exact = short == 0 and x_MK.shape[1] == width
+    weight_NK = (x_MK.new_empty if exact else x_MK.new_zeros)(height, x_MK.shape[1])
+    bias_N = None if all(bias is None for bias in biases) else x_MK.new_zeros(height)
+    for part, weight, bias in zip(rows, weights, biases, strict=True):
+        weight_NK[part, :width].copy_(weight)
+        if bias_N is not None and bias is not None:
+            bias_N[part].copy_(bias)
+    made = _Matrix(weight_NK, bias_N, weights)
+    if known is not None:
+        known[key] = made
+    return made
+
+
+def _rows(weights: Sequence[Tensor], short: int) -> list[slice]:
+    """Where each weight lies in the joint matrix: `short` rows follow each."""
+    begins = accumulate((len(weight) + short for weight in weights[:-1]), initial=0)
+    return [slice(begin, begin + len(weight)) for begin, weight in zip(begins, weights, strict=True)]
+
+
+class _Joint(Function):
+    """Parameters are weights, then a bias or None for each.
+
+    Their gradients are rows of one: contiguous views without a number in common, which autograd takes over as `grad`.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x_MK: Tensor, short: int, *parameters: Tensor) -> Tensor:
+        weights, biases = _halves(parameters)
+        weight_NK, bias_N, _ = _matrix(x_MK, short, weights, biases)
+        needs_x, _, *needs = ctx.needs_input_grad  # type: ignore[attr-defined]
+        ctx.save_for_backward(x_MK if any(_halves(needs)[0]) else None, weight_NK if needs_x else None)  # type: ignore[arg-type]
+        ctx.rows, ctx.width, ctx.dtype = _rows(weights, short), weights[0].shape[1], weights[0].dtype  # type: ignore[attr-defined]
+        return linear(x_MK, weight_NK, bias_N)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad_MN: Tensor) -> tuple[Tensor | None, ...]:
+        x_MK, weight_NK = ctx.saved_tensors  # type: ignore[attr-defined]
+        needs_x, _, *needs = ctx.needs_input_grad  # type: ignore[attr-defined]
+        rows, width, dtype = ctx.rows, ctx.width, ctx.dtype  # type: ignore[attr-defined]
+        need_weights, need_biases = _halves(needs)
+        return (
+            grad_MN @ weight_NK if needs_x else None,
+            None,
+            *_shares(lambda part: _product(grad_MN[:, part].T, x_MK[:, :width], dtype), rows, need_weights),
+            *_shares(lambda part: grad_MN[:, part].sum(0, dtype=dtype), rows, need_biases),
+        )
+
+
+def _halves(both: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
+    return both[: len(both) // 2], both[len(both) // 2 :]
+
+
+def _shares(
+    gradient: Callable[[slice], Tensor], rows: Sequence[slice], needed: Sequence[bool]
+) -> Sequence[Tensor | None]:
+    """The gradient of each part that needs one: computed whole where all do."""
+    if all(needed):
+        whole = gradient(slice(None))
+        return [whole[part] for part in rows]
+    return [gradient(part) if need else None for part, need in zip(rows, needed, strict=True)]
+
+
+def _product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
+    """a @ b as `dtype`: fp32 sums of bf16 products are not rounded on the way, where torch can do that."""
+    if a.is_cuda and dtype == torch.float32 and a.dtype != dtype:
+        return torch.mm(a, b, out_dtype=dtype)
+    return (a @ b).to(dtype)
