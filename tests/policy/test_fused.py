@@ -114,6 +114,18 @@ def test_a_norm(kind: torch.dtype, shape: tuple[int, ...], monkeypatch: pytest.M
 
 
 @needs_kernels
+def test_a_norm_of_heads_that_are_views_of_one_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "_PROGRAMS", 2)
+    whole, gain = drawn(70, 60).requires_grad_(), (1 + 0.1 * drawn(12, seed=4)).requires_grad_()
+
+    def heads(norm: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda x, gain: norm(x.split([24, 36], dim=-1)[1].unflatten(-1, (3, 12)), gain, 1e-6, torch.float32)
+
+    assert not whole.split([24, 36], dim=-1)[1].is_contiguous()
+    agree(heads(fused.normed), heads(fused.normed_plain), whole, gain)
+
+
+@needs_kernels
 def test_nothing_has_a_norm_and_a_rotation() -> None:
     x = drawn(0, 4).requires_grad_()
     fused.normed(x, torch.ones(4, device=DEVICE), 1e-6, torch.float32).sum().backward()

@@ -85,8 +85,8 @@ class PackedPrompts:
         self.queries = _count(len(self.lengths), self.device)
 
     def first(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
-        self.kept[layer] = (k_NHD.to(v_NHD.dtype).contiguous(), v_NHD.contiguous())
-        return self.plan(q_NHD, k_NHD, v_NHD, scale)
+        k, v = self.kept[layer] = (k_NHD.to(v_NHD.dtype).contiguous(), v_NHD.contiguous())
+        return self.plan(q_NHD, k, v, scale)
 
     def told(self, layer: int) -> Told:
         """What `first` kept."""

@@ -161,7 +161,7 @@ class _Rotated(Function):
 
 
 def _turn(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor, backwards: bool) -> Tensor:
-    x = x_NHD if len(x_NHD) and x_NHD[0].is_contiguous() else x_NHD.contiguous()
+    x = _by_token(x_NHD)
     out, (_, heads, width), turning = x.new_empty(x.shape), x.shape, cos_NR.shape[-1]
     if cos_NR.stride() != sin_NR.stride() or cos_NR.stride(-1) != 1:
         cos_NR, sin_NR = cos_NR.contiguous(), sin_NR.contiguous()
@@ -178,13 +178,13 @@ def _turn(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor, backwards: bool) -> Ten
 class _Normed(Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
-        x, width = x.contiguous(), x.shape[-1]
+        x, width = _by_token(x), x.shape[-1]
         rows, block = x.numel() // width, power(width)
-        out, scale = torch.empty_like(x, dtype=dtype), x.new_empty(rows, dtype=torch.float32)
+        out, scale = x.new_empty(x.shape, dtype=dtype), x.new_empty(rows, dtype=torch.float32)
         together = max(1, _TILE // block)
         if rows:
             _run(
-                "norm_forward", (-(-rows // together),), x, gain, out, scale, rows, width, epsilon,
+                "norm_forward", (-(-rows // together),), x, gain, out, scale, rows, width, *_heads(x), epsilon,
                 ROWS=together, BLOCK=block,
             )  # fmt: skip
         ctx.save_for_backward(x, gain, scale)
@@ -199,13 +199,23 @@ class _Normed(Function):
         together = max(1, _TILE // block)
         turns = max(1, -(-rows // (_PROGRAMS * together)))
         programs = -(-rows // (turns * together))
-        grad_x, parts = torch.empty_like(x), gain.new_empty(programs, width, dtype=torch.float32)
+        grad_x, parts = x.new_empty(x.shape), gain.new_empty(programs, width, dtype=torch.float32)
         if rows:
             _run(
-                "norm_backward", (programs,), grad, x, gain, scale, grad_x, parts, rows, width, turns,
+                "norm_backward", (programs,), grad, x, gain, scale, grad_x, parts, rows, width, *_heads(x), turns,
                 ROWS=together, BLOCK=block,
             )  # fmt: skip
         return grad_x, parts.sum(0).to(gain.dtype), None, None
+
+
+def _by_token(x: Tensor) -> Tensor:
+    """As it lies where each of its first dimension is whole (heads that are views of one product); else contiguous."""
+    return x if len(x) and x[0].is_contiguous() else x.contiguous()
+
+
+def _heads(x: Tensor) -> tuple[int, int]:
+    """How many rows lie next to one another, and how far apart those begin."""
+    return max(1, x[0].numel() // x.shape[-1]), x.stride(0)
 
 
 _BLOCK = 1024

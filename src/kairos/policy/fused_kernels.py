@@ -66,11 +66,15 @@ def rotate(
 
 
 @triton.jit
-def norm_forward(x, gain, out, scale, rows, width, epsilon, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+def norm_forward(
+    x, gain, out, scale, rows, width, heads, stride_x, epsilon, ROWS: tl.constexpr, BLOCK: tl.constexpr
+):  # fmt: skip
+    """Rows lie next to one another in `heads`, and those begin `stride_x` apart."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
     column = tl.arange(0, BLOCK)[None, :]
     inside = (row < rows) & (column < width)
-    v = tl.load(x + row * width + column, mask=inside, other=0.0).to(tl.float32)
+    at = row // heads * stride_x + row % heads * width + column
+    v = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
     r = 1.0 / tl.sqrt(tl.sum(v * v, axis=1) / width + epsilon)
     w = tl.load(gain + column, mask=column < width, other=0.0).to(tl.float32)
     tl.store(out + row * width + column, (v * r[:, None] * w).to(out.dtype.element_ty), mask=inside)
@@ -80,7 +84,7 @@ def norm_forward(x, gain, out, scale, rows, width, epsilon, ROWS: tl.constexpr, 
 
 @triton.jit
 def norm_backward(
-    grad, x, gain, scale, grad_x, grad_gain, rows, width, turns,
+    grad, x, gain, scale, grad_x, grad_gain, rows, width, heads, stride_x, turns,
     ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One program takes `turns` times ROWS rows; its share of the gain's gradient is a row of `grad_gain`."""
@@ -92,7 +96,8 @@ def norm_backward(
         inside = (line < rows)[:, None] & (column < width)[None, :]
         at = line[:, None] * width + column[None, :]
         dy = tl.load(grad + at, mask=inside, other=0.0).to(tl.float32)
-        v = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
+        here = (line // heads * stride_x + line % heads * width)[:, None] + column[None, :]
+        v = tl.load(x + here, mask=inside, other=0.0).to(tl.float32)
         r = tl.load(scale + line, mask=line < rows, other=0.0)[:, None]
         unit = v * r
         total += tl.sum(dy * unit, axis=0)

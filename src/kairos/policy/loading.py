@@ -40,8 +40,8 @@ class Released:
             raise ValueError(
                 f"the model's patches (side, merge, frames) are {theirs}, but processor.family cuts {ours}"
             )
-        for tower in (self.text(model), self.vision(model)):
-            cast("nn.Module", tower).config._attn_implementation = "sdpa"  # where layers are not told who sees whom
+        for tower in (_parts(model).model.language_model, _parts(model).model.visual):
+            tower.config._attn_implementation = "sdpa"  # where layers are not told who sees whom
         fuse_norms(model, self.norm, self.fused)
         fuse_layers(model)
         return model

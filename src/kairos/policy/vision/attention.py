@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
-
 from torch import Tensor, nn
 
 from kairos.policy.fused import rotated
+from kairos.policy.linears import outputs
 from kairos.policy.vision.stretches import Stretch, attend_within
 
 
@@ -32,6 +31,6 @@ class WithinSegments(nn.Module):
             return super().forward(  # type: ignore[no-any-return]
                 hidden_states=hidden_states, cu_seqlens=cu_seqlens, position_embeddings=position_embeddings, **others
             )
-        q, k, v = self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1)).unbind(1)
+        q, k, v = outputs(hidden_states, self.qkv)[0].unflatten(-1, (3, self.num_heads, -1)).unbind(1)
         q, k = (rotated(x, *position_embeddings) for x in (q, k))
-        return cast("Tensor", self.proj(attend_within(q, k, v, self.scaling, segments).flatten(1)))
+        return outputs(attend_within(q, k, v, self.scaling, segments).flatten(1), self.proj)[0]
