@@ -134,9 +134,13 @@ def train(study: Study, jobs: int, end: float) -> None:
 def tabulate(plan: Plan, study: Study, output: Path) -> str:
     folders = {row: study.folders(experiment) for row, experiment in plan.rows.items()}
     own = Study((plan,), study.seeds, study.overrides, study.runs)
-    commands = [f"python {' '.join(own.sweep(own.experiments()))}", f"python benchmarks/mini.py --tables {plan.name}"]
+    commands = [
+        f"python benchmarks/mini.py --minutes 10 --tables {plan.name}",
+        "# which does what is left of:",
+    ]
     if plan.before:
-        commands.insert(0, f"python scripts/{plan.before[0]}.py {' '.join(plan.before[1:])}")
+        commands.append(f"python scripts/{plan.before[0]}.py {' '.join(plan.before[1:])}")
+    commands.append(f"python {' '.join(own.sweep(own.experiments()))} hydra.launcher.jobs_per_device=12")
     try:
         return write_result(plan, folders, output, commands)
     except ValueError as error:

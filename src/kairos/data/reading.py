@@ -109,7 +109,7 @@ class AnnotationFile(ABC, Generic[Row]):
             if self._known.setdefault(str(path), path.exists()):
                 return str(path)
         shown = " or ".join([str(candidates[0]), *(path.suffix for path in candidates[1:])])
-        problem = f"no video {shown}; put it there, or leave such rows out with missing=skip"
+        problem = f"no video {shown}; put it there (missing=skip leaves such rows out)"
         raise MissingVideo(f"{self.where(key)}: {problem}")
 
 

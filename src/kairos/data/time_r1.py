@@ -13,6 +13,7 @@ from kairos.data.files import items_of
 from kairos.data.reading import AnnotationFile
 from kairos.data.records import Record
 
+_SOURCE = "time_r1"  # where a row does not say
 _CUT = re.compile(r"(_\d\d:\d\d:\d\d:\d{3}){2}$")  # 4jujhM5qhEc_00:00:39:000_00:01:24:700: cut by whoever made the set
 
 
@@ -51,7 +52,7 @@ class TimeR1Json(AnnotationFile[object]):
         return Record(
             uid=f"time_r1/{name.stem}/{self.file.stem}:{key}",
             task="grounding",
-            source=parts[1] if len(parts) > 2 else "time_r1",
+            source=parts[1] if len(parts) > 2 else _SOURCE,
             video=self._video(key, name, fields),
             question=fields.text("sentence"),
             target=Target(spans=(span,)),

@@ -14,7 +14,8 @@ A file of `conf/table/`:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 import yaml
@@ -36,7 +37,8 @@ class Published:
 
 @dataclass(frozen=True)
 class Plan:
-    """One table. `rows` are experiments by the names that readers see, `scores` the scores shown of each task."""
+    """One table. `rows` are experiments by the names that readers see, `scores` the scores shown of each task,
+    `about` what the rows' files say of themselves."""
 
     name: str
     title: str
@@ -46,6 +48,7 @@ class Plan:
     over_time: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     published: tuple[Published, ...] = ()
+    about: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.baseline not in self.rows:
@@ -65,6 +68,7 @@ def read_plan(path: Path) -> Plan:
         title=tree["title"],
         baseline=str(tree["baseline"]),
         rows=tree["rows"],
+        about={row: _about(experiment, path) for row, experiment in tree["rows"].items()},
         scores={task: tuple(names) for task, names in tree["scores"].items()},
         over_time=tuple(tree.get("over_time", ())),
         before=tuple(tree.get("before", ())),
@@ -76,3 +80,12 @@ def read_plan(path: Path) -> Plan:
             for name, claim in tree.get("published", {}).items()
         ),
     )  # fmt: skip
+
+
+def _about(experiment: str, path: Path) -> str:
+    """The comment at the head of an experiment's file, in the folder `experiment` above the table's; else nothing."""
+    found = next((p / "experiment" for p in path.resolve().parents if (p / "experiment").is_dir()), path)
+    file = found / f"{experiment}.yaml"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    comments = takewhile(lambda line: line.startswith("#"), lines)
+    return " ".join(line.lstrip("# ") for line in comments if "@package" not in line)

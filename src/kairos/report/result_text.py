@@ -21,7 +21,8 @@ def result_text(
     commands: Sequence[str],
 ) -> str:
     """The page around `table`, which is markdown already."""
-    parts = [f"# {plan.title}", "", _head(groups), "", table, *_curves(curves), *_orders(plan, compared)]
+    rows = [f"- {row}: `experiment={experiment}`. {plan.about.get(row, '')}" for row, experiment in plan.rows.items()]
+    parts = [f"# {plan.title}", "", _head(groups), "", *rows, "", table, *_curves(curves), *_orders(plan, compared)]
     return "\n".join([*parts, "```", *commands, "```", ""])
 
 

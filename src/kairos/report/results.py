@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -62,12 +63,15 @@ def write_result(plan: Plan, folders: Mapping[str, Sequence[Path]], output: Path
 
 
 def over_time(runs: Sequence[Run], metrics: Sequence[str]) -> dict[str, list[float | None]]:
-    """Each metric's mean over the runs in each of six equal parts of their iterations; None in a part without one."""
+    """Each metric's mean over the runs in each of six equal parts of their iterations; None in a part without one.
+
+    Runs of fewer iterations than parts are left out.
+    """
     found: dict[str, list[float | None]] = {}
     for name in metrics:
         series = [run.metrics[name] for run in runs if name in run.metrics]
-        if series:
-            last = max(run.iterations for run in runs)
+        last = max(run.iterations for run in runs)
+        if series and last >= PARTS:
             ends = [round(last * part / PARTS) for part in range(PARTS + 1)]
             found[name] = [
                 _mean([v for one in series for at, v in zip(one.at, one.values, strict=True) if low < at <= high])
@@ -100,9 +104,9 @@ def _interval(found: Interval) -> dict[str, float | None]:
 
 
 def _machine(groups: Sequence[Group]) -> list[str]:
-    """What the first run was run with: its versions, those that are known."""
+    """What the first run was run with: its versions, those that are known, without the places of its machine."""
     run = next(run for group in groups for run in group.runs.values())
-    return [line for line in run.versions.splitlines() if "not installed" not in line]
+    return [re.sub(r" \(/\S*\)", "", line) for line in run.versions.splitlines() if "not installed" not in line]
 
 
 def _mean(values: Sequence[float]) -> float | None:
