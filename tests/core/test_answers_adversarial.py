@@ -47,6 +47,7 @@ fast = settings(max_examples=2000, deadline=None, database=None, suppress_health
 
 @settings(parent=fast, max_examples=10_000)
 @given(texts)
+@example("0:to0")
 @example("<answer>" * 1000)
 @example("<think>" * 1000)
 @example("1 to " * 1000)

@@ -10,7 +10,7 @@ import yaml
 
 from kairos.core.spans import Span
 from kairos.evaluation.predictions import Prediction, write
-from kairos.report.packs import pack, unpack
+from kairos.report.packs import archive, pack, unpack
 from kairos.report.plan import read_plan
 from kairos.report.results import write_result
 
@@ -126,3 +126,12 @@ def test_packs_carry_runs_elsewhere_and_overwrite_nothing(tmp_path: Path, monkey
     assert (there / "runs" / "b" / "summary.json").read_text() == "mine"
     assert (there / "runs" / "a" / "predictions" / "ood" / "after.jsonl").exists()
     assert not (there / "runs" / "a" / "model.ckpt").exists() and not (there / "runs" / "a" / "metrics.jsonl").exists()
+
+
+def test_a_pack_that_leads_elsewhere_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "secret").write_text("x")
+    archive([Path("../secret")], Path("packs/runs-1.tar.gz"))
+    with pytest.raises(ValueError, match=r"holds ../secret, which does not lie below there"):
+        unpack(Path("packs"), Path("there"))

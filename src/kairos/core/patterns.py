@@ -1,6 +1,7 @@
 """What two times look like inside an answer: patterns as values, each found in linear time.
 
-Regular expressions here have possessive quantifiers or one character class, so none of them can backtrack.
+Regular expressions here have possessive quantifiers, one character class or a repeat of two at most, so none of them
+backtracks far. Groups are not possessive: Python before 3.11.5 forgets where such a one began when it fails.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Literal, NamedTuple, Protocol
 
 from kairos.core.spans import Span
 
-_CLOCK = r"\d++(?::[0-5]?\d(?!\d)){0,2}+(?:\.\d*+)?+"
-_UNIT = r"(?:\s*+(?:seconds|second|secs|sec|s)(?![^\W_]))?+"
+_CLOCK = r"\d++(?::[0-5]?\d(?!\d)){0,2}(?:\.\d*+)?"
+_UNIT = r"(?:\s*+(?:seconds|second|secs|sec|s)(?![^\W_]))?"
 _SIGNS = "+-\u2212"
 
 

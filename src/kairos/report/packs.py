@@ -42,12 +42,20 @@ def archive(files: Sequence[Path], path: Path) -> Path:
 
 
 def unpack(source: Path, into: Path) -> int:
-    """Put the files of all packs below `into`, those aside that are there already; how many were put there."""
+    """Put the files of all packs below `into`, those aside that are there already; how many were put there.
+
+    ValueError for a name that leads out of it.
+    """
     count = 0
     for path in sorted(source.glob("runs-*.tar.gz")):
         with tarfile.open(path) as tar:
             for member in tar:
-                if member.isfile() and not (into / member.name).exists():
-                    tar.extract(member, into, filter="data")
+                place = into / member.name
+                if not place.resolve().is_relative_to(into.resolve()):
+                    raise ValueError(f"{path} holds {member.name}, which does not lie below {into}: no pack of ours")
+                content = tar.extractfile(member) if member.isfile() and not place.exists() else None
+                if content is not None:
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    place.write_bytes(content.read())
                     count += 1
     return count

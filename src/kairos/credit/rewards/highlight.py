@@ -14,7 +14,7 @@ from kairos.core.types import RolloutGroup
 
 Highlight = tuple[float, float]
 
-_NUMBER = re.compile(r"\d++(?:\.\d++)?+")
+_NUMBER = re.compile(r"\d++(?:\.\d++)?")
 _SCORES = re.compile("saliency|scores", re.IGNORECASE)
 
 

@@ -28,7 +28,7 @@ _JSON_ANSWER = re.compile(
 )
 _TIMES = r'"start_time"\s*+:\s*+"[\d.]++"\s*+,\s*+"end_time"\s*+:\s*+"[\d.]++"'
 _LETTER = r'"answer"\s*+:\s*+"[A-Z]"'
-_JSON_CHOICE = re.compile(rf"<answer>\s*+\{{\s*+{_LETTER}\s*+(?:,\s*+{_TIMES}\s*+)?+\}}\s*+</answer>")
+_JSON_CHOICE = re.compile(rf"<answer>\s*+\{{\s*+{_LETTER}\s*+(?:,\s*+{_TIMES}\s*+)?\}}\s*+</answer>")
 _LOOSE = Pair(("to", "and", "-"), any_case=False)
 
 
