@@ -1,18 +1,12 @@
-"""A decode step's attention agrees with plain torch: on a GPU where there is one, else as Triton interprets it.
-
-Interpreted, it runs in a process of its own: Triton reads the variable that says so when it is imported.
-"""
+"""A decode step's attention agrees with plain torch: on a GPU where there is one, else as Triton interprets it."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 import pytest
 import torch
+from interpreting import interpret, needs_kernels
 from torch import Tensor
 
 from kairos.policy import decode_attention as module
@@ -20,24 +14,13 @@ from kairos.policy import fused
 from kairos.policy.decode_attention import Own, Told, decode_attention, decode_attention_plain
 from kairos.policy.decoding import Memory, PackedPrompts, PackedRows, PaddedPrompts, PaddedRows
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-needs_kernels = pytest.mark.skipif(
-    not (torch.cuda.is_available() or INTERPRETED), reason="no GPU: run by the test of the interpreter instead"
-)
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 KIND = torch.bfloat16 if torch.cuda.is_available() else torch.float32
 FINE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 
 
-@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed (it comes with torch for CUDA)")
-@pytest.mark.skipif(torch.cuda.is_available() or INTERPRETED, reason="the kernels themselves run here")
 def test_the_kernels_as_triton_interprets_them() -> None:
-    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", __file__]
-    done = subprocess.run(
-        command, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert " passed" in done.stdout, done.stdout
+    interpret(__file__)
 
 
 @pytest.fixture(autouse=True)

@@ -1,40 +1,23 @@
-"""Kernels agree with plain torch in values and gradients: on a GPU where there is one, else as Triton interprets them.
-
-Interpreted, they run in a process of their own: Triton reads the variable that says so when it is imported.
-"""
+"""Kernels agree with plain torch in values and gradients, on a GPU where there is one, else as Triton interprets."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 
 import pytest
 import torch
+from interpreting import interpret, needs_kernels
 from torch import Tensor
 
 from kairos.policy import fused
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-needs_kernels = pytest.mark.skipif(
-    not (torch.cuda.is_available() or INTERPRETED), reason="no GPU: run by the test of the interpreter instead"
-)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 KINDS = [torch.float32, torch.bfloat16]
 FINE = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
 
 
-@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed (it comes with torch for CUDA)")
-@pytest.mark.skipif(torch.cuda.is_available() or INTERPRETED, reason="the kernels themselves run here")
 def test_the_kernels_as_triton_interprets_them() -> None:
-    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", __file__]
-    done = subprocess.run(
-        command, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert " passed" in done.stdout, done.stdout
+    interpret(__file__)
 
 
 def drawn(*shape: int, kind: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
