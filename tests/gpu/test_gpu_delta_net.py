@@ -12,9 +12,10 @@ from torch import Tensor
 from transformers import Qwen3_5TextConfig
 
 from kairos.core.types import Sampling
-from kairos.policy.delta_net.kernels import FlashLinear, Kernels, Tokens, Torch, installed, refused
+from kairos.policy.delta_net.kernels import FlashLinear, Kernels, Tokens, Torch, refused
 from kairos.policy.delta_net.net import GatedDeltaNet
 from kairos.policy.gathered import Gathered
+from kairos.policy.packages import installed
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import Scoring
 from kairos.policy.segments import Segments

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
-from importlib.util import find_spec
 from multiprocessing import get_context
 
 import pytest
 import torch
 
+from kairos.policy.packages import installed
 from kairos.policy.segments import Segments
 from kairos.policy.varlen import Varlen
 
@@ -20,13 +20,6 @@ CASES = [
 ]
 HEADS = [(16, 2, 128), (4, 4, 64)]
 PACKAGES = {"FA3": ("flash_attn_interface", "xformers"), "FA4": ("flash_attn.cute",)}
-
-
-def there(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def differences(implementation: str) -> list[float]:
@@ -50,7 +43,7 @@ def differences(implementation: str) -> list[float]:
 
 @pytest.mark.parametrize("implementation", ["FA3", "FA4"])
 def test_other_flash_kernels_give_the_same(implementation: str) -> None:
-    if not any(map(there, PACKAGES[implementation])):
+    if not any(map(installed, PACKAGES[implementation])):
         pytest.skip(f"needs one of {', '.join(PACKAGES[implementation])}")
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         assert max(pool.submit(differences, implementation).result()) < 0.02

@@ -10,7 +10,6 @@ import logging
 import os
 import subprocess
 from functools import cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +17,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import rms_norm, silu
+
+from kairos.policy.packages import installed
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -237,7 +238,7 @@ def power(number: int) -> int:
 @cache
 def _usable() -> bool:
     """Whether Triton is there and can build a kernel: it wants a C compiler for what launches one."""
-    if find_spec("triton") is None:
+    if not installed("triton"):
         return False
     x = torch.zeros(1, device="cpu" if _INTERPRETED else "cuda")
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib.util import find_spec
 from typing import NamedTuple, Protocol
 
 import torch
@@ -15,6 +14,7 @@ from torch.nn.attention._fa4 import register_flash_attention_fa4
 from torch.nn.attention._registry import FlashAttentionHandle
 
 from kairos.policy.gathered import Gathered
+from kairos.policy.packages import installed
 from kairos.policy.segments import Segments, starts
 from kairos.policy.varlen_op import shared_attention
 
@@ -107,7 +107,7 @@ _KERNELS = {
 @cache
 def _activate(implementation: str) -> None:
     kernels = _KERNELS[implementation]
-    path = next((path for module, path in kernels.modules.items() if _installed(module)), None)
+    path = next((path for module, path in kernels.modules.items() if installed(module)), None)
     if path is None:
         raise ValueError(
             f"attn.implementation={implementation} needs the package {kernels.packages}; attn=varlen needs none"
@@ -115,13 +115,6 @@ def _activate(implementation: str) -> None:
     tell = partial(kernels.tell, module_path=path)
     torch.nn.attention.register_flash_attention_impl(implementation, register_fn=tell)
     torch.nn.attention.activate_flash_attention_impl(implementation)
-
-
-def _installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import NamedTuple, Protocol
 
 import torch
@@ -18,6 +17,7 @@ from torch.nn.functional import conv1d
 
 from kairos.policy.delta_net.layout import cuts, padded
 from kairos.policy.delta_net.rule import over_sequences
+from kairos.policy.packages import installed
 
 _log = logging.getLogger(__name__)
 
@@ -135,8 +135,3 @@ def refused(capability: tuple[int, int]) -> str | None:
 @cache
 def _say_once(text: str) -> None:
     _log.warning(text)
-
-
-@cache
-def installed(package: str) -> bool:
-    return find_spec(package) is not None
