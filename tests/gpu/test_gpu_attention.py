@@ -93,7 +93,7 @@ def decoded(device: torch.device, heads: tuple[int, int, int], replayed: bool = 
         for there, x in zip(fed, new, strict=True):
             there.copy_(x)
         taken()
-        seen.append(out.float().cpu())
+        seen.append(out.to("cpu", torch.float32, copy=True))
     return torch.stack(seen)
 
 

@@ -113,7 +113,7 @@ def test_activations_are_near_those_measured_on_a_gpu(three: Sizes):
     ("name", "tolerance", "gpu", "recompute"),
     [
         ("qwen3_vl", 0.05, True, "none"), ("qwen3_vl", 0.05, True, "full"), ("qwen3_vl", 0.05, False, "none"),
-        ("qwen2_5_vl", 0.2, True, "none"), ("qwen2_5_vl", 0.2, True, "full"), ("qwen3_5", 0.2, True, "none"),
+        ("qwen2_5_vl", 0.25, True, "none"), ("qwen2_5_vl", 0.2, True, "full"), ("qwen3_5", 0.2, True, "none"),
         ("qwen3_vl", 0.1, True, "selective"), ("qwen2_5_vl", 0.25, True, "selective"),
         ("qwen3_vl", 0.1, False, "selective"),
     ],
@@ -162,7 +162,7 @@ def saved(policy: LanguagePolicy, words: int, side: int, autocast: bool) -> tupl
 
 
 def test_every_lever_saves_and_enough_of_them_fit(seven: Sizes):
-    plan = Plan(seven, replace(GROUP, moments=8, reference=True, prompts=4, rows=32, at_once=4, completion=1024))
+    plan = Plan(seven, replace(GROUP, moments=8, reference=True, prompts=2, rows=16, at_once=4, completion=1024))
     found = levers(plan)
     names = " ".join(lever.override for lever in found)
     for word in (

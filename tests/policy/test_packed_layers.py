@@ -24,7 +24,7 @@ def test_an_mlp_filled_up_with_zeros_is_the_same_in_values_and_gradients() -> No
     mlp = whole[0]
     assert isinstance(mlp, GatedMLP) and isinstance(mlp, Qwen2MLP)
     found = []
-    for forward in (lambda x: mlp.filled(x, 3), lambda x: mlp.filled(x, 0), mlp, lambda x: theirs(mlp, x)):
+    for forward in (lambda x: mlp.joint(x, 3), lambda x: mlp.joint(x, 0), mlp, lambda x: theirs(mlp, x)):
         out = forward(x)
         found.append([out, *torch.autograd.grad(out.square().sum(), [x, *mlp.parameters()])])
     for filled, joint, ours, original in zip(*found, strict=True):

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from kairos.policy.fused import launch, power
 
-_PER_PROCESSOR = 2  # programs that look at prompts
-_OWN = 256  # of a row's own tokens that one program looks at
+_PER_PROCESSOR = 1  # programs that look at prompts
+_OWN = 128  # of a row's own tokens that one program looks at
 _TILE = 64  # queries
 _JOINED = 4096  # numbers that one program joins at a time
 

@@ -50,8 +50,33 @@ def gated_plain(gate: Tensor, up: Tensor) -> Tensor:
 
 
 def gated_pair(pair: Tensor) -> Tensor:
-    """The same of [..., 2 * F], the gate first; [..., F]. So is its gradient: one tensor, nothing copied."""
-    return _Gated.apply(pair) if fast(pair) else gated_plain(*pair.chunk(2, dim=-1))  # type: ignore[no-any-return]
+    """The same of [..., 2 * F], the gate first: [..., F]; no gradient."""
+    if not fast(pair):
+        return gated_plain(*pair.chunk(2, dim=-1))
+    gate, up = pair.chunk(2, dim=-1)
+    out = pair.new_empty(gate.shape)
+    _run("gate_forward", _blocks(out), gate, up, out, pair.shape[-1], out.shape[-1], BLOCK=_BLOCK)
+    return out
+
+
+def gated_pair_gradient(grad: Tensor, pair: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradient of `gated_pair` with respect to the contiguous pair, and what it gave, from one pass over both."""
+    if not fast(pair):
+        return gated_pair_gradient_plain(grad, pair)
+    grad, grad_pair = grad.contiguous(), torch.empty_like(pair)
+    out = torch.empty_like(grad)
+    _run(
+        "gate_backward", _blocks(grad), grad, *pair.chunk(2, dim=-1), *grad_pair.chunk(2, dim=-1), out,
+        pair.shape[-1], grad.shape[-1], GIVEN=True, BLOCK=_BLOCK,
+    )  # fmt: skip
+    return grad_pair, out
+
+
+def gated_pair_gradient_plain(grad: Tensor, pair: Tensor) -> tuple[Tensor, Tensor]:
+    gate, up = pair.float().chunk(2, dim=-1)
+    s, dy = gate.sigmoid(), grad.float()
+    grad_pair = torch.cat([dy * up * s * (1 + gate * (1 - s)), dy * gate * s], dim=-1)
+    return grad_pair.to(pair.dtype), (gate * s * up).to(pair.dtype)
 
 
 def rotated(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
@@ -124,29 +149,29 @@ def remember_plain(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD:
 
 
 class _Gated(Function):
-    """Of a gate and what it gates, or of both in one tensor."""
-
     @staticmethod
-    def forward(ctx: FunctionCtx, *inputs: Tensor) -> Tensor:
-        inputs = tuple(x.contiguous() for x in inputs)
-        ctx.save_for_backward(*inputs)
-        gate, up = _gate_and_up(inputs)
-        out = gate.new_empty(gate.shape)
-        _run("gate_forward", _blocks(out), gate, up, out, inputs[0].shape[-1], out.shape[-1], BLOCK=_BLOCK)
+    def forward(ctx: FunctionCtx, gate: Tensor, up: Tensor) -> Tensor:
+        gate, up = gate.contiguous(), up.contiguous()
+        ctx.save_for_backward(gate, up)
+        out, width = torch.empty_like(gate), gate.shape[-1]
+        _run("gate_forward", _blocks(out), gate, up, out, width, width, BLOCK=_BLOCK)
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, ...]:
-        inputs: tuple[Tensor, ...] = ctx.saved_tensors  # type: ignore[attr-defined]
-        grad, grads = grad.contiguous(), tuple(torch.empty_like(x) for x in inputs)
-        pairs = (*_gate_and_up(inputs), *_gate_and_up(grads))
-        _run("gate_backward", _blocks(grad), grad, *pairs, inputs[0].shape[-1], grad.shape[-1], BLOCK=_BLOCK)
-        return grads
-
-
-def _gate_and_up(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tensors if len(tensors) == 2 else tensors[0].chunk(2, dim=-1)
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors  # type: ignore[attr-defined]
+        grad, grad_gate, grad_up, width = (
+            grad.contiguous(),
+            torch.empty_like(gate),
+            torch.empty_like(up),
+            gate.shape[-1],
+        )
+        _run(
+            "gate_backward", _blocks(grad), grad, gate, up, grad_gate, grad_up, grad, width, width,
+            GIVEN=False, BLOCK=_BLOCK,
+        )  # fmt: skip
+        return grad_gate, grad_up
 
 
 class _Rotated(Function):

@@ -19,7 +19,10 @@ def gate_forward(gate, up, out, stride, width, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def gate_backward(grad, gate, up, grad_gate, grad_up, stride, width, BLOCK: tl.constexpr):
+def gate_backward(
+    grad, gate, up, grad_gate, grad_up, out, stride, width, GIVEN: tl.constexpr, BLOCK: tl.constexpr
+):  # fmt: skip
+    """With `GIVEN` also what `gate_forward` gave, in `out`."""
     row, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside, at = column < width, row * stride + column
     dy = tl.load(grad + row * width + column, mask=inside, other=0.0).to(tl.float32)
@@ -28,6 +31,8 @@ def gate_backward(grad, gate, up, grad_gate, grad_up, stride, width, BLOCK: tl.c
     s = tl.sigmoid(g)
     tl.store(grad_up + at, (dy * g * s).to(grad_up.dtype.element_ty), mask=inside)
     tl.store(grad_gate + at, (dy * u * s * (1.0 + g * (1.0 - s))).to(grad_gate.dtype.element_ty), mask=inside)
+    if GIVEN:
+        tl.store(out + row * width + column, (g * s * u).to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit

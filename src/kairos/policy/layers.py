@@ -5,6 +5,7 @@ Modules keep their parameters, names and hooks: only their class changes. Withou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -14,8 +15,8 @@ from transformers.activations import SiLUActivation
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from kairos.policy.attention import Context
-from kairos.policy.fused import gated, gated_pair, rotated
-from kairos.policy.linears import joinable, joint, outputs, plain
+from kairos.policy.fused import gated, rotated
+from kairos.policy.linears import joinable, joint_mlp, outputs, plain
 from kairos.policy.norms import before
 from kairos.policy.vision.attention import WithinSegments
 
@@ -63,7 +64,21 @@ class PackedAttention(nn.Module):
         return outputs(out_ND, self.o_proj)[0][None], None
 
 
-class GatedMLP(nn.Module):
+class Again(nn.Module):
+    """A module that, while `again` is set, keeps only its input for the backward pass and computes the rest again."""
+
+    again = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.once_more(super().forward, x)
+
+    def once_more(self, compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        if self.again and torch.is_grad_enabled():
+            return cast("Tensor", checkpoint(compute, x, use_reentrant=False))
+        return compute(x)
+
+
+class GatedMLP(Again):
     """down(silu(gate(x)) * up(x)). On a GPU a width that is no multiple of 8 is filled up with zeros, which add 0."""
 
     gate_proj: nn.Linear
@@ -71,27 +86,18 @@ class GatedMLP(nn.Module):
     down_proj: nn.Linear
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up, down = self.gate_proj, self.up_proj, self.down_proj
-        short = -gate.out_features % _ALIGNED
-        if short and x.is_cuda and plain(gate, up, down):
-            return self.filled(x, short)
-        inner = gated_pair(joint(x, gate, up)) if joinable(x, gate, up) else gated(gate(x), up(x))
-        return outputs(inner, down)[0]
+        parts = self.gate_proj, self.up_proj, self.down_proj
+        short = -self.gate_proj.out_features % _ALIGNED if x.is_cuda else 0
+        if joinable(x, *parts) or (short and plain(*parts)):
+            return self.joint(x, short)
+        return self.once_more(self.apart, x)
 
-    def filled(self, x: Tensor, short: int) -> Tensor:
+    def joint(self, x: Tensor, short: int) -> Tensor:
         """With `short` more columns."""
-        return joint(gated_pair(joint(x, self.gate_proj, self.up_proj, short=short)), self.down_proj)
+        return joint_mlp(x, self.gate_proj, self.up_proj, self.down_proj, self.again, short)
 
-
-class Again(nn.Module):
-    """A module that, while `again` is set, keeps only its input for the backward pass and computes the rest again."""
-
-    again = False
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.again and torch.is_grad_enabled():
-            return cast("Tensor", checkpoint(super().forward, x, use_reentrant=False))
-        return cast("Tensor", super().forward(x))
+    def apart(self, x: Tensor) -> Tensor:
+        return outputs(gated(self.gate_proj(x), self.up_proj(x)), self.down_proj)[0]
 
 
 def fuse_layers(model: nn.Module) -> None:
@@ -105,6 +111,6 @@ def fuse_layers(model: nn.Module) -> None:
         elif hasattr(module, "gate_proj") and isinstance(getattr(module, "act_fn", None), (nn.SiLU, SiLUActivation)):
             module.__class__ = before(GatedMLP, type(module))
     for layer in model.modules():
-        if isinstance(layer, GradientCheckpointingLayer):
+        if isinstance(layer, GradientCheckpointingLayer) and not isinstance(layer.mlp, Again):
             mlp = cast("nn.Module", layer.mlp)
             mlp.__class__ = before(Again, type(mlp))

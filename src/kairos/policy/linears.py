@@ -19,7 +19,7 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import linear
 
-from kairos.policy.fused import computing
+from kairos.policy.fused import computing, gated_pair, gated_pair_gradient
 
 T = TypeVar("T")
 
@@ -54,6 +54,18 @@ def joint(x: Tensor, *parts: nn.Linear, short: int = 0) -> Tensor:
     x_MK = x.to(computing(x, parts[0].weight.dtype)).flatten(0, -2)
     out_MN: Tensor = _Joint.apply(x_MK, short, *(part.weight for part in parts), *(part.bias for part in parts))
     return out_MN if x.ndim == 2 else out_MN.unflatten(0, x.shape[:-1])
+
+
+def joint_mlp(x: Tensor, gate: nn.Linear, up: nn.Linear, down: nn.Linear, again: bool, short: int = 0) -> Tensor:
+    """down(silu(gate(x)) * up(x)) of `plain` parts, [..., K] -> [..., K].
+
+    For the backward pass it keeps what comes in and, unless it is to be computed `again`, what gate and up give.
+    `short` zeros follow what each of these two gives: they add 0.
+    """
+    parts = (gate, up, down)
+    x_MK = x.to(computing(x, gate.weight.dtype)).flatten(0, -2)
+    out_MK: Tensor = _JointMLP.apply(x_MK, short, again, *(p.weight for p in parts), *(p.bias for p in parts))
+    return out_MK if x.ndim == 2 else out_MK.unflatten(0, x.shape[:-1])
 
 
 @contextmanager
@@ -100,8 +112,9 @@ def _matrix(x_MK: Tensor, short: int, weights: Sequence[Tensor], biases: Sequenc
 
 def _rows(weights: Sequence[Tensor], short: int) -> list[slice]:
     """Where each weight lies in the joint matrix: `short` rows follow each."""
-    begins = accumulate((len(weight) + short for weight in weights[:-1]), initial=0)
-    return [slice(begin, begin + len(weight)) for begin, weight in zip(begins, weights, strict=True)]
+    heights = [weight.shape[0] for weight in weights]
+    begins = accumulate((height + short for height in heights[:-1]), initial=0)
+    return [slice(begin, begin + height) for begin, height in zip(begins, heights, strict=True)]
 
 
 class _Joint(Function):
@@ -131,6 +144,41 @@ class _Joint(Function):
             None,
             *_shares(lambda part: _product(grad_MN[:, part].T, x_MK[:, :width], dtype), rows, need_weights),
             *_shares(lambda part: grad_MN[:, part].sum(0, dtype=dtype), rows, need_biases),
+        )
+
+
+class _JointMLP(Function):
+    """Parameters are the weights of gate, up and down, then a bias or None for each."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x_MK: Tensor, short: int, again: bool, *parameters: Tensor) -> Tensor:
+        weights, biases = _halves(parameters)
+        first_NK, bias_N, _ = _matrix(x_MK, short, weights[:2], biases[:2])
+        pair_MN = linear(x_MK, first_NK, bias_N)
+        inner_MF = gated_pair(pair_MN)
+        last_KF, bias_K, _ = _matrix(inner_MF, 0, weights[2:], biases[2:])
+        kept = (None, bias_N) if again else (pair_MN, None)
+        ctx.save_for_backward(x_MK, first_NK, last_KF, *kept)  # type: ignore[arg-type]
+        ctx.rows, ctx.dtype = _rows(weights[:2], short), weights[0].dtype  # type: ignore[attr-defined]
+        return linear(inner_MF, last_KF, bias_K)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad_MK: Tensor) -> tuple[Tensor | None, ...]:
+        x_MK, first_NK, last_KF, pair_MN, bias_N = ctx.saved_tensors  # type: ignore[attr-defined]
+        needs_x, _, _, *needs = ctx.needs_input_grad  # type: ignore[attr-defined]
+        rows, dtype = ctx.rows, ctx.dtype  # type: ignore[attr-defined]
+        (*need_first, need_last), (*need_biases, need_bias) = _halves(needs)
+        pair_MN = linear(x_MK, first_NK, bias_N) if pair_MN is None else pair_MN
+        grad_MN, inner_MF = gated_pair_gradient(grad_MK @ last_KF, pair_MN)
+        return (
+            grad_MN @ first_NK if needs_x else None,
+            None,
+            None,
+            *_shares(lambda part: _product(grad_MN[:, part].T, x_MK, dtype), rows, need_first),
+            _product(grad_MK.T, inner_MF[:, : rows[0].stop], dtype) if need_last else None,
+            *_shares(lambda part: grad_MN[:, part].sum(0, dtype=dtype), rows, need_biases),
+            grad_MK.sum(0, dtype=dtype) if need_bias else None,
         )
 
 

@@ -120,17 +120,17 @@ def _rollout(sizes: Sizes, load: Load) -> list[Part]:
 
 
 def _learn(sizes: Sizes, load: Load) -> list[Part]:
-    attending, recurrent = _layer_bytes(sizes, load.gpu), _recurrent_bytes(sizes, load.gpu) if sizes.values else 0.0
+    attending, recurrent = _layer_bytes(sizes, load), _recurrent_bytes(sizes, load) if sizes.values else 0.0
     layers = sizes.attending * attending + (sizes.layers - sizes.attending) * recurrent
     low = 2 if load.gpu else 4
-    inside, inside_eyes = 4 * low * sizes.intermediate, _vision_inside_bytes(sizes, load.gpu)
+    inside, inside_eyes = _inside_bytes(sizes, load), _vision_inside_bytes(sizes, load)
     kept = {
         "none": layers,
         "selective": layers - (sizes.layers - 1) * inside,
         "full": 4 * sizes.hidden * sizes.layers + max(attending, recurrent),
     }
     text = load.tokens * kept[load.recompute]
-    block = _vision_layer_bytes(sizes, load.gpu)
+    block = _vision_layer_bytes(sizes, load)
     eyes_kept = {
         "none": block * sizes.vision_layers,
         "selective": block * sizes.vision_layers - (sizes.vision_layers - 1) * inside_eyes,
@@ -170,25 +170,38 @@ def _patches(sizes: Sizes, prompts: int, load: Load) -> int:
     return prompts * load.vision_tokens * sizes.patches
 
 
-def _layer_bytes(sizes: Sizes, gpu: bool) -> float:
+def _layer_bytes(sizes: Sizes, load: Load) -> float:
     """What one text layer keeps of a token for the backward pass, norms of queries and keys included; in plain torch,
     which the kernels of `fused` undercut by up to 40 %."""
-    if gpu:
-        return 14 * sizes.hidden + 8 * sizes.intermediate + 28 * sizes.queries + 14 * sizes.keys
-    return 16 * sizes.hidden + 16 * sizes.intermediate + 43 * sizes.queries + 15 * sizes.keys
+    inside = _inside_bytes(sizes, load)
+    if load.gpu:
+        return 14 * sizes.hidden + inside + 28 * sizes.queries + 14 * sizes.keys
+    return 16 * sizes.hidden + inside + 43 * sizes.queries + 15 * sizes.keys
 
 
-def _recurrent_bytes(sizes: Sizes, gpu: bool) -> float:
-    """The same of a layer with a gated delta net in plain torch; flash-linear-attention keeps less."""
-    kept = 28 * sizes.hidden + 8 * sizes.intermediate + 83 * sizes.values + 1136 * sizes.value_heads
-    return kept if gpu else 2 * kept
-
-
-def _vision_layer_bytes(sizes: Sizes, gpu: bool) -> float:
-    """What one block of a trained tower keeps of a patch."""
-    return 22 * sizes.vision_hidden * (1 if gpu else 2) + _vision_inside_bytes(sizes, gpu)
-
-
-def _vision_inside_bytes(sizes: Sizes, gpu: bool) -> float:
+def _inside_bytes(sizes: Sizes, load: Load) -> float:
     """The part of it that lies inside the MLP."""
-    return (8 if sizes.vision_gated else 4) * sizes.vision_intermediate * (1 if gpu else 2)
+    return _gated_bytes(sizes, load) * sizes.intermediate
+
+
+def _gated_bytes(sizes: Sizes, load: Load) -> int:
+    """Of what gate and up give; where the layers are not `joint_mlp`, also of silu(gate) and of the product."""
+    joint = load.gpu and load.shards == 1 and not sizes.adapter
+    return (2 if joint else 4) * (2 if load.gpu else 4)
+
+
+def _recurrent_bytes(sizes: Sizes, load: Load) -> float:
+    """The same of a layer with a gated delta net in plain torch; flash-linear-attention keeps less."""
+    kept = 28 * sizes.hidden + 83 * sizes.values + 1136 * sizes.value_heads
+    return (kept if load.gpu else 2 * kept) + _inside_bytes(sizes, load)
+
+
+def _vision_layer_bytes(sizes: Sizes, load: Load) -> float:
+    """What one block of a trained tower keeps of a patch."""
+    return 22 * sizes.vision_hidden * (1 if load.gpu else 2) + _vision_inside_bytes(sizes, load)
+
+
+def _vision_inside_bytes(sizes: Sizes, load: Load) -> float:
+    """The part of it that lies inside the MLP."""
+    bytes = _gated_bytes(sizes, load) if sizes.vision_gated else 4 * (1 if load.gpu else 2)
+    return bytes * sizes.vision_intermediate

@@ -16,7 +16,7 @@ from torch.nn.attention._registry import FlashAttentionHandle
 from kairos.policy.gathered import Gathered
 from kairos.policy.packages import installed
 from kairos.policy.segments import Segments, starts
-from kairos.policy.varlen_op import shared_attention
+from kairos.policy.varlen_op import attend
 
 
 class AttentionPlan(Protocol):
@@ -32,7 +32,7 @@ class Attention(Protocol):
 
 
 class VarlenPlan(NamedTuple):
-    """Cuts and lengths as `shared_attention` takes them."""
+    """Cuts and lengths as `attend` takes them."""
 
     prompt_cuts: Tensor
     group_cuts: Tensor
@@ -45,7 +45,7 @@ class VarlenPlan(NamedTuple):
     def __call__(self, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
         q, k = q_NHD.to(v_NHD.dtype), k_NHD.to(v_NHD.dtype)
         v = v_NHD.contiguous()  # kept for the backward pass: not with the memory of all that it was computed with
-        return shared_attention(q, k, v, *self, scale)[0]
+        return attend(q, k, v, *self, scale)
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,18 @@ instead. On a CPU they are plain torch, the twin.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import Tensor, library
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+Gradients = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
 
-@library.custom_op("kairos::shared_attention", mutates_args=())
-def shared_attention(
+def _attended(
     q_NHD: Tensor,
     k_NHD: Tensor,
     v_NHD: Tensor,
@@ -52,14 +56,17 @@ def shared_attention(
     return out, lse
 
 
+shared_attention = library.custom_op("kairos::shared_attention", _attended, mutates_args=())
+"""For torch's compiler; `attend` is the same for everything else."""
+
+
 @shared_attention.register_fake
 def _(q_NHD: Tensor, *others: object) -> tuple[Tensor, Tensor]:
     del others
     return torch.empty_like(q_NHD), q_NHD.new_empty((q_NHD.shape[1], q_NHD.shape[0]), dtype=torch.float32)
 
 
-@library.custom_op("kairos::shared_attention_backward", mutates_args=())
-def shared_attention_backward(
+def _gradients(
     grad_NHD: Tensor,
     q_NHD: Tensor,
     k_NHD: Tensor,
@@ -75,7 +82,7 @@ def shared_attention_backward(
     longest: list[int],
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of `shared_attention` with respect to queries, keys and values."""
+    """The gradients of `_attended` with respect to queries, keys and values."""
     q, k, v, grad, out = q_NHD, k_NHD, v_NHD, grad_NHD.contiguous(), out_NHD
     first = slice(None, base)
     dq, dk, dv = (torch.empty_like(x) for x in (q, k, v))
@@ -103,10 +110,21 @@ def shared_attention_backward(
     return dq, dk, dv
 
 
+shared_attention_backward = library.custom_op("kairos::shared_attention_backward", _gradients, mutates_args=())
+
+
 @shared_attention_backward.register_fake
 def _(grad_NHD: Tensor, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, *others: object) -> tuple[Tensor, Tensor, Tensor]:
     del grad_NHD, others
     return torch.empty_like(q_NHD), torch.empty_like(k_NHD), torch.empty_like(v_NHD)
+
+
+def attend(q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, *rest: object) -> Tensor:
+    """The output of `shared_attention`, whose arguments these are: without the operator, whose every call costs the
+    host as much as a layer's products do."""
+    if torch.compiler.is_compiling():
+        return shared_attention(q_NHD, k_NHD, v_NHD, *rest)[0]  # type: ignore[arg-type]
+    return _Attended.apply(q_NHD, k_NHD, v_NHD, *rest)  # type: ignore[no-any-return]
 
 
 def attend_to_sequences(
@@ -120,25 +138,40 @@ def attend_to_sequences(
     return _forward(q_SHD, k_MHD, v_MHD, cuts_q, cuts_k, 1, max_k, False, scale, used_S)
 
 
-def _keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[object, ...], output: tuple[Tensor, Tensor]) -> None:
+def _keep(ctx: FunctionCtx, inputs: tuple[object, ...], output: tuple[Tensor, Tensor]) -> None:
     *tensors, base, longest, scale = inputs
     ctx.save_for_backward(*tensors, *output)  # type: ignore[arg-type]
     ctx.plain = (base, longest, scale)  # type: ignore[attr-defined]
+
+
+def _set_up(ctx: FunctionCtx, inputs: tuple[object, ...], output: tuple[Tensor, Tensor]) -> None:
+    _keep(ctx, inputs, output)
     ctx.mark_non_differentiable(output[1])
     ctx.set_materialize_grads(False)
 
 
 def _differentiate(
-    ctx: torch.autograd.function.FunctionCtx, grad_NHD: Tensor, grad_lse: Tensor | None
+    ctx: FunctionCtx, grad_NHD: Tensor, grad_lse: Tensor | None = None, gradients: Gradients = shared_attention_backward
 ) -> tuple[Tensor | None, ...]:
     del grad_lse
-    q, k, v, prompt_cuts, group_cuts, seen_cuts, row_cuts, index, out, lse = ctx.saved_tensors  # type: ignore[attr-defined]
-    cuts = (prompt_cuts, group_cuts, seen_cuts, row_cuts, index)
-    gradients = shared_attention_backward(grad_NHD, q, k, v, out, lse, *cuts, *ctx.plain)  # type: ignore[attr-defined]
-    return (*gradients, *[None] * 8)
+    q, k, v, *cuts, out, lse = ctx.saved_tensors  # type: ignore[attr-defined]
+    return (*gradients(grad_NHD, q, k, v, out, lse, *cuts, *ctx.plain), *[None] * 8)  # type: ignore[attr-defined]
 
 
-shared_attention.register_autograd(_differentiate, setup_context=_keep)
+shared_attention.register_autograd(_differentiate, setup_context=_set_up)
+
+
+class _Attended(Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, *inputs: object) -> Tensor:
+        output = _attended(*inputs)  # type: ignore[arg-type]
+        _keep(ctx, inputs, output)
+        return output[0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad_NHD: Tensor) -> tuple[Tensor | None, ...]:
+        return _differentiate(ctx, grad_NHD, gradients=_gradients)
 
 
 def _seen(k: Tensor, v: Tensor, base: int, index: Tensor | None) -> tuple[Tensor, Tensor]:
