@@ -122,15 +122,29 @@ def test_nothing_has_a_norm_and_a_rotation() -> None:
 
 
 @needs_kernels
-@pytest.mark.parametrize(("heads", "key_heads", "group"), [(4, 2, 3), (6, 6, 1), (6, 1, 4)])
-def test_two_softmaxes_become_one(heads: int, key_heads: int, group: int) -> None:
-    prompts, width = 2, 12
-    rows = prompts * group
-    inputs = (
-        drawn(rows, heads, width), drawn(heads, rows, seed=1).T, drawn(prompts, heads * group, width, seed=2),
-        drawn(heads * group, prompts, seed=3),
-    )  # fmt: skip
-    close(fused.merged(*inputs, key_heads=key_heads), fused.merged_plain(*inputs, key_heads=key_heads))
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("heads", [1, 6])
+def test_two_softmaxes_become_one(heads: int, kind: torch.dtype) -> None:
+    tokens, width = 5, 12
+    a, b = (drawn(tokens, heads, width, kind=kind, seed=seed) for seed in (1, 2))
+    lse_a, lse_b = drawn(heads, tokens, seed=3), drawn(tokens, heads, seed=4).T
+    results = []
+    for merge in (fused.merged, fused.merged_plain):
+        out = torch.zeros(tokens + 2, heads, width, dtype=kind, device=DEVICE)
+        results.append((merge(a, lse_a, b, lse_b, out[2:]), out))
+    (lse, ours), (lse_plain, theirs) = results
+    close(lse, lse_plain)
+    close(ours, theirs, kind)
+    assert not ours[:2].any()
+
+
+@needs_kernels
+def test_what_was_compiled_for_other_arguments_is_not_launched() -> None:
+    """Widths that are 1, multiples of 16 or neither, and addresses that are no multiples of 16, in turn."""
+    for width in (16, 1, 17, 16, 33, 1, 32):
+        for offset in (0, 1, 0):
+            x, gain = drawn(3 * width + offset, seed=width)[offset:].view(3, width), drawn(width, seed=4)
+            close(fused.normed(x, gain, 1e-6, torch.float32), fused.normed_plain(x, gain, 1e-6, torch.float32))
 
 
 @needs_kernels

@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 from kairos.policy.attention import Context, attention, pick
 from kairos.policy.decode_attention import Own, Told, decode_attention
 from kairos.policy.delta_net.net import DeltaState, DeltaStep
-from kairos.policy.fused import fast, merged, remember
+from kairos.policy.fused import fast, remember
 from kairos.policy.segments import Segments, starts
 from kairos.policy.varlen import Varlen
 from kairos.policy.varlen_op import attend_to_sequences
@@ -249,7 +249,18 @@ class _Decode:
         if isinstance(prompts, PackedPrompts) and isinstance(rows, PackedRows) and fast(q_BHD):
             return decode_attention(q_BHD, prompts.told(layer), rows.remembered(layer, k_BHD, v_BHD), scale)
         on_own = rows.own(layer, q_BHD, k_BHD, v_BHD, scale)
-        return merged(*on_own, *prompts.look(layer, q_BHD, scale), key_heads=k_BHD.shape[1])
+        return _joined(*on_own, *prompts.look(layer, q_BHD, scale), key_heads=k_BHD.shape[1])
 
     def recur(self, layer: int, step: DeltaStep) -> Tensor:
         return step.decode(self.memory.states[layer])
+
+
+def _joined(own_BHD: Tensor, lse_own_BH: Tensor, prompt_PXD: Tensor, lse_prompt_XP: Tensor, key_heads: int) -> Tensor:
+    """What `own` and `look` gave as one softmax, [B, H, D] in the dtype of `own`."""
+    group = prompt_PXD.shape[1] // own_BHD.shape[1]
+
+    def by_row(x_PX: Tensor) -> Tensor:
+        return x_PX.unflatten(1, (key_heads, group, -1)).transpose(1, 2).flatten(0, 1).flatten(1, 2)
+
+    share = torch.sigmoid(by_row(lse_prompt_XP.T) - lse_own_BH)[..., None]
+    return (by_row(prompt_PXD).float() * share + own_BHD.float() * (1 - share)).to(own_BHD.dtype)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from triton import JITFunction
+    from triton.compiler import CompiledKernel
 
 _log = logging.getLogger(__name__)
 _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # Triton's own way to run kernels on a CPU: for tests
@@ -101,33 +103,26 @@ def normed_plain(x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) ->
     return rms_norm(x.float(), gain.shape, gain, epsilon).to(dtype)
 
 
-def merged(own_BHD: Tensor, lse_own_BH: Tensor, prompt_PXD: Tensor, lse_prompt_XP: Tensor, key_heads: int) -> Tensor:
-    """Softmaxes over a row's own tokens and over its prompt as one, [B, H, D] in the dtype of `own`; no gradient.
-
-    The rows of a prompt are next to one another. X counts key heads, rows of the prompt, and queries a key head.
-    """
-    if not fast(own_BHD):
-        return merged_plain(own_BHD, lse_own_BH, prompt_PXD, lse_prompt_XP, key_heads)
-    own_BHD, prompt_PXD = own_BHD.contiguous(), prompt_PXD.contiguous()
-    (rows, heads, width), out = own_BHD.shape, torch.empty_like(own_BHD)
-    _run(
-        "merge", (rows, heads), own_BHD, lse_own_BH, prompt_PXD, lse_prompt_XP, out,
-        *lse_own_BH.stride(), *lse_prompt_XP.stride(),
-        GROUP=prompt_PXD.shape[1] // heads, REPEAT=heads // key_heads, WIDTH=width, COLUMNS=power(width), num_warps=1,
-    )  # fmt: skip
-    return out
+def merged(a_NHD: Tensor, lse_a_HN: Tensor, b_NHD: Tensor, lse_b_HN: Tensor, out_NHD: Tensor) -> Tensor:
+    """Two softmaxes over parts of the keys, with their log-sum-exps, as one: written to `out`; its log-sum-exp [H, N]
+    (fp32). No gradient."""
+    if not (fast(a_NHD) and all(x.is_contiguous() for x in (a_NHD, b_NHD, out_NHD))):
+        return merged_plain(a_NHD, lse_a_HN, b_NHD, lse_b_HN, out_NHD)
+    (tokens, heads, width), lse_HN = a_NHD.shape, torch.empty_like(lse_a_HN)
+    if tokens:
+        _run(
+            "merge", (tokens,), a_NHD, lse_a_HN, b_NHD, lse_b_HN, out_NHD, lse_HN, heads,
+            *lse_a_HN.stride(), *lse_b_HN.stride(), *lse_HN.stride(),
+            WIDTH=width, HEADS=power(heads), COLUMNS=power(width),
+        )  # fmt: skip
+    return lse_HN
 
 
-def merged_plain(
-    own_BHD: Tensor, lse_own_BH: Tensor, prompt_PXD: Tensor, lse_prompt_XP: Tensor, key_heads: int
-) -> Tensor:
-    group = prompt_PXD.shape[1] // own_BHD.shape[1]
-
-    def by_row(x_PX: Tensor) -> Tensor:
-        return x_PX.unflatten(1, (key_heads, group, -1)).transpose(1, 2).flatten(0, 1).flatten(1, 2)
-
-    share = torch.sigmoid(by_row(lse_prompt_XP.T) - lse_own_BH)[..., None]
-    return (by_row(prompt_PXD).float() * share + own_BHD.float() * (1 - share)).to(own_BHD.dtype)
+def merged_plain(a_NHD: Tensor, lse_a_HN: Tensor, b_NHD: Tensor, lse_b_HN: Tensor, out_NHD: Tensor) -> Tensor:
+    lse_HN = torch.logaddexp(lse_a_HN, lse_b_HN)
+    share_a, share_b = ((part - lse_HN).exp().T[..., None] for part in (lse_a_HN, lse_b_HN))
+    out_NHD.copy_(a_NHD * share_a + b_NHD * share_b)
+    return lse_HN
 
 
 def remember(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD: Tensor, step: Tensor) -> None:
@@ -275,9 +270,35 @@ def _usable() -> bool:
 
 
 def launch(kernel: JITFunction, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:
-    """On the device of `x`: Triton would take the current one."""
-    with torch.cuda.device_of(x):
-        kernel[grid](x, *others, **options)
+    """On the device of `x`: Triton would take the current one.
+
+    Triton looks up what it has compiled for arguments like these in as long as a kernel takes. Here it is asked once
+    for each kind of them, and what it answers is launched.
+    """
+    arguments = (x, *others)
+    if _INTERPRETED:
+        kernel[grid](*arguments, **options)
+        return
+    with nullcontext() if x.device.index == torch.cuda.current_device() else torch.cuda.device_of(x):
+        key = (kernel, x.device, *map(_kind, arguments), *options.values())
+        known = _launched.get(key)
+        if known is None:
+            _launched[key] = kernel[grid](*arguments, **options)
+            return
+        constants = [options[name] for name in kernel.arg_names[len(arguments) :]]
+        known[(*grid, 1, 1)[:3]](*arguments, *constants)
+
+
+_launched: dict[object, CompiledKernel] = {}
+
+
+def _kind(argument: object) -> object:
+    """What Triton compiles for: a number that is 1, a multiple of 16 or wide; an address that is a multiple of 16."""
+    if isinstance(argument, Tensor):
+        return argument.dtype, argument.data_ptr() % 16 == 0
+    if isinstance(argument, int):
+        return argument == 1, argument % 16 == 0, argument >= 2**31
+    return type(argument)
 
 
 def _run(kernel: str, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:

@@ -114,23 +114,24 @@ def norm_backward(
 
 @triton.jit
 def merge(
-    own, lse_own, prompt, lse_prompt, out, stride_row, stride_head, stride_query, stride_prompt,
-    GROUP: tl.constexpr, REPEAT: tl.constexpr, WIDTH: tl.constexpr, COLUMNS: tl.constexpr,
+    a, lse_a, b, lse_b, out, lse, heads, head_a, token_a, head_b, token_b, head_out, token_out,
+    WIDTH: tl.constexpr, HEADS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """One head of one row: two softmaxes become one. Prompts' heads lie by key head, row of the group, repeat."""
-    row, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    heads = tl.num_programs(1)
-    asked = row // GROUP
-    query = ((head // REPEAT) * GROUP + row % GROUP) * REPEAT + head % REPEAT
-    a = tl.load(lse_own + row * stride_row + head * stride_head)
-    b = tl.load(lse_prompt + query * stride_query + asked * stride_prompt)
-    share = 1.0 / (1.0 + tl.exp(a - b))
-    column = tl.arange(0, COLUMNS)
-    inside = column < WIDTH
-    on_own = tl.load(own + (row * heads + head) * WIDTH + column, mask=inside, other=0.0).to(tl.float32)
-    on_prompt = tl.load(prompt + (asked * heads * GROUP + query) * WIDTH + column, mask=inside, other=0.0)
-    merged = on_prompt.to(tl.float32) * share + on_own * (1.0 - share)
-    tl.store(out + (row * heads + head) * WIDTH + column, merged.to(out.dtype.element_ty), mask=inside)
+    """One token: two softmaxes become one. `head_*` and `token_*` are how far apart log-sum-exps lie."""
+    token, head = tl.program_id(0).to(tl.int64), tl.arange(0, HEADS)
+    real = head < heads
+    first = tl.load(lse_a + head * head_a + token * token_a, mask=real, other=0.0)
+    second = tl.load(lse_b + head * head_b + token * token_b, mask=real, other=0.0)
+    top = tl.maximum(first, second)
+    of_a, of_b = tl.exp(first - top), tl.exp(second - top)
+    total = of_a + of_b
+    tl.store(lse + head * head_out + token * token_out, top + tl.log(total), mask=real)
+    column = tl.arange(0, COLUMNS)[None, :]
+    at = (token * heads + head)[:, None] * WIDTH + column
+    inside = real[:, None] & (column < WIDTH)
+    x = tl.load(a + at, mask=inside, other=0.0).to(tl.float32) * (of_a / total)[:, None]
+    y = tl.load(b + at, mask=inside, other=0.0).to(tl.float32) * (of_b / total)[:, None]
+    tl.store(out + at, (x + y).to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit(do_not_specialize=["room"])

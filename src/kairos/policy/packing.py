@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,9 +32,11 @@ class Packed:
     segments: Segments
 
     def to(self, device: torch.device) -> Packed:
-        moved = {
-            name: value.to(device, non_blocking=True) for name, value in vars(self).items() if isinstance(value, Tensor)
-        }
+        """To a GPU through pinned memory, so that the host need not wait until the work before it is done."""
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        if device.type == "cuda":
+            tensors = {name: value.pin_memory() for name, value in tensors.items()}
+        moved = {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
         return Packed(**moved, segments=self.segments)
 
 
@@ -53,7 +56,7 @@ def pack(layouts: Sequence[Layout], group_of_B: Tensor, actions_BA: Tensor, mask
     start_B = torch.empty(rows, dtype=torch.long)
     start_B[order] = torch.tensor(starts(segments.rows, segments.base)[:-1], dtype=torch.long)
 
-    row_N = order.repeat_interleave(fed_B[order])
+    row_N = torch.from_numpy(np.repeat(order.numpy(), segments.rows))  # torch's own wakes all threads, for milliseconds
     column_N = segments.base + torch.arange(len(row_N)) - start_B[row_N]
     next_P = torch.stack([layout.positions_3L.max() + 1 for layout in layouts])
     after_N = next_P[group_of_B[row_N]] + column_N

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, library
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
+
+from kairos.policy.fused import merged
 
 Gradients = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
@@ -34,26 +37,26 @@ def _attended(
     base: int,
     longest: list[int],
     scale: float,
-) -> tuple[Tensor, Tensor]:
-    """Output [N, H, D] and log-sum-exp [H, N] (fp32). Cuts are int32 and begin with 0; none may name an empty sequence.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Output [N, H, D] and log-sum-exps (fp32) of the prompts' tokens [H, base] and of the rows' [H, N - base].
 
-    `base` tokens of prompts come first, cut by `prompt_cuts`; the rows' tokens, cut by prompt (`group_cuts`) and by row
-    (`row_cuts`). Prompts without rows' tokens are left out of `seen_cuts`, and then `seen_index` picks the others'
-    tokens. `longest`: of the prompts, of a prompt's rows together, of a row.
+    Cuts are int32 and begin with 0; none may name an empty sequence. `base` tokens of prompts come first, cut by
+    `prompt_cuts`; the rows' tokens, cut by prompt (`group_cuts`) and by row (`row_cuts`). Prompts without rows' tokens
+    are left out of `seen_cuts`, and then `seen_index` picks the others' tokens. `longest`: of the prompts, of a
+    prompt's rows together, of a row.
     """
     q, k, v = q_NHD, k_NHD, v_NHD
-    out, lse = torch.empty_like(q), q.new_empty((q.shape[1], len(q)), dtype=torch.float32)
-    out[:base], lse[:, :base] = _forward(
+    told, lse_told = _forward(
         q[:base], k[:base], v[:base], prompt_cuts, prompt_cuts, longest[0], longest[0], True, scale
     )
-    if len(q) > base:
-        own, seen = slice(base, None), _seen(k, v, base, seen_index)
-        out_a, lse_a = _forward(q[own], *seen, group_cuts, seen_cuts, longest[1], longest[0], False, scale)
-        out_b, lse_b = _forward(q[own], k[own], v[own], row_cuts, row_cuts, longest[2], longest[2], True, scale)
-        both = torch.logaddexp(lse_a, lse_b)
-        on_prompt, on_row = ((part - both).exp().T[..., None] for part in (lse_a, lse_b))
-        out[own], lse[:, own] = (out_a * on_prompt + out_b * on_row).to(q.dtype), both
-    return out, lse
+    if len(q) == base:
+        return told, lse_told, lse_told.new_empty(len(lse_told), 0)
+    out = torch.empty_like(q)
+    out[:base] = told
+    q, k_own, v_own = q[base:], k[base:], v[base:]
+    on_prompt = _forward(q, *_seen(k, v, base, seen_index), group_cuts, seen_cuts, longest[1], longest[0], False, scale)
+    on_row = _forward(q, k_own, v_own, row_cuts, row_cuts, longest[2], longest[2], True, scale)
+    return out, lse_told, merged(*on_prompt, *on_row, out[base:])
 
 
 shared_attention = library.custom_op("kairos::shared_attention", _attended, mutates_args=())
@@ -61,9 +64,11 @@ shared_attention = library.custom_op("kairos::shared_attention", _attended, muta
 
 
 @shared_attention.register_fake
-def _(q_NHD: Tensor, *others: object) -> tuple[Tensor, Tensor]:
-    del others
-    return torch.empty_like(q_NHD), q_NHD.new_empty((q_NHD.shape[1], q_NHD.shape[0]), dtype=torch.float32)
+def _(q_NHD: Tensor, *others: object) -> tuple[Tensor, Tensor, Tensor]:
+    tokens, heads, _ = q_NHD.shape
+    base = cast("int", others[7])
+    lse_told, lse_own = (q_NHD.new_empty((heads, n), dtype=torch.float32) for n in (base, tokens - base))
+    return torch.empty_like(q_NHD), lse_told, lse_own
 
 
 def _gradients(
@@ -72,7 +77,8 @@ def _gradients(
     k_NHD: Tensor,
     v_NHD: Tensor,
     out_NHD: Tensor,
-    lse_HN: Tensor,
+    lse_told: Tensor,
+    lse_own: Tensor,
     prompt_cuts: Tensor,
     group_cuts: Tensor,
     seen_cuts: Tensor,
@@ -86,13 +92,12 @@ def _gradients(
     q, k, v, grad, out = q_NHD, k_NHD, v_NHD, grad_NHD.contiguous(), out_NHD
     first = slice(None, base)
     dq, dk, dv = (torch.empty_like(x) for x in (q, k, v))
-    lse_first = lse_HN[:, first].contiguous()
     dq[first], dk[first], dv[first] = _backward(
-        grad[first], q[first], k[first], v[first], out[first], lse_first,
+        grad[first], q[first], k[first], v[first], out[first], lse_told,
         prompt_cuts, prompt_cuts, longest[0], longest[0], True, scale,
     )  # fmt: skip
     if len(q) > base:
-        own, lse_own = slice(base, None), lse_HN[:, base:].contiguous()
+        own = slice(base, None)
         seen = _seen(k, v, base, seen_index)
         dq_a, dk_a, dv_a = _backward(
             grad[own], q[own], *seen, out[own], lse_own, group_cuts, seen_cuts, longest[1], longest[0], False, scale
@@ -138,24 +143,25 @@ def attend_to_sequences(
     return _forward(q_SHD, k_MHD, v_MHD, cuts_q, cuts_k, 1, max_k, False, scale, used_S)
 
 
-def _keep(ctx: FunctionCtx, inputs: tuple[object, ...], output: tuple[Tensor, Tensor]) -> None:
+def _keep(ctx: FunctionCtx, inputs: tuple[object, ...], output: tuple[Tensor, ...]) -> None:
     *tensors, base, longest, scale = inputs
     ctx.save_for_backward(*tensors, *output)  # type: ignore[arg-type]
     ctx.plain = (base, longest, scale)  # type: ignore[attr-defined]
 
 
-def _set_up(ctx: FunctionCtx, inputs: tuple[object, ...], output: tuple[Tensor, Tensor]) -> None:
+def _set_up(ctx: FunctionCtx, inputs: tuple[object, ...], output: tuple[Tensor, ...]) -> None:
     _keep(ctx, inputs, output)
-    ctx.mark_non_differentiable(output[1])
+    ctx.mark_non_differentiable(*output[1:])
     ctx.set_materialize_grads(False)
 
 
 def _differentiate(
-    ctx: FunctionCtx, grad_NHD: Tensor, grad_lse: Tensor | None = None, gradients: Gradients = shared_attention_backward
+    ctx: FunctionCtx, grad_NHD: Tensor, *of_lse: None, gradients: Gradients = shared_attention_backward
 ) -> tuple[Tensor | None, ...]:
-    del grad_lse
-    q, k, v, *cuts, out, lse = ctx.saved_tensors  # type: ignore[attr-defined]
-    return (*gradients(grad_NHD, q, k, v, out, lse, *cuts, *ctx.plain), *[None] * 8)  # type: ignore[attr-defined]
+    del of_lse
+    q, k, v, *cuts, out, lse_told, lse_own = ctx.saved_tensors  # type: ignore[attr-defined]
+    kept = (q, k, v, out, lse_told, lse_own, *cuts)
+    return (*gradients(grad_NHD, *kept, *ctx.plain), *[None] * 8)  # type: ignore[attr-defined]
 
 
 shared_attention.register_autograd(_differentiate, setup_context=_set_up)
