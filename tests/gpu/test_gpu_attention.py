@@ -114,13 +114,25 @@ def test_decoding_in_two_kernels_is_the_flash_kernels_and_replays(
 def test_a_replayed_graph_draws_what_steps_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     language = policy(tokenizer_folder(tmp_path)).cuda()
     monkeypatch.setattr(sampling, "_FIRST_CAPACITY", 8)
-    replayed = language.sample(prompts(), 4, Sampling(max_actions=30), seed=3)
+    first, again = (language.sample(prompts(), 4, Sampling(max_actions=30), seed=3) for _ in range(2))
     monkeypatch.setattr(sampling, "Replayed", lambda work, warm=False: work)
     stepped = language.sample(prompts(), 4, Sampling(max_actions=30), seed=3)
-    for one, other in zip(replayed, stepped, strict=True):
-        for a, b in zip(one.rollouts, other.rollouts, strict=True):
-            assert torch.equal(a.actions_A, b.actions_A)
-            torch.testing.assert_close(a.behavior_logprobs_A, b.behavior_logprobs_A, atol=1e-3, rtol=0)
+    for replayed in (first, again):
+        for one, other in zip(replayed, stepped, strict=True):
+            for a, b in zip(one.rollouts, other.rollouts, strict=True):
+                assert torch.equal(a.actions_A, b.actions_A)
+                torch.testing.assert_close(a.behavior_logprobs_A, b.behavior_logprobs_A, atol=1e-3, rtol=0)
+
+
+def test_rows_that_end_early_end_the_steps(tmp_path: Path) -> None:
+    language = policy(tokenizer_folder(tmp_path)).cuda()
+    running_B = torch.ones(3, dtype=torch.bool, device="cuda")
+    ended = sampling._Ended(running_B)
+    assert not ended() and not ended()
+    running_B.zero_()
+    assert [ended(), ended()] == [False, True]
+    groups = language.sample(prompts(), 2, Sampling(max_actions=20), seed=0)
+    assert all(len(r.actions_A) <= 20 for group in groups for r in group.rollouts)
 
 
 def test_kernels_agree_through_the_scorers(tmp_path: Path) -> None:

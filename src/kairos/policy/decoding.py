@@ -109,6 +109,10 @@ class RowMemory(Protocol):
     @property
     def capacity(self) -> int: ...
 
+    def make_room(self, layer: int, v_NHD: Tensor) -> None:
+        """For keys and values of a layer like those of its prompts; what has room keeps it."""
+        ...
+
     def grow(self, capacity: int) -> None:
         """Room for `capacity` tokens a row: new tensors."""
         ...
@@ -143,10 +147,13 @@ class PaddedRows:
         self.step.add_(1)
         self.width += 1
 
-    def own(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    def make_room(self, layer: int, v_NHD: Tensor) -> None:
         if layer not in self.kept:
-            shape = (self.rows, k_BHD.shape[1], self.capacity, k_BHD.shape[2])
-            self.kept[layer] = (v_BHD.new_zeros(shape), v_BHD.new_zeros(shape))
+            shape = (self.rows, v_NHD.shape[1], self.capacity, v_NHD.shape[2])
+            self.kept[layer] = (v_NHD.new_zeros(shape), v_NHD.new_zeros(shape))
+
+    def own(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        self.make_room(layer, v_BHD)
         keys, values = self.kept[layer]
         keys.index_copy_(2, self.step, k_BHD.to(keys.dtype)[:, :, None])
         values.index_copy_(2, self.step, v_BHD[:, :, None])
@@ -182,11 +189,14 @@ class PackedRows:
         self.step.add_(1)
         self.used_B.add_(1)
 
+    def make_room(self, layer: int, v_NHD: Tensor) -> None:
+        if layer not in self.kept:
+            shape = (self.rows, self.capacity, *v_NHD.shape[1:])
+            self.kept[layer] = (v_NHD.new_zeros(shape), v_NHD.new_zeros(shape))
+
     def remembered(self, layer: int, k_BHD: Tensor, v_BHD: Tensor) -> Own:
         """Remember one token a row: all of the row's."""
-        if layer not in self.kept:
-            shape = (self.rows, self.capacity, *k_BHD.shape[1:])
-            self.kept[layer] = (v_BHD.new_zeros(shape), v_BHD.new_zeros(shape))
+        self.make_room(layer, v_BHD)
         remember(k_BHD, v_BHD, *self.kept[layer], self.step)
         return Own(*self.kept[layer], self.used_B)
 
@@ -228,6 +238,7 @@ class _Prefill:
     memory: Memory
 
     def attend(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
+        self.memory.rows.make_room(layer, v_NHD)  # not in a step, where a graph would repeat it
         return self.memory.prompts.first(layer, q_NHD, k_NHD, v_NHD, scale)
 
     def recur(self, layer: int, step: DeltaStep) -> Tensor:

@@ -21,6 +21,7 @@ from kairos.policy.tower import run_text, video_places
 _FIRST_CAPACITY = 256
 _RUN = 512  # tokens
 _LOOK_UP_EVERY = 8  # steps, on a GPU, between two looks at whether all rows have ended
+_ran: set[object] = set()  # kinds of steps whose kernels this process has loaded
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,13 @@ def draw(
         own.advance()
         rows.choose(head(hidden), own.step)
 
-    taken: Callable[[], None] = Replayed(advance) if on_gpu else advance
+    kind = (id(model), len(rows.token_B), group_size, sampling)
+    taken: Callable[[], None] = Replayed(advance, warm=kind in _ran) if on_gpu else advance
+    _ran.add(kind)
+    ended = _Ended(rows.running_B)
     drawn = 1
     while drawn < sampling.max_actions:
-        if (drawn % _LOOK_UP_EVERY == 0 or not on_gpu) and not bool(rows.running_B.any()):
+        if (drawn % _LOOK_UP_EVERY == 0 or not on_gpu) and ended():
             break
         if drawn > own.capacity:
             own.grow(min(2 * own.capacity, sampling.max_actions))
@@ -99,6 +103,28 @@ def draw(
     return Drawn(
         rows.actions_BA[:, :longest].cpu(), rows.logprobs_BA[:, :longest].cpu(), length_B, rows.running_B.cpu()
     )
+
+
+class _Ended:
+    """Whether no row is running; on a GPU whether none was at the call before: the host need not wait for the device,
+    and a few steps more change nothing."""
+
+    def __init__(self, running_B: Tensor) -> None:
+        self.running_B = running_B
+        self.seen: torch.cuda.Event | None = None
+        self.running = torch.ones(1, dtype=torch.bool, pin_memory=running_B.is_cuda)
+
+    def __call__(self) -> bool:
+        if self.seen is not None:
+            self.seen.synchronize()
+            if not self.running.item():
+                return True
+        self.running.copy_(self.running_B.any()[None], non_blocking=True)
+        if not self.running_B.is_cuda:
+            return not self.running.item()
+        self.seen = torch.cuda.Event()
+        self.seen.record()
+        return False
 
 
 class _Rows:
