@@ -15,7 +15,7 @@ from kairos.policy import recompute
 from kairos.policy.adapters import LoRA
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.processor import LanguageProcessor
-from kairos.policy.recompute import Chooser, Stack, stacks
+from kairos.policy.recompute import Chooser, Stack, loads, stacks
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix
 
@@ -105,7 +105,7 @@ def test_the_estimate_is_near_what_autograd_keeps(folder: str, freeze: tuple[str
         language(rollouts).logprobs_BA.sum()
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in held}
     kept = sum(size for place, size in storages.items() if place not in own)
-    estimates = stacks(language.model, language.family, rollouts, shared=True)
+    estimates = stacks(language.model, language.family, *loads(rollouts, shared=True))
     assert len(estimates) == (1 if freeze else 2)
     estimated = sum(stack.bytes("none", 4) for stack in estimates)
     assert 0.5 < estimated / kept < 1.5, (estimated, kept)

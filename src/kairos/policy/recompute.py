@@ -67,15 +67,19 @@ class Stack:
         return self.tokens * (whole - again + again // max(1, self.layers))
 
 
-def stacks(model: PreTrainedModel, family: Family, batch: RolloutBatch, shared: bool) -> list[Stack]:
-    """The text layers and, where it is trained, the vision tower, with the tokens and patches of one pass."""
+def loads(batch: RolloutBatch, shared: bool) -> tuple[int, int]:
+    """The tokens and the patches of one pass."""
     layouts = [layout_of(prompt) for prompt in batch.prompts]
     lengths = torch.tensor([len(layout) for layout in layouts])
     tokens = int(lengths.sum() if shared else lengths[batch.group_of_B.cpu()].sum()) + int(batch.mask_BA.sum())
+    return tokens, sum(int(layout.grid_thw_N3.prod(1).sum()) for layout in layouts)
+
+
+def stacks(model: PreTrainedModel, family: Family, tokens: int, patches: int) -> list[Stack]:
+    """The text layers and, where it is trained, the vision tower."""
     text, tower = family.text(model), family.vision(model)
     found = [_stack(list(text.layers), text.embed_tokens.embedding_dim, tokens)]
     if any(parameter.requires_grad for parameter in tower.parameters()):
-        patches = sum(int(layout.grid_thw_N3.prod(1).sum()) for layout in layouts)
         config = cast("PreTrainedConfig", tower.config)
         found.append(_stack(list(cast("nn.ModuleList", tower.blocks)), int(config.hidden_size), patches))
     return found
@@ -98,6 +102,13 @@ class Chooser:
 
     def __init__(self) -> None:
         self.level, self.words, self._tokens = "none", "", -1
+        self._most = (-1, -1)
+
+    def for_batch(self, model: PreTrainedModel, family: Family, batch: RolloutBatch, shared: bool) -> str:
+        """Looks at the model only where a batch has more tokens or patches than any before: that takes milliseconds."""
+        now, before = loads(batch, shared), self._most
+        self._most = (max(now[0], before[0]), max(now[1], before[1]))
+        return self.level if self._most == before else self(model, stacks(model, family, *self._most))
 
     def __call__(self, model: nn.Module, stacks: Sequence[Stack]) -> str:
         """The level, set in the model. Free memory is that of the model's device, now, less what is still to come: the
