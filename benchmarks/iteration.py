@@ -82,6 +82,12 @@ def show(console: Console, lines: dict[str, dict[str, object]]) -> None:
     table.add_row("second iteration, not watched", *[f"{line['unwatched']:.3f}" for line in lines.values()])
     shares = [line.get("gpu_share") for line in lines.values()]
     table.add_row("share of time the GPU computes", *["" if share is None else f"{share:.3f}" for share in shares])
+    phases = sorted(
+        {name for line in lines.values() for name in cast("dict[str, float]", line.get("gpu_share_of_phases", {}))}
+    )
+    for name in phases:
+        values = [cast("dict[str, float]", line.get("gpu_share_of_phases", {})).get(name) for line in lines.values()]
+        table.add_row(f"  of {name}", *["" if value is None else f"{value:.3f}" for value in values])
     console.print(table)
     for count, line in lines.items():
         for kernel in cast("list[dict[str, object]]", line.get("kernels", []))[:12]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
-from kairos.policy.linears import joinable, joint, outputs, plain, remembered
+from kairos.policy.linears import joinable, joint, joint_mlp, outputs, plain, remembered
 
 SIZES = (6, 3, 5)
 LOW = 2**-7  # bf16 rounds to 8 bits: what two orders of summing may differ by, relative to the largest
@@ -222,6 +222,54 @@ def test_the_input_is_kept_once_and_only_where_a_weight_learns(low: bool) -> Non
             joint(x, *parts)
         assert sorted(map(len, kept)) == ([sum(SIZES), 32] if trained else [sum(SIZES)])
         assert {tensor.dtype for tensor in kept} == {torch.bfloat16 if low else torch.float32}
+
+
+def mlp(biased: bool) -> nn.ModuleList:
+    torch.manual_seed(0)
+    return nn.ModuleList([nn.Linear(8, 6, biased), nn.Linear(8, 6, biased), nn.Linear(6, 8, biased)])
+
+
+@pytest.mark.parametrize("frozen", ["", "0", "weight", "2", "bias"])
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("low", [False, True], ids=["fp32", "autocast"])
+def test_an_mlp_in_one_gives_what_its_layers_give(low: bool, biased: bool, frozen: str) -> None:
+    """Whether it is computed again or not, and filled up with zeros or not: all bit for bit the same."""
+    parts, x, found = mlp(biased), drawn(7, 8), []
+    for name, parameter in parts.named_parameters():
+        parameter.requires_grad_(not frozen or frozen not in name)
+
+    def apart(x: Tensor, gate: nn.Linear, up: nn.Linear, down: nn.Linear) -> list[Tensor]:
+        return [down(nn.functional.silu(gate(x)) * up(x))]
+
+    with torch.autocast("cpu", torch.bfloat16) if low else nullcontext():
+        for again in (False, True):
+            found.append(results(x, parts, lambda x, *parts, again=again: [joint_mlp(x, *parts, again)]))
+        padded = results(x, parts, lambda x, *parts: [joint_mlp(x, *parts, True, short=2)])
+        expected = results(x, parts, apart)
+    for kept, again, filled, theirs in zip(*found, padded, expected, strict=True):
+        assert torch.equal(kept, again)
+        for ours in (kept, filled):
+            assert ours.dtype == theirs.dtype
+            assert (ours - theirs).abs().max() <= (4 * LOW if low else 1e-5) * theirs.abs().max()
+
+
+def test_an_mlp_that_is_computed_again_keeps_its_input_alone() -> None:
+    parts, x = mlp(True), drawn(32, 8)
+    own, kept = {parameter.data_ptr() for parameter in parts.parameters()}, []
+    for again in (False, True):
+        kept.append(0)
+
+        def keep(tensor: Tensor) -> Tensor:
+            kept[-1] += tensor.numel() * (tensor.data_ptr() not in own)
+            return tensor
+
+        with (
+            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+            torch.autocast("cpu", torch.bfloat16),
+        ):
+            joint_mlp(x.bfloat16(), *parts, again)
+    weights = sum(part.weight.numel() for part in parts)
+    assert kept == [x.numel() + 2 * 32 * 6 + weights, x.numel()]
 
 
 @pytest.mark.gpu

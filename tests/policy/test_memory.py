@@ -99,14 +99,14 @@ def test_a_trained_7b_model_holds_124_gib_of_weights_gradients_and_moments(seven
 
 
 def test_activations_are_near_those_measured_on_a_gpu(three: Sizes):
-    """Measured: 41.0 GiB at most without recomputation, 16.6 with, of which bf16 weights and gradients are 14.0. There
-    the residual stream was bf16 (here fp32), there were no norms of queries and keys (here allowed for), and the head
-    ran in chunks (here 2.7 GiB more at once), so a quarter more, and those, are right."""
+    """Measured on an H200 (results/update.json), but for the bf16 copies of weights: 19.7 GiB at most without
+    recomputation, 6.8 with, with the head in one chunk, which took 2.7 GiB more than it may take now. The formula counts
+    what plain torch would keep."""
     blind = replace(three, vision_trained=False)
-    for recompute, peak in (("none", 41.0), ("full", 16.6)):
+    for recompute, peak in (("none", 19.7 - 2.7), ("full", 6.8 - 2.7)):
         load = replace(GROUP, recompute=recompute)
         ours = sum(held(blind, load, name) for name in ("activations", "log-probabilities")) / GIB
-        assert peak - 14.0 <= ours <= 1.35 * (peak - 14.0) + 3.2, (recompute, ours)
+        assert 0.75 * peak <= ours <= 1.6 * peak, (recompute, ours)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,8 @@ def joint(x: Tensor, *parts: nn.Linear, short: int = 0) -> Tensor:
 def joint_mlp(x: Tensor, gate: nn.Linear, up: nn.Linear, down: nn.Linear, again: bool, short: int = 0) -> Tensor:
     """down(silu(gate(x)) * up(x)) of `plain` parts, [..., K] -> [..., K].
 
-    For the backward pass it keeps what comes in and, unless it is to be computed `again`, what gate and up give.
+    For the backward pass it keeps what comes in and, unless they are to be made `again`, what gate and up give and the
+    weights as they were cast.
     `short` zeros follow what each of these two gives: they add 0.
     """
     parts = (gate, up, down)
@@ -152,24 +153,35 @@ class _JointMLP(Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, x_MK: Tensor, short: int, again: bool, *parameters: Tensor) -> Tensor:
-        weights, biases = _halves(parameters)
-        first_NK, bias_N, _ = _matrix(x_MK, short, weights[:2], biases[:2])
-        pair_MN = linear(x_MK, first_NK, bias_N)
-        inner_MF = gated_pair(pair_MN)
-        last_KF, bias_K, _ = _matrix(inner_MF, 0, weights[2:], biases[2:])
-        kept = (None, bias_N) if again else (pair_MN, None)
-        ctx.save_for_backward(x_MK, first_NK, last_KF, *kept)  # type: ignore[arg-type]
+        first, last = _JointMLP.matrices(x_MK, short, parameters)
+        pair_MN = linear(x_MK, first.weight_NK, first.bias_N)
+        kept = parameters if again else (pair_MN, first.weight_NK, last.weight_NK)
+        ctx.save_for_backward(x_MK, *kept)  # type: ignore[arg-type]
+        weights, _ = _halves(parameters)
         ctx.rows, ctx.dtype = _rows(weights[:2], short), weights[0].dtype  # type: ignore[attr-defined]
-        return linear(inner_MF, last_KF, bias_K)
+        ctx.short, ctx.again = short, again  # type: ignore[attr-defined]
+        return linear(gated_pair(pair_MN), last.weight_NK, last.bias_N)
+
+    @staticmethod
+    def matrices(x_MK: Tensor, short: int, parameters: Sequence[Tensor]) -> tuple[_Matrix, _Matrix]:
+        """Of gate and up, and of down, which reads what is as wide as one of them and the zeros behind it."""
+        weights, biases = _halves(parameters)
+        inner_MF = x_MK.new_empty(0, weights[0].shape[0] + short)
+        return _matrix(x_MK, short, weights[:2], biases[:2]), _matrix(inner_MF, 0, weights[2:], biases[2:])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad_MK: Tensor) -> tuple[Tensor | None, ...]:
-        x_MK, first_NK, last_KF, pair_MN, bias_N = ctx.saved_tensors  # type: ignore[attr-defined]
+        x_MK, *kept = ctx.saved_tensors  # type: ignore[attr-defined]
+        if ctx.again:  # type: ignore[attr-defined]
+            first, last = _JointMLP.matrices(x_MK, ctx.short, kept)  # type: ignore[attr-defined]
+            first_NK, last_KF = first.weight_NK, last.weight_NK
+            pair_MN = linear(x_MK, first_NK, first.bias_N)
+        else:
+            pair_MN, first_NK, last_KF = kept
         needs_x, _, _, *needs = ctx.needs_input_grad  # type: ignore[attr-defined]
         rows, dtype = ctx.rows, ctx.dtype  # type: ignore[attr-defined]
         (*need_first, need_last), (*need_biases, need_bias) = _halves(needs)
-        pair_MN = linear(x_MK, first_NK, bias_N) if pair_MN is None else pair_MN
         grad_MN, inner_MF = gated_pair_gradient(grad_MK @ last_KF, pair_MN)
         return (
             grad_MN @ first_NK if needs_x else None,

@@ -17,6 +17,8 @@ class Meter:
 
     def __init__(self) -> None:
         self._sums: dict[str, tuple[float | Tensor, float | Tensor]] = {}
+        self.spans: dict[str, tuple[float, float]] = {}
+        """When each phase last began and ended, by `time.perf_counter`."""
 
     def add(self, name: str, value: float | Tensor, count: float | Tensor = 1.0) -> None:
         """Add `value`, itself the mean of `count` things; a count of 0 leaves no trace.
@@ -38,7 +40,9 @@ class Meter:
         try:
             yield
         finally:
-            self.add(f"time/{name}", _now() - started)
+            ended = _now()
+            self.add(f"time/{name}", ended - started)
+            self.spans[name] = (started, ended)
 
     def reduce(self) -> dict[str, float]:
         merged: dict[str, tuple[float, float]] = {}

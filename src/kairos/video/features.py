@@ -60,8 +60,9 @@ class MemoryFeatures:
             return
         while self.used + size > self.limit:
             self.used -= self._kept.popitem(last=False)[1][1]
-        held = tensor.detach().to(self.device, copy=True)
-        self._kept[key] = (held.pin_memory() if pin else held, size)
+        held = torch.empty(tensor.shape, dtype=tensor.dtype, device=self.device, pin_memory=pin)
+        held.copy_(tensor.detach(), non_blocking=True)  # a GPU reads it in the order in which it wrote it
+        self._kept[key] = (held, size)
         self.used += size
 
 

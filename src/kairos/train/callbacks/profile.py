@@ -23,7 +23,8 @@ class Profile(Callback):
     """Iterations `first` to `last`, on rank 0: profile.json in `folder`, and trace.json (chrome://tracing) if `trace`.
 
     profile.json: seconds watched, the wait for data included; on a GPU the share of them in which a kernel ran (the
-    union of their intervals: streams overlap; copies do not count) and the kernels that took longest together.
+    union of their intervals: streams overlap; copies do not count), the same of each phase of the last iteration, and
+    the kernels that took longest together.
     """
 
     def __init__(self, folder: str, first: int = 3, last: int = 3, trace: bool = False, top: int = 25) -> None:
@@ -67,6 +68,12 @@ class Profile(Callback):
         if events:
             spans = [(event.time_range.start, event.time_range.end) for event in events]
             facts["gpu_share"] = covered(spans) / 1e6 / seconds
+            facts["gpu_share_of_phases"] = {
+                name: covered(within(spans, *((1e6 * (at - self._begun)) for at in phase)))
+                / 1e6
+                / (phase[1] - phase[0])
+                for name, phase in module.meter.spans.items()
+            }
             facts["kernels"] = [
                 {"name": name, "seconds": taken / 1e6, "calls": calls}
                 for name, taken, calls in longest(((e.name, e.time_range.elapsed_us()) for e in events), self.top)
@@ -90,6 +97,15 @@ def covered(spans: Sequence[tuple[float, float]]) -> float:
         total += max(0.0, end - max(start, reached))
         reached = max(reached, end)
     return total
+
+
+def within(spans: Iterable[tuple[float, float]], begin: float, end: float) -> list[tuple[float, float]]:
+    """The parts of spans that lie between `begin` and `end`.
+
+    >>> within([(0.0, 2.0), (3.0, 5.0), (8.0, 9.0)], 1.0, 4.0)
+    [(1.0, 2.0), (3.0, 4.0)]
+    """
+    return [(max(a, begin), min(b, end)) for a, b in spans if a < end and b > begin]
 
 
 def longest(timed: Iterable[tuple[str, float]], top: int) -> list[tuple[str, float, int]]:
