@@ -100,8 +100,8 @@ def test_a_trained_7b_model_holds_124_gib_of_weights_gradients_and_moments(seven
 
 def test_activations_are_near_those_measured_on_a_gpu(three: Sizes):
     """Measured on an H200 (results/update.json), but for the bf16 copies of weights: 19.7 GiB at most without
-    recomputation, 6.8 with, with the head in one chunk, which took 2.7 GiB more than it may take now. The formula counts
-    what plain torch would keep."""
+    recomputation, 6.8 with, when the head took 2.7 GiB more than it may take now. The formula counts what plain torch
+    would keep."""
     blind = replace(three, vision_trained=False)
     for recompute, peak in (("none", 19.7 - 2.7), ("full", 6.8 - 2.7)):
         load = replace(GROUP, recompute=recompute)
