@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-if TYPE_CHECKING:
-    from kairos.policy.delta_net.net import DeltaStep
+from kairos.policy.delta_net.step import DeltaStep
 
 
 class Context(Protocol):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kairos.policy.fused import launch, power
+from kairos.policy.launching import launch, power
 
 _PER_PROCESSOR = 1  # programs that look at prompts
 _OWN = 128  # of a row's own tokens that one program looks at

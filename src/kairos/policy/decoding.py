@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 
 from kairos.policy.attention import Context, attention, pick
 from kairos.policy.decode_attention import Own, Told, decode_attention
-from kairos.policy.delta_net.net import DeltaState, DeltaStep
+from kairos.policy.delta_net.step import DeltaState, DeltaStep
 from kairos.policy.fused import fast, remember
 from kairos.policy.segments import Segments, starts
 from kairos.policy.varlen import Varlen

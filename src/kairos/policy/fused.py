@@ -7,9 +7,7 @@ The plain functions, `*_plain`, are the twins. torch's compiler is given those: 
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
-from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -19,21 +17,18 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import rms_norm, silu
 
+from kairos.policy.launching import INTERPRETED, launch, power
 from kairos.policy.packages import installed
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from triton import JITFunction
-    from triton.compiler import CompiledKernel
-
 _log = logging.getLogger(__name__)
-_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # Triton's own way to run kernels on a CPU: for tests
 
 
 def fast(x: Tensor) -> bool:
     """Whether tensors like this go through the kernels."""
-    return not torch.compiler.is_compiling() and (x.is_cuda or _INTERPRETED) and _usable()
+    return not torch.compiler.is_compiling() and (x.is_cuda or INTERPRETED) and _usable()
 
 
 def computing(x: Tensor, otherwise: torch.dtype) -> torch.dtype:
@@ -250,55 +245,18 @@ def _blocks(x: Tensor) -> tuple[int, int]:
     return x.numel() // width, -(-width // _BLOCK)
 
 
-def power(number: int) -> int:
-    """The smallest power of two that is at least this."""
-    return 1 << max(0, number - 1).bit_length()
-
-
 @cache
 def _usable() -> bool:
     """Whether Triton is there and can build a kernel: it wants a C compiler for what launches one."""
     if not installed("triton"):
         return False
-    x = torch.zeros(1, device="cpu" if _INTERPRETED else "cuda")
+    x = torch.zeros(1, device="cpu" if INTERPRETED else "cuda")
     try:
         _run("gate_forward", (1,), x, x, x, 1, 1, BLOCK=1)
     except (RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
         _log.warning("the layers' elementwise work is not fused, because Triton builds no kernel here: %s", error)
         return False
     return True
-
-
-def launch(kernel: JITFunction, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:
-    """On the device of `x`: Triton would take the current one.
-
-    Triton looks up what it has compiled for arguments like these in as long as a kernel takes. Here it is asked once
-    for each kind of them, and what it answers is launched.
-    """
-    arguments = (x, *others)
-    if _INTERPRETED:
-        kernel[grid](*arguments, **options)
-        return
-    with nullcontext() if x.device.index == torch.cuda.current_device() else torch.cuda.device_of(x):
-        key = (kernel, x.device, *map(_kind, arguments), *options.values())
-        known = _launched.get(key)
-        if known is None:
-            _launched[key] = kernel[grid](*arguments, **options)
-            return
-        constants = [options[name] for name in kernel.arg_names[len(arguments) :]]
-        known[(*grid, 1, 1)[:3]](*arguments, *constants)
-
-
-_launched: dict[object, CompiledKernel] = {}
-
-
-def _kind(argument: object) -> object:
-    """What Triton compiles for: a number that is 1, a multiple of 16 or wide; an address that is a multiple of 16."""
-    if isinstance(argument, Tensor):
-        return argument.dtype, argument.data_ptr() % 16 == 0
-    if isinstance(argument, int):
-        return argument == 1, argument % 16 == 0, argument >= 2**31
-    return type(argument)
 
 
 def _run(kernel: str, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:

@@ -3,83 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu, softplus
+from torch.nn.functional import softplus
 from transformers.cache_utils import Cache
 from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5GatedDeltaNet
 
 from kairos.policy.attention import Context
-from kairos.policy.delta_net.kernels import Kernels, Tokens, automatic
-from kairos.policy.delta_net.layout import begun, edges, tails
-from kairos.policy.delta_net.rule import one_token
-from kairos.policy.segments import Segments
-
-
-@dataclass(frozen=True)
-class DeltaState:
-    """What a layer remembers of S sequences: the last inputs of its convolution, and fp32 matrices."""
-
-    recent_SKD: Tensor
-    matrix_SHKV: Tensor
-
-    def fork(self, count: int) -> DeltaState:
-        """Each sequence `count` times, in memory of its own."""
-        return DeltaState(*(x.repeat_interleave(count, dim=0) for x in (self.recent_SKD, self.matrix_SHKV)))
-
-
-@dataclass(frozen=True)
-class DeltaStep:
-    """A layer's work on N tokens, except for their past: queries, keys and values [N, D] before the convolution."""
-
-    mixed_ND: Tensor
-    decay_NH: Tensor
-    beta_NH: Tensor
-    weight_DK: Tensor
-    key_width: int
-    value_width: int
-    kernels: Kernels
-
-    def shared(self, segments: Segments) -> Tensor:
-        """[N, H, V]: prompts from nothing, every row from its prompt's end, whose gradient is the sum over its rows."""
-        tokens = self._tokens(self._convolved(segments))
-        output, state = self.kernels.scan(tokens.part(0, segments.base), segments.prompts, None)
-        lengths, group = begun(segments, output.device)
-        if not lengths:
-            return output
-        start = state.index_select(0, group)
-        own, _ = self.kernels.scan(tokens.part(segments.base, len(segments)), lengths, start)
-        return torch.cat([output, own])
-
-    def prompts(self, lengths: tuple[int, ...]) -> tuple[Tensor, DeltaState]:
-        """[N, H, V] of prompts from nothing, and how each ends."""
-        output, matrix = self.kernels.scan(self._tokens(self._convolved(Segments(lengths))), lengths, None)
-        last = tails(lengths, self.weight_DK.shape[1] - 1, output.device)
-        return output, DeltaState(_or_zero(self.mixed_ND, last), matrix)
-
-    def decode(self, state: DeltaState) -> Tensor:
-        """[S, H, V] of one token more for each of S sequences; writes the state in place."""
-        window_SKD = torch.cat([state.recent_SKD, self.mixed_ND[:, None]], dim=1)
-        state.recent_SKD.copy_(window_SKD[:, 1:])
-        output = one_token(*self._tokens(_weighed(window_SKD, self.weight_DK)), state.matrix_SHKV)
-        return output.to(self.mixed_ND.dtype)
-
-    def _convolved(self, segments: Segments) -> Tensor:
-        """As one sequence, then the first tokens of each prompt and row again, whose past is another."""
-        convolved_ND = self.kernels.convolve(self.mixed_ND, self.weight_DK)
-        edge_M, window_MK = edges(segments, self.weight_DK.shape[1], self.mixed_ND.device)
-        weighed_MD = _weighed(_or_zero(self.mixed_ND, window_MK), self.weight_DK)
-        return convolved_ND.index_copy(0, edge_M, weighed_MD.to(convolved_ND.dtype))
-
-    def _tokens(self, convolved_ND: Tensor) -> Tokens:
-        values = self.value_width * self.decay_NH.shape[1]
-        keys = (convolved_ND.shape[1] - values) // 2
-        q, k, v = silu(convolved_ND).split([keys, keys, values], dim=1)
-        q, k = (x.unflatten(1, (-1, self.key_width)) for x in (q, k))
-        return Tokens(q, k, v.unflatten(1, (-1, self.value_width)), self.decay_NH, self.beta_NH)
+from kairos.policy.delta_net.kernels import Kernels, automatic
+from kairos.policy.delta_net.step import DeltaStep
 
 
 class GatedDeltaNet(Qwen3_5GatedDeltaNet):
@@ -119,14 +52,3 @@ def with_context(model: nn.Module, kernels: Kernels | None) -> None:
         if isinstance(module, Qwen3_5GatedDeltaNet):
             module.__class__ = GatedDeltaNet
             cast("GatedDeltaNet", module).kernels = kernels
-
-
-def _or_zero(x_ND: Tensor, index: Tensor) -> Tensor:
-    """Tokens by index [..., D]; the index N stands for zeros."""
-    there = index < len(x_ND)
-    picked = x_ND.index_select(0, index.clamp(max=len(x_ND) - 1).flatten()).unflatten(0, index.shape)
-    return picked * there[..., None]
-
-
-def _weighed(window_MKD: Tensor, weight_DK: Tensor) -> Tensor:
-    return (window_MKD.float() * weight_DK.T.float()).sum(1).to(window_MKD.dtype)

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kairos.core.types import ActionStats, RolloutBatch
-from kairos.policy.delta_net.net import DeltaStep
+from kairos.policy.delta_net.step import DeltaStep
 from kairos.policy.families.base import Family, Seen, layout_of
 from kairos.policy.logprobs import chosen_logprobs, scoring_temperature
 from kairos.policy.packing import pack

@@ -1,0 +1,54 @@
+"""Launches Triton's kernels, without its own search for what it has compiled."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from triton import JITFunction
+    from triton.compiler import CompiledKernel
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+"""Triton's own way to run kernels on a CPU: for tests."""
+
+
+def launch(kernel: JITFunction, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:
+    """On the device of `x`: Triton would take the current one.
+
+    Triton looks up what it has compiled for arguments like these in as long as a kernel takes. Here it is asked once
+    for each kind of them, and what it answers is launched.
+    """
+    arguments = (x, *others)
+    if INTERPRETED:
+        kernel[grid](*arguments, **options)
+        return
+    with nullcontext() if x.device.index == torch.cuda.current_device() else torch.cuda.device_of(x):
+        key = (kernel, x.device, *map(_kind, arguments), *options.values())
+        known = _launched.get(key)
+        if known is None:
+            _launched[key] = kernel[grid](*arguments, **options)
+            return
+        constants = [options[name] for name in kernel.arg_names[len(arguments) :]]
+        known[(*grid, 1, 1)[:3]](*arguments, *constants)
+
+
+_launched: dict[object, CompiledKernel] = {}
+
+
+def _kind(argument: object) -> object:
+    """What Triton compiles for: a number that is 1, a multiple of 16 or wide; an address that is a multiple of 16."""
+    if isinstance(argument, Tensor):
+        return argument.dtype, argument.data_ptr() % 16 == 0
+    if isinstance(argument, int):
+        return argument == 1, argument % 16 == 0, argument >= 2**31
+    return type(argument)
+
+
+def power(number: int) -> int:
+    """The smallest power of two that is at least this."""
+    return 1 << max(0, number - 1).bit_length()
