@@ -129,7 +129,7 @@ def held(language: LanguagePolicy) -> int:
 
 
 def copies(language: LanguagePolicy) -> int:
-    """Bytes of the bf16 copies that autocast makes of trained matrices on a GPU: alive while scoring runs."""
+    """Bytes of the bf16 copies of trained matrices on a GPU: all alive where nothing is computed again, else some."""
     matrices = [m.weight for m in language.modules() if isinstance(m, nn.Linear)]
     return sum(2 * w.numel() for w in matrices if w.is_cuda and w.requires_grad and w.dtype == torch.float32)
 

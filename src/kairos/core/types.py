@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from kairos.core.carry import carried
 from kairos.core.spans import Span
 
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ class RolloutBatch:
     def to(self, device: torch.device | str) -> RolloutBatch:
         """The same batch with its row tensors on `device`; prompts stay where they are, and so does `group_of_B`."""
         moved = {
-            name: value.to(device)
+            name: carried(value, device)
             for name in _ROW_FIELDS
             if name != "group_of_B" and (value := getattr(self, name)) is not None
         }

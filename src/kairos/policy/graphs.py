@@ -10,12 +10,13 @@ import torch
 class Replayed:
     """`work()` must read and write only tensors that stay where they are, and never wait for the device.
 
-    The first call runs it as it is (kernels load, libraries set up), the second captures it, all from then on replay.
+    Unless it is `warm`, the first call runs it as it is (kernels load, libraries set up); the next captures it, and
+    replays it as all from then on do.
     """
 
     def __init__(self, work: Callable[[], None], warm: bool = False) -> None:
         self.work = work
-        self.warm = warm  # it has run before, with tensors of other sizes
+        self.warm = warm  # it has run before, with other tensors
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self) -> None:

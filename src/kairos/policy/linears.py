@@ -1,5 +1,7 @@
 """Linear layers that read the same input as one matrix product, forwards and backwards.
 
+Gated MLPs are such layers: three of them in one, whose inside can be computed again for the backward pass.
+
 Autocast casts every weight by itself, rounds its gradient to bf16 and casts that back. Here weights are cast into one
 matrix, and on a GPU the fp32 weights' gradient is what the product summed in fp32: finer than torch's own, never
 coarser.
@@ -155,9 +157,14 @@ class _JointMLP(Function):
     def forward(ctx: FunctionCtx, x_MK: Tensor, short: int, again: bool, *parameters: Tensor) -> Tensor:
         first, last = _JointMLP.matrices(x_MK, short, parameters)
         pair_MN = linear(x_MK, first.weight_NK, first.bias_N)
-        kept = parameters if again else (pair_MN, first.weight_NK, last.weight_NK)
-        ctx.save_for_backward(x_MK, *kept)  # type: ignore[arg-type]
         weights, _ = _halves(parameters)
+        needs_x, _, _, *needs = ctx.needs_input_grad  # type: ignore[attr-defined]
+        if again:
+            ctx.save_for_backward(x_MK, *parameters)
+        else:
+            learns = any(_halves(needs)[0][:2])
+            kept = (x_MK if learns else None, pair_MN, first.weight_NK if needs_x else None, last.weight_NK)
+            ctx.save_for_backward(*kept)  # type: ignore[arg-type]
         ctx.rows, ctx.dtype = _rows(weights[:2], short), weights[0].dtype  # type: ignore[attr-defined]
         ctx.short, ctx.again = short, again  # type: ignore[attr-defined]
         return linear(gated_pair(pair_MN), last.weight_NK, last.bias_N)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from kairos.core.carry import carried
+from kairos.policy.linears import outputs
+
 _NEVER = -1e30
-CHUNK_ELEMENTS = 2**26  # 0.25 GiB of logits, several times over; what is computed again is 0.5 % of a 3B update
+CHUNK_ELEMENTS = 2**28
 
 
 def scoring_temperature(temperature: float) -> float:
@@ -39,10 +42,10 @@ def chosen_logprobs(
     More than one chunk (of `chunk_elements` logits) is computed again in the backward pass instead of kept.
     """
 
-    never = torch.tensor(banned, dtype=torch.long).to(hidden_MD.device, non_blocking=True)
+    never = carried(torch.tensor(banned, dtype=torch.long), hidden_MD.device)
 
     def chunk(hidden: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        logits = restrict(head(hidden), temperature, never)
+        logits = restrict(_logits(head, hidden), temperature, never)
         normaliser = logits.logsumexp(-1)
         logprobs = logits.gather(-1, chosen[:, None]).squeeze(-1) - normaliser
         if not entropy:
@@ -60,6 +63,11 @@ def chosen_logprobs(
         results = [checkpoint(chunk, *pair, use_reentrant=False) for pair in pairs]
     logprobs, entropies = (torch.cat(parts) for parts in zip(*results, strict=True))
     return logprobs, entropies if entropy else None
+
+
+def _logits(head: Callable[[Tensor], Tensor], hidden_MD: Tensor) -> Tensor:
+    """A layer's gradient is fp32 from every chunk, and adds up so."""
+    return outputs(hidden_MD, head)[0] if isinstance(head, nn.Linear) else head(hidden_MD)
 
 
 def _width(head: Callable[[Tensor], Tensor], hidden_MD: Tensor) -> int:

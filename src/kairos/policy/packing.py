@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kairos.core.carry import carried
 from kairos.core.types import Layout
 from kairos.policy.segments import Segments, starts
 
@@ -32,11 +33,7 @@ class Packed:
     segments: Segments
 
     def to(self, device: torch.device) -> Packed:
-        """To a GPU through pinned memory, so that the host need not wait until the work before it is done."""
-        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        if device.type == "cuda":
-            tensors = {name: value.pin_memory() for name, value in tensors.items()}
-        moved = {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
+        moved = {name: carried(value, device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return Packed(**moved, segments=self.segments)
 
 

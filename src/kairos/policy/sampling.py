@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from kairos.policy.tower import run_text, video_places
 _FIRST_CAPACITY = 256
 _RUN = 512  # tokens
 _LOOK_UP_EVERY = 8  # steps, on a GPU, between two looks at whether all rows have ended
-_ran: set[object] = set()  # kinds of steps whose kernels this process has loaded
+_ran: WeakKeyDictionary[PreTrainedModel, set[object]] = WeakKeyDictionary()  # steps whose kernels are loaded
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ def draw(
     One uniform number per (seed, uid, row, position) picks each token by inverse transform, so a row does not depend
     on what it is batched with. Log-probabilities are those of the distribution drawn from: at the temperature, without
     the banned tokens, renormalised over what top_k and top_p keep (so they equal scored ones when top_p is 1 and top_k
-    0), and 0 at temperature 0. On a GPU the steps after the second replay a CUDA graph, captured anew where the memory
-    for drawn tokens grows.
+    0), and 0 at temperature 0. On a GPU steps replay a CUDA graph, captured anew where the memory for drawn tokens
+    grows; the first step of its kind with a model runs as it is.
     """
     device = next(model.parameters()).device
     layouts = [layout_of(prompt) for prompt in prompts]
@@ -85,19 +86,22 @@ def draw(
         own.advance()
         rows.choose(head(hidden), own.step)
 
-    kind = (id(model), len(rows.token_B), group_size, sampling)
-    taken: Callable[[], None] = Replayed(advance, warm=kind in _ran) if on_gpu else advance
-    _ran.add(kind)
+    kind, ran = (device, len(rows.token_B), group_size, sampling), _ran.setdefault(model, set())
+    taken: Callable[[], None] = Replayed(advance, warm=kind in ran) if on_gpu else advance
     ended = _Ended(rows.running_B)
     drawn = 1
     while drawn < sampling.max_actions:
         if (drawn % _LOOK_UP_EVERY == 0 or not on_gpu) and ended():
             break
         if drawn > own.capacity:
+            if not bool(rows.running_B.any()):
+                break
             own.grow(min(2 * own.capacity, sampling.max_actions))
             taken = Replayed(advance, warm=True) if on_gpu else advance
         taken()
         drawn += 1
+        if on_gpu:
+            ran.add(kind)
     length_B = rows.length_B.cpu()
     longest = int(length_B.max())
     return Drawn(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from kairos.core.carry import carried
 from kairos.policy.attention import Context
 from kairos.policy.families.base import Family, Seen
 
@@ -29,7 +30,7 @@ def run_text(
     """
     text = family.text(model)
     hidden_ND = text.embed_tokens(ids_N).float()
-    where = places_V if places_V is None else places_V.to(ids_N.device, non_blocking=True)
+    where = places_V if places_V is None else carried(places_V, ids_N.device)
     if seen is not None and where is not None:
         hidden_ND = hidden_ND.index_copy(0, where, seen.tokens_ND.to(hidden_ND.dtype))
     rotary = text.rotary_emb(hidden_ND[None], positions_3N[:, None])

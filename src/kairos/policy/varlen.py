@@ -13,6 +13,7 @@ from torch.nn.attention._fa3 import register_flash_attention_fa3
 from torch.nn.attention._fa4 import register_flash_attention_fa4
 from torch.nn.attention._registry import FlashAttentionHandle
 
+from kairos.core.carry import carried
 from kairos.policy.gathered import Gathered
 from kairos.policy.packages import installed
 from kairos.policy.segments import Segments, starts
@@ -72,10 +73,10 @@ class Varlen:
         if len(seen) < len(own):
             begins = starts(segments.prompts)
             picked = [torch.arange(a, b) for a, b, tokens in zip(begins[:-1], begins[1:], own, strict=True) if tokens]
-            index = torch.cat([torch.empty(0, dtype=torch.long), *picked]).to(device)
+            index = carried(torch.cat([torch.empty(0, dtype=torch.long), *picked]), device)
 
         def cuts(lengths: list[int]) -> Tensor:
-            return torch.tensor(starts(lengths), dtype=torch.int32).to(device, non_blocking=True)
+            return carried(torch.tensor(starts(lengths), dtype=torch.int32), device)
 
         together = [tokens for tokens in own if tokens]
         return VarlenPlan(

@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from kairos.core.carry import carried
 from kairos.core.protocols import Advantage, Gate, Injection, Policy, Reward, RolloutEngine, Scorer
 from kairos.core.seeds import mix
 from kairos.core.types import ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
@@ -161,7 +162,7 @@ class GRPOModule(L.LightningModule):
         optimizer.zero_grad()
         for rows in self._microbatches(mini):
             asked = mini.take(rows)  # on the host: the policy moves what it needs, and waits for nothing
-            micro, weights = asked.to(self.device), weight_BA[rows].to(self.device)
+            micro, weights = asked.to(self.device), carried(weight_BA[rows], self.device)
             stats: ActionStats = self.policy(asked, entropy="entropy" in self.objective.needs)
             values, terms = self.objective.values(stats, micro)
             loss = (weights * values).sum() * (ranks.world() / whole)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
+from kairos.core.carry import carried
 from kairos.core.types import ActionStats, RolloutBatch
 from kairos.policy.families.base import Family, Seen, layout_of
 from kairos.policy.logprobs import chosen_logprobs, scoring_temperature
@@ -50,7 +51,7 @@ def per_row(seen: Seen, batch: RolloutBatch, video: int) -> Seen:
     """What the tower saw of each row's prompt, row after row."""
     counts = [int((layout_of(prompt).ids_L == video).sum()) for prompt in batch.prompts]
     parts = [torch.arange(count) + sum(counts[:p]) for p, count in enumerate(counts)]
-    index = torch.cat([parts[group] for group in batch.group_of_B.tolist()]).to(seen.tokens_ND.device)
+    index = carried(torch.cat([parts[group] for group in batch.group_of_B.tolist()]), seen.tokens_ND.device)
 
     def pick(tokens_ND: Tensor) -> Tensor:
         return tokens_ND.index_select(0, index)
@@ -75,9 +76,9 @@ def _padded(model: PreTrainedModel, family: Family, batch: RolloutBatch, seen: S
             rows.append(row)
             columns.append(column)
             predictors.append(len(layout) + column - 1)
-    ids_BL = pad_sequence(ids, batch_first=True, padding_value=0).to(device)
-    positions_3BL = pad_sequence(positions, batch_first=True).permute(2, 0, 1).to(device)
-    real_BL = pad_sequence([torch.ones(len(x)) for x in ids], batch_first=True).to(device)
+    ids_BL = carried(pad_sequence(ids, batch_first=True, padding_value=0), device)
+    positions_3BL = carried(pad_sequence(positions, batch_first=True).permute(2, 0, 1), device)
+    real_BL = carried(pad_sequence([torch.ones(len(x)) for x in ids], batch_first=True), device)
     by_row = per_row(seen, batch, video)
     is_video = (ids_BL == video) & real_BL.bool()
 
@@ -96,7 +97,7 @@ def _padded(model: PreTrainedModel, family: Family, batch: RolloutBatch, seen: S
     logprobs_M, entropy_M = chosen_logprobs(
         hidden_BLD[row_M, torch.tensor(predictors, dtype=torch.long, device=device)],
         family.head(model),
-        actions_BA.to(device)[row_M, column_M],
+        carried(actions_BA, device)[row_M, column_M],
         scoring_temperature(batch.temperature),
         family.banned(model),
         entropy,

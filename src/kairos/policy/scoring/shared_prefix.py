@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from kairos.core.carry import carried
 from kairos.core.types import ActionStats, RolloutBatch
 from kairos.policy.delta_net.step import DeltaStep
 from kairos.policy.families.base import Family, Seen, layout_of
@@ -55,7 +56,7 @@ class SharedPrefix:
         layouts = [layout_of(prompt) for prompt in batch.prompts]
         device = next(model.parameters()).device
         packed = pack(layouts, batch.group_of_B, batch.actions_BA, batch.mask_BA)
-        chosen_M = batch.actions_BA.cpu()[packed.row_M, packed.column_M].to(device, non_blocking=True)
+        chosen_M = carried(batch.actions_BA.cpu()[packed.row_M, packed.column_M], device)
         places_V = video_places([layout.ids_L for layout in layouts], family.video_token(model))
         packed = packed.to(device)
         context = Scoring(packed.segments, self.attn.plan(packed.segments, device))

@@ -18,13 +18,15 @@ from kairos.core.types import PromptBatch
 from kairos.train import ranks
 from kairos.train.grpo import GRPOModule
 
+_CLEAR = 0.1  # seconds
+
 
 class Profile(Callback):
     """Iterations `first` to `last`, on rank 0: profile.json in `folder`, and trace.json (chrome://tracing) if `trace`.
 
     profile.json: seconds watched, the wait for data included; on a GPU the share of them in which a kernel ran (the
-    union of their intervals: streams overlap; copies do not count), the same of each phase of the last iteration, and
-    the kernels that took longest together.
+    union of their intervals: streams overlap; copies do not count), the same of each phase of the last iteration that
+    took long enough for the clocks' few milliseconds of disagreement, and the kernels that took longest together.
     """
 
     def __init__(self, folder: str, first: int = 3, last: int = 3, trace: bool = False, top: int = 25) -> None:
@@ -73,6 +75,7 @@ class Profile(Callback):
                 / 1e6
                 / (phase[1] - phase[0])
                 for name, phase in module.meter.spans.items()
+                if phase[1] - phase[0] >= _CLEAR
             }
             facts["kernels"] = [
                 {"name": name, "seconds": taken / 1e6, "calls": calls}
