@@ -151,12 +151,8 @@ class _Gated(Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
         gate, up = ctx.saved_tensors  # type: ignore[attr-defined]
-        grad, grad_gate, grad_up, width = (
-            grad.contiguous(),
-            torch.empty_like(gate),
-            torch.empty_like(up),
-            gate.shape[-1],
-        )
+        grad, width = grad.contiguous(), gate.shape[-1]
+        grad_gate, grad_up = torch.empty_like(gate), torch.empty_like(up)
         _run(
             "gate_backward", _blocks(grad), grad, gate, up, grad_gate, grad_up, grad, width, width,
             GIVEN=False, BLOCK=_BLOCK,

@@ -100,8 +100,8 @@ def draw(
             taken = Replayed(advance, warm=True) if on_gpu else advance
         taken()
         drawn += 1
-        if on_gpu:
-            ran.add(kind)
+    if on_gpu and drawn > 1:
+        ran.add(kind)
     length_B = rows.length_B.cpu()
     longest = int(length_B.max())
     return Drawn(
