@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from kairos.core.carry import carried
 from kairos.policy.attention import Context, attention, pick
 from kairos.policy.decode_attention import Own, Told, decode_attention
 from kairos.policy.delta_net.step import DeltaState, DeltaStep
@@ -211,7 +212,7 @@ class PackedRows:
 
 def _count(sequences: int, device: torch.device) -> Tensor:
     """The cuts between single queries: 0, 1, ..., sequences."""
-    return torch.arange(sequences + 1, dtype=torch.int32).to(device)
+    return carried(torch.arange(sequences + 1, dtype=torch.int32), device)
 
 
 @dataclass

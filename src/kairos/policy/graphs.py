@@ -30,10 +30,12 @@ class Replayed:
 
 
 def _captured(work: Callable[[], None]) -> torch.cuda.CUDAGraph:
-    """Not through `torch.cuda.graph`, which gives the allocator's free memory back each time, and fails when another
-    thread (a loader that pins memory) allocates meanwhile."""
+    """While the device still works on what it was given before.
+
+    Not through `torch.cuda.graph`, which waits for it, gives the allocator's free memory back each time, and fails when
+    another thread (a loader that pins memory) allocates meanwhile.
+    """
     graph, side, main = torch.cuda.CUDAGraph(), torch.cuda.Stream(), torch.cuda.current_stream()
-    torch.cuda.synchronize()
     side.wait_stream(main)
     with torch.cuda.stream(side):
         graph.capture_begin(capture_error_mode="thread_local")

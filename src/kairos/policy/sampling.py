@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
+from kairos.core.carry import carried
 from kairos.core.seeds import uniforms
 from kairos.core.types import Prompt, Sampling
 from kairos.policy.decoding import Memory, PackedPrompts, PackedRows, PaddedPrompts, PaddedRows
@@ -65,20 +66,20 @@ def draw(
     hidden_ND = run_text(
         model,
         family,
-        torch.cat([layout.ids_L for layout in layouts]).to(device),
-        torch.cat([layout.positions_3L for layout in layouts], dim=1).to(device),
+        carried(torch.cat([layout.ids_L for layout in layouts]), device),
+        carried(torch.cat([layout.positions_3L for layout in layouts], dim=1), device),
         seen,
         memory.prefill,
         video_places([layout.ids_L for layout in layouts], family.video_token(model)),
     )
-    last_P = torch.tensor(lengths).cumsum(0).to(device) - 1
+    last_P = carried(torch.tensor(lengths).cumsum(0) - 1, device)
     hidden_BD = hidden_ND.index_select(0, last_P).repeat_interleave(group_size, dim=0)
     position_B = torch.stack([layout.positions_3L.max() + 1 for layout in layouts]).repeat_interleave(group_size)
     noise = [uniforms(seed, prompt.uid, group_size, sampling.max_actions) for prompt in prompts]
-    head, banned = family.head(model), torch.tensor(family.banned(model), dtype=torch.long, device=device)
-    rows = _Rows(torch.cat(noise).to(device), sampling, banned, end)
+    head, banned = family.head(model), carried(torch.tensor(family.banned(model), dtype=torch.long), device)
+    rows = _Rows(carried(torch.cat(noise), device), sampling, banned, end)
     rows.choose(head(hidden_BD), own.step)
-    position_3B = position_B.to(device).expand(3, -1).contiguous()
+    position_3B = carried(position_B.expand(3, -1).contiguous(), device)
 
     def advance() -> None:
         """Feed the tokens drawn last, draw the next: nothing but work on the device."""

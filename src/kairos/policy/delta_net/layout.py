@@ -7,6 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from kairos.core.carry import carried
 from kairos.policy.segments import Segments, starts
 
 _REMEMBERED = 16
@@ -16,7 +17,7 @@ _REMEMBERED = 16
 @torch.inference_mode(False)
 def cuts(lengths: tuple[int, ...], device: torch.device) -> Tensor:
     """Where each sequence begins, and where the last ends, int64 [S + 1]."""
-    return torch.tensor(starts(lengths)).to(device)
+    return carried(torch.tensor(starts(lengths)), device)
 
 
 @lru_cache(_REMEMBERED)
@@ -39,9 +40,9 @@ def padded(
         index_SL = torch.where(valid_SL, start_S[member_S, None] + steps_L, 0)
         home_N[index_SL[valid_SL]] = offset + valid_SL.flatten().nonzero().squeeze(1)
         offset += index_SL.numel()
-        batches.append((member_S.to(device), index_SL.to(device), valid_SL.to(device)))
+        batches.append((carried(member_S, device), carried(index_SL, device), carried(valid_SL, device)))
     home_S = torch.cat([member_S.cpu() for member_S, _, _ in batches]).argsort()
-    return tuple(batches), home_N.to(device), home_S.to(device)
+    return tuple(batches), carried(home_N, device), carried(home_S, device)
 
 
 @lru_cache(_REMEMBERED)
@@ -49,7 +50,8 @@ def padded(
 def begun(segments: Segments, device: torch.device) -> tuple[tuple[int, ...], Tensor]:
     """Of the rows that are not empty the lengths, and the prompts [R]."""
     rows = [(length, group) for length, group in zip(segments.rows, segments.group, strict=True) if length]
-    return tuple(length for length, _ in rows), torch.tensor([group for _, group in rows], dtype=torch.long).to(device)
+    prompts = torch.tensor([group for _, group in rows], dtype=torch.long)
+    return tuple(length for length, _ in rows), carried(prompts, device)
 
 
 @lru_cache(_REMEMBERED)
@@ -72,7 +74,7 @@ def edges(segments: Segments, reach: int, device: torch.device) -> tuple[Tensor,
             edge.append(start + step)
             window.append([start + t if t >= 0 else past_end + t if t >= -past else len(segments) for t in behind])
     found = torch.tensor(edge, dtype=torch.long), torch.tensor(window, dtype=torch.long).view(-1, reach)
-    return found[0].to(device), found[1].to(device)
+    return carried(found[0], device), carried(found[1], device)
 
 
 @lru_cache(_REMEMBERED)
@@ -84,7 +86,7 @@ def tails(lengths: tuple[int, ...], reach: int, device: torch.device) -> Tensor:
         [end + t if t >= -length else total for t in range(-reach, 0)]
         for end, length in zip(ends, lengths, strict=True)
     ]
-    return torch.tensor(rows).to(device)
+    return carried(torch.tensor(rows), device)
 
 
 def _similar(lengths: tuple[int, ...]) -> list[list[int]]:

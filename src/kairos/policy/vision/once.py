@@ -49,6 +49,7 @@ class SeeOnce:
         found: dict[str, Tensor] = {}
         for name in ("tower_clips", "feature_hits", "feature_misses"):
             self._count(name, 0)
+        missed: list[str] = []
         for key, prompt in zip(keys, prompts, strict=True):
             if key in found:
                 continue
@@ -57,8 +58,10 @@ class SeeOnce:
             if entry is None:
                 seen = self._run(model, family, [prompt])
                 entry = torch.stack([seen.tokens_ND, *seen.deeper])
-                store.put(key, entry)
+                missed.append(key)
             found[key] = entry.to(device, non_blocking=True)
+        for key in missed:  # after the tower's last pass: room on the host takes time that the device then has work for
+            store.put(key, found[key])
         whole = torch.cat([found[key] for key in keys], dim=1)
         return Seen(whole[0], tuple(whole[1:]))
 

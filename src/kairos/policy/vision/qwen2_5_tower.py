@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from kairos.core.carry import carried
 from kairos.policy.families.base import Seen
 from kairos.policy.vision.patches import Grid, rotary_angles, spots
 from kairos.policy.vision.stretches import Stretch
@@ -39,15 +40,15 @@ def look(tower: Qwen25Tower, patches: Tensor, grids: Sequence[Grid]) -> Seen:
         orders.append((frames[:, None] + order).flatten())
         start += grid.time * len(order)
         spot = spots(grid, merge, device).unflatten(0, (-1, unit))
-        where.append(spot[order.to(device)].flatten(0, 1))
+        where.append(spot[carried(order, device)].flatten(0, 1))
         whole.append(Stretch(grid.time, ((1, unit * len(order)),)))
         parted.append(Stretch(grid.time, tuple((count, unit * length) for count, length in sizes)))
     order = torch.cat(orders)
-    back = torch.argsort(order).to(device, non_blocking=True)
+    back = carried(torch.argsort(order), device)
 
     project = cast("nn.Conv3d", tower.patch_embed.proj)
     hidden = linear(patches.to(project.weight.dtype), project.weight.flatten(1), project.bias)
-    hidden = hidden.unflatten(0, (-1, unit)).index_select(0, order.to(device, non_blocking=True)).flatten(0, 1)
+    hidden = hidden.unflatten(0, (-1, unit)).index_select(0, carried(order, device)).flatten(0, 1)
     rotary = rotary_angles(cast("Tensor", tower.rotary_pos_emb.inv_freq), where, grids)
     for number, block in enumerate(tower.blocks):
         segments = whole if number in tower.fullatt_block_indexes else parted
