@@ -71,6 +71,13 @@ def joint_mlp(x: Tensor, gate: nn.Linear, up: nn.Linear, down: nn.Linear, again:
     return out_MK if x.ndim == 2 else out_MK.unflatten(0, x.shape[:-1])
 
 
+def product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
+    """a @ b as `dtype`: fp32 sums of bf16 products are not rounded on the way, where torch can do that."""
+    if a.is_cuda and dtype == torch.float32 and a.dtype != dtype:
+        return torch.mm(a, b, out_dtype=dtype)
+    return (a @ b).to(dtype)
+
+
 @contextmanager
 def remembered() -> Iterator[None]:
     """Inside, weights are cast once, however often they are used: for steps between which they do not change."""
@@ -79,6 +86,11 @@ def remembered() -> Iterator[None]:
         yield
     finally:
         _remembered.reset(token)
+
+
+def as_computed(x: Tensor, weight: Tensor) -> Tensor:
+    """The weight in the dtype of `x`."""
+    return weight if weight.dtype == x.dtype else _matrix(x, 0, [weight], [None]).weight_NK
 
 
 class _Matrix(NamedTuple):
@@ -145,7 +157,7 @@ class _Joint(Function):
         return (
             grad_MN @ weight_NK if needs_x else None,
             None,
-            *_shares(lambda part: _product(grad_MN[:, part].T, x_MK[:, :width], dtype), rows, need_weights),
+            *_shares(lambda part: product(grad_MN[:, part].T, x_MK[:, :width], dtype), rows, need_weights),
             *_shares(lambda part: grad_MN[:, part].sum(0, dtype=dtype), rows, need_biases),
         )
 
@@ -194,8 +206,8 @@ class _JointMLP(Function):
             grad_MN @ first_NK if needs_x else None,
             None,
             None,
-            *_shares(lambda part: _product(grad_MN[:, part].T, x_MK, dtype), rows, need_first),
-            _product(grad_MK.T, inner_MF[:, : rows[0].stop], dtype) if need_last else None,
+            *_shares(lambda part: product(grad_MN[:, part].T, x_MK, dtype), rows, need_first),
+            product(grad_MK.T, inner_MF[:, : rows[0].stop], dtype) if need_last else None,
             *_shares(lambda part: grad_MN[:, part].sum(0, dtype=dtype), rows, need_biases),
             grad_MK.sum(0, dtype=dtype) if need_bias else None,
         )
@@ -213,10 +225,3 @@ def _shares(
         whole = gradient(slice(None))
         return [whole[part] for part in rows]
     return [gradient(part) if need else None for part, need in zip(rows, needed, strict=True)]
-
-
-def _product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
-    """a @ b as `dtype`: fp32 sums of bf16 products are not rounded on the way, where torch can do that."""
-    if a.is_cuda and dtype == torch.float32 and a.dtype != dtype:
-        return torch.mm(a, b, out_dtype=dtype)
-    return (a @ b).to(dtype)

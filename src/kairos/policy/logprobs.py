@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from kairos.core.carry import carried
+from kairos.policy.chosen import NEVER, choosable, chosen
 from kairos.policy.linears import outputs
 
-_NEVER = -1e30
 CHUNK_ELEMENTS = 2**28
 
 
@@ -25,7 +25,7 @@ def restrict(logits_NV: Tensor, temperature: float, banned: Tensor) -> Tensor:
     logits = logits_NV.float()
     if temperature != 1.0:
         logits = logits / temperature
-    return logits.index_fill_(-1, banned, _NEVER)
+    return logits.index_fill_(-1, banned, NEVER)
 
 
 def chosen_logprobs(
@@ -41,28 +41,45 @@ def chosen_logprobs(
 
     More than one chunk (of `chunk_elements` logits) is computed again in the backward pass instead of kept.
     """
-
+    if not len(chosen_M):
+        empty = hidden_MD.new_zeros(0, dtype=torch.float32) + 0.0 * hidden_MD.sum()
+        return empty, empty if entropy else None
     never = carried(torch.tensor(banned, dtype=torch.long), hidden_MD.device)
+    rows = max(1, chunk_elements // _width(head, hidden_MD))
+    how = chosen_M, temperature, never, entropy, rows
+    if choosable(head, hidden_MD):
+        logprobs, entropies = chosen(hidden_MD, head, *how)
+    else:
+        logprobs, entropies = chosen_plain(hidden_MD, head, *how)
+    return logprobs, entropies if entropy else None
+
+
+def chosen_plain(
+    hidden_MD: Tensor,
+    head: Callable[[Tensor], Tensor],
+    chosen_M: Tensor,
+    temperature: float,
+    banned: Tensor,
+    entropy: bool,
+    rows: int,
+) -> tuple[Tensor, Tensor]:
+    """The twin of `chosen.chosen`."""
 
     def chunk(hidden: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        logits = restrict(_logits(head, hidden), temperature, never)
+        logits = restrict(_logits(head, hidden), temperature, banned)
         normaliser = logits.logsumexp(-1)
         logprobs = logits.gather(-1, chosen[:, None]).squeeze(-1) - normaliser
         if not entropy:
             return logprobs, logprobs.detach()
         return logprobs, normaliser - ((logits - normaliser[:, None]).exp() * logits).sum(-1)
 
-    if not len(chosen_M):
-        empty = hidden_MD.new_zeros(0, dtype=torch.float32) + 0.0 * hidden_MD.sum()
-        return empty, empty if entropy else None
-    size = max(1, chunk_elements // _width(head, hidden_MD))
-    pairs = list(zip(hidden_MD.split(size), chosen_M.split(size), strict=True))
+    pairs = list(zip(hidden_MD.split(rows), chosen_M.split(rows), strict=True))
     if len(pairs) == 1 or not torch.is_grad_enabled():
         results = [chunk(*pair) for pair in pairs]
     else:
         results = [checkpoint(chunk, *pair, use_reentrant=False) for pair in pairs]
     logprobs, entropies = (torch.cat(parts) for parts in zip(*results, strict=True))
-    return logprobs, entropies if entropy else None
+    return logprobs, entropies
 
 
 def _logits(head: Callable[[Tensor], Tensor], hidden_MD: Tensor) -> Tensor:

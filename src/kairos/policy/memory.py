@@ -139,7 +139,8 @@ def _learn(sizes: Sizes, load: Load) -> list[Part]:
     looking = (sizes.vision_hidden * 6 + sizes.vision_intermediate * 2) * low
     eyes = _patches(sizes, load.prompts, load) * (eyes_kept[load.recompute] if sizes.vision_trained else looking)
     chosen = load.rows * load.completion
-    scored = min(chosen * sizes.vocabulary, CHUNK_ELEMENTS) * 4 * 4 + chosen * sizes.hidden * 4
+    logits = 2 if load.gpu else 4 * 4  # of which a GPU keeps one tensor, plain torch four
+    scored = min(chosen * sizes.vocabulary, CHUNK_ELEMENTS) * logits + chosen * sizes.hidden * 4
     features = load.prompts * load.vision_tokens * sizes.hidden * sizes.levels * 4
     return [
         Part("learning: weights to compute with", _computing(sizes, load, learning=True), "learn"),
