@@ -9,7 +9,7 @@ import torch
 from interpreting import interpret, needs_kernels
 from torch import Tensor
 
-from kairos.policy import fused
+from kairos.policy import fused, fused_norms
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 KINDS = [torch.float32, torch.bfloat16]
@@ -88,37 +88,117 @@ def test_a_rotation_of_heads_that_lie_among_others() -> None:
 
 @needs_kernels
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("heads", "keys", "width", "turning"), [(6, 2, 16, 16), (3, 3, 12, 12), (5, 1, 24, 8)])
+def test_a_rotation_of_queries_and_keys_at_once(
+    kind: torch.dtype, heads: int, keys: int, width: int, turning: int
+) -> None:
+    """Views of one product, values behind them; each apart is what its heads are in the whole."""
+    product = drawn(7, (heads + 2 * keys) * width, kind=kind).requires_grad_()
+    angles = drawn(7, turning, seed=3)
+
+    def heads_of(product: Tensor) -> tuple[Tensor, Tensor]:
+        q, k, _ = product.split([heads * width, keys * width, keys * width], dim=-1)
+        return q.unflatten(-1, (heads, width)), k.unflatten(-1, (keys, width))
+
+    def at_once(product: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        return torch.cat(fused.rotated_pair(*heads_of(product), cos, sin), dim=1)
+
+    def apart(product: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        return torch.cat([fused.rotated_plain(x, cos, sin) for x in heads_of(product)], dim=1)
+
+    assert not heads_of(product)[0].is_contiguous()
+    agree(at_once, apart, product, angles.cos(), angles.sin())
+    q, k = (x.detach().contiguous() for x in heads_of(product))
+    for ours, x in zip(fused.rotated_pair(q, k, angles.cos(), angles.sin()), (q, k), strict=True):
+        assert torch.equal(ours, fused.rotated(x, angles.cos(), angles.sin()))
+
+
+@needs_kernels
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(1, 9, 40), (1, 300, 3, 12), (2, 2100), (1, 1, 8)])
 def test_a_norm(kind: torch.dtype, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused, "_PROGRAMS", 4)
+    monkeypatch.setattr(fused_norms, "_PROGRAMS", 4)
     x, gain = drawn(*shape, kind=kind).requires_grad_(), (1 + 0.1 * drawn(shape[-1], seed=4)).requires_grad_()
 
     def fast(x: Tensor, gain: Tensor) -> Tensor:
-        return fused.normed(x, gain, 1e-6, kind)
+        return fused_norms.normed(x, gain, 1e-6, kind)
 
     def plain(x: Tensor, gain: Tensor) -> Tensor:
-        return fused.normed_plain(x, gain, 1e-6, torch.float32)
+        return fused_norms.normed_plain(x, gain, 1e-6, torch.float32)
 
     agree(fast, plain, x, gain)
 
 
 @needs_kernels
+@pytest.mark.parametrize("kinds", [(a, b) for a in KINDS for b in KINDS], ids=str)
+@pytest.mark.parametrize("shape", [(1, 9, 40), (1, 300, 12), (2, 2100), (1, 1, 8)])
+def test_a_sum_and_its_norm(
+    kinds: tuple[torch.dtype, torch.dtype], shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part of it as its dtype: the gradient is that of the sum and that through the norm."""
+    monkeypatch.setattr(fused_norms, "_PROGRAMS", 4)
+    wide = torch.promote_types(*kinds)
+    coarse = torch.float32 if kinds == (torch.float32, torch.float32) else torch.bfloat16
+    leaves = [drawn(*shape, kind=kind, seed=seed) for seed, kind in enumerate(kinds)]
+    leaves.append(1 + 0.1 * drawn(shape[-1], seed=4))
+    found = []
+    for function in (fused_norms.normed_sum, fused_norms.normed_sum_plain):
+        x, y, gain = inputs = [leaf.clone().requires_grad_() for leaf in leaves]
+        total, out = function(x, y, gain, 1e-6, coarse)
+        assert total.dtype == wide and out.dtype == coarse
+        weighted = (total.float() * drawn(*shape, seed=8)).sum() + (out.float() * drawn(*shape, seed=9)).sum()
+        found.append([total, out, *torch.autograd.grad(weighted, inputs)])
+    for ours, theirs in zip(*found, strict=True):
+        close(ours, theirs, coarse)
+    assert wide != torch.float32 or torch.equal(found[0][0], found[1][0])
+
+
+@needs_kernels
+def test_a_sum_alone_or_its_norm_alone_has_a_gradient() -> None:
+    x, y, gain = drawn(3, 10), drawn(3, 10, kind=torch.bfloat16, seed=1), drawn(10, seed=4)
+    for which in range(2):
+        found = []
+        for function in (fused_norms.normed_sum, fused_norms.normed_sum_plain):
+            inputs = [leaf.clone().requires_grad_() for leaf in (x, y)]
+            out = function(*inputs, gain, 1e-6, torch.float32)[which]
+            found.append(torch.autograd.grad((out * drawn(3, 10, seed=9)).sum(), inputs))
+        for ours, theirs in zip(*found, strict=True):
+            close(ours, theirs, ours.dtype)
+
+
+@needs_kernels
+@pytest.mark.parametrize("kinds", [(a, b) for a in KINDS for b in KINDS], ids=str)
+@pytest.mark.parametrize("shape", [(1, 3, 5), (2, 1030), (1,), (0, 8)])
+def test_an_addition(kinds: tuple[torch.dtype, torch.dtype], shape: tuple[int, ...]) -> None:
+    found = []
+    for function in (fused_norms.added, torch.add):
+        inputs = [drawn(*shape, kind=kind, seed=seed).requires_grad_() for seed, kind in enumerate(kinds)]
+        out = function(*inputs)
+        found.append([out, *torch.autograd.grad((out.float() * drawn(*shape, seed=9)).sum(), inputs)])
+    for ours, theirs in zip(*found, strict=True):
+        assert ours.dtype == theirs.dtype and torch.equal(ours, theirs)
+
+
+@needs_kernels
 def test_a_norm_of_heads_that_are_views_of_one_product(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused, "_PROGRAMS", 2)
+    monkeypatch.setattr(fused_norms, "_PROGRAMS", 2)
     whole, gain = drawn(70, 60).requires_grad_(), (1 + 0.1 * drawn(12, seed=4)).requires_grad_()
 
     def heads(norm: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
         return lambda x, gain: norm(x.split([24, 36], dim=-1)[1].unflatten(-1, (3, 12)), gain, 1e-6, torch.float32)
 
     assert not whole.split([24, 36], dim=-1)[1].is_contiguous()
-    agree(heads(fused.normed), heads(fused.normed_plain), whole, gain)
+    agree(heads(fused_norms.normed), heads(fused_norms.normed_plain), whole, gain)
 
 
 @needs_kernels
 def test_nothing_has_a_norm_and_a_rotation() -> None:
-    x = drawn(0, 4).requires_grad_()
-    fused.normed(x, torch.ones(4, device=DEVICE), 1e-6, torch.float32).sum().backward()
+    x, gain = drawn(0, 4).requires_grad_(), torch.ones(4, device=DEVICE)
+    fused_norms.normed(x, gain, 1e-6, torch.float32).sum().backward()
+    total, out = fused_norms.normed_sum(x, x.bfloat16(), gain, 1e-6, torch.float32)
+    (total + out).sum().backward()
     assert fused.rotated(drawn(0, 2, 4), drawn(0, 4), drawn(0, 4)).shape == (0, 2, 4)
+    assert fused.rotated_pair(drawn(0, 2, 4), drawn(0, 1, 4), drawn(0, 4), drawn(0, 4))[1].shape == (0, 1, 4)
 
 
 @needs_kernels
@@ -144,7 +224,13 @@ def test_what_was_compiled_for_other_arguments_is_not_launched() -> None:
     for width in (16, 1, 17, 16, 33, 1, 32):
         for offset in (0, 1, 0):
             x, gain = drawn(3 * width + offset, seed=width)[offset:].view(3, width), drawn(width, seed=4)
-            close(fused.normed(x, gain, 1e-6, torch.float32), fused.normed_plain(x, gain, 1e-6, torch.float32))
+            close(fused_norms.normed(x, gain, 1e-6, torch.float32), fused_norms.normed_plain(x, gain, 1e-6, x.dtype))
+            for ours, theirs in zip(
+                fused_norms.normed_sum(x, x.bfloat16(), gain, 1e-6, x.dtype),
+                fused_norms.normed_sum_plain(x, x.bfloat16(), gain, 1e-6, x.dtype),
+                strict=True,
+            ):
+                close(ours, theirs)
 
 
 @needs_kernels

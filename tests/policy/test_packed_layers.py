@@ -13,7 +13,10 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2MLP
 
 from kairos.core.types import Sampling
 from kairos.policy.language import LanguagePolicy
-from kairos.policy.layers import GatedMLP, PackedAttention, fuse_layers
+from kairos.policy.layers import GatedMLP, PackedAttention, PackedLayer, fuse_layers
+from kairos.policy.scoring.shared_prefix import Scoring
+from kairos.policy.segments import Segments
+from kairos.policy.varlen import Automatic
 
 
 def test_an_mlp_filled_up_with_zeros_is_the_same_in_values_and_gradients() -> None:
@@ -47,6 +50,26 @@ def test_without_a_context_an_attention_is_transformers_own(folder: str) -> None
     angles = torch.randn(1, 4, attention.head_dim)
     given = {"hidden_states": x, "position_embeddings": (angles.cos(), angles.sin()), "attention_mask": None}
     torch.testing.assert_close(attention(**given)[0], theirs.forward(attention, **given)[0])
+
+
+@pytest.mark.parametrize("tiny", FAMILIES.values(), ids=FAMILIES)
+def test_a_layer_is_transformers_own_to_the_last_bit(folder: str, tiny: Tiny) -> None:
+    """Without a context, and on a CPU with one: values and gradients. It calls attention and MLP in the same order."""
+    language = tiny.policy(folder)
+    text = language.family.text(language.model)
+    segments, width = Segments((5, 3), (2, 1), (0, 1)), text.embed_tokens.embedding_dim
+    context = Scoring(segments, Automatic().plan(segments, torch.device("cpu")))
+    x = torch.randn(1, len(segments), width, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    angles = text.rotary_emb(x, torch.arange(len(segments)).expand(3, 1, -1))
+    for layer in text.layers:
+        assert isinstance(layer, PackedLayer)
+        theirs = type(layer).__mro__[2]
+        for given in ({"context": context}, {}):
+            found = []
+            for forward in (layer, lambda x, theirs=theirs, layer=layer, **given: theirs.forward(layer, x, **given)):
+                out = forward(x, position_embeddings=angles, attention_mask=None, **given)
+                found.append([out, *torch.autograd.grad(out.square().sum(), [x, *layer.parameters()])])
+            assert all(torch.equal(ours, original) for ours, original in zip(*found, strict=True))
 
 
 class Products(TorchDispatchMode):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
-from torch.nn.functional import rms_norm, silu
+from torch.nn.functional import silu
 
 from kairos.policy.launching import INTERPRETED, launch, power
 from kairos.policy.packages import installed
@@ -52,7 +52,7 @@ def gated_pair(pair: Tensor) -> Tensor:
         return gated_plain(*pair.chunk(2, dim=-1))
     gate, up = pair.chunk(2, dim=-1)
     out = pair.new_empty(gate.shape)
-    _run("gate_forward", _blocks(out), gate, up, out, pair.shape[-1], out.shape[-1], BLOCK=_BLOCK)
+    run("gate_forward", _blocks(out), gate, up, out, pair.shape[-1], out.shape[-1], BLOCK=_BLOCK)
     return out
 
 
@@ -62,7 +62,7 @@ def gated_pair_gradient(grad: Tensor, pair: Tensor) -> tuple[Tensor, Tensor]:
         return gated_pair_gradient_plain(grad, pair)
     grad, grad_pair = grad.contiguous(), torch.empty_like(pair)
     out = torch.empty_like(grad)
-    _run(
+    run(
         "gate_backward", _blocks(grad), grad, *pair.chunk(2, dim=-1), *grad_pair.chunk(2, dim=-1), out,
         pair.shape[-1], grad.shape[-1], GIVEN=True, BLOCK=_BLOCK,
     )  # fmt: skip
@@ -78,7 +78,14 @@ def gated_pair_gradient_plain(grad: Tensor, pair: Tensor) -> tuple[Tensor, Tenso
 
 def rotated(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
     """Rotary position embedding in fp32, in the dtype of `x`: the first R of a head's D numbers turn, halves paired."""
-    return _Rotated.apply(x_NHD, cos_NR, sin_NR) if fast(x_NHD) else rotated_plain(x_NHD, cos_NR, sin_NR)  # type: ignore[no-any-return]
+    return _Rotated.apply(cos_NR, sin_NR, x_NHD)[0] if fast(x_NHD) else rotated_plain(x_NHD, cos_NR, sin_NR)  # type: ignore[no-any-return]
+
+
+def rotated_pair(q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of queries and of keys, which may have other heads, at once."""
+    if not fast(q_NHD):
+        return rotated_plain(q_NHD, cos_NR, sin_NR), rotated_plain(k_NHD, cos_NR, sin_NR)
+    return _Rotated.apply(cos_NR, sin_NR, q_NHD, k_NHD)  # type: ignore[no-any-return]
 
 
 def rotated_plain(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
@@ -89,15 +96,6 @@ def rotated_plain(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
     return torch.cat([turned, staying], dim=-1) if staying.shape[-1] else turned
 
 
-def normed(x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
-    """Root-mean-square norm over the last dimension: fp32 inside, times `gain` (fp32), as `dtype`."""
-    return _Normed.apply(x, gain, epsilon, dtype) if fast(x) else normed_plain(x, gain, epsilon, dtype)  # type: ignore[no-any-return]
-
-
-def normed_plain(x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
-    return rms_norm(x.float(), gain.shape, gain, epsilon).to(dtype)
-
-
 def merged(a_NHD: Tensor, lse_a_HN: Tensor, b_NHD: Tensor, lse_b_HN: Tensor, out_NHD: Tensor) -> Tensor:
     """Two softmaxes over parts of the keys, with their log-sum-exps, as one: written to `out`; its log-sum-exp [H, N]
     (fp32). No gradient."""
@@ -105,7 +103,7 @@ def merged(a_NHD: Tensor, lse_a_HN: Tensor, b_NHD: Tensor, lse_b_HN: Tensor, out
         return merged_plain(a_NHD, lse_a_HN, b_NHD, lse_b_HN, out_NHD)
     (tokens, heads, width), lse_HN = a_NHD.shape, torch.empty_like(lse_a_HN)
     if tokens:
-        _run(
+        run(
             "merge", (tokens,), a_NHD, lse_a_HN, b_NHD, lse_b_HN, out_NHD, lse_HN, heads,
             *lse_a_HN.stride(), *lse_b_HN.stride(), *lse_HN.stride(),
             WIDTH=width, HEADS=power(heads), COLUMNS=power(width),
@@ -126,7 +124,7 @@ def remember(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD: Tenso
         remember_plain(k_BHD, v_BHD, keys_BCHD, values_BCHD, step)
         return
     size = k_BHD[0].numel()
-    _run(
+    run(
         "remember", (len(k_BHD),), k_BHD, v_BHD, keys_BCHD, values_BCHD, step,
         k_BHD.stride(0), v_BHD.stride(0), keys_BCHD.shape[1],
         SIZE=size, BLOCK=power(size),
@@ -144,7 +142,7 @@ class _Gated(Function):
         gate, up = gate.contiguous(), up.contiguous()
         ctx.save_for_backward(gate, up)
         out, width = torch.empty_like(gate), gate.shape[-1]
-        _run("gate_forward", _blocks(out), gate, up, out, width, width, BLOCK=_BLOCK)
+        run("gate_forward", _blocks(out), gate, up, out, width, width, BLOCK=_BLOCK)
         return out
 
     @staticmethod
@@ -153,7 +151,7 @@ class _Gated(Function):
         gate, up = ctx.saved_tensors  # type: ignore[attr-defined]
         grad, width = grad.contiguous(), gate.shape[-1]
         grad_gate, grad_up = torch.empty_like(gate), torch.empty_like(up)
-        _run(
+        run(
             "gate_backward", _blocks(grad), grad, gate, up, grad_gate, grad_up, grad, width, width,
             GIVEN=False, BLOCK=_BLOCK,
         )  # fmt: skip
@@ -161,78 +159,41 @@ class _Gated(Function):
 
 
 class _Rotated(Function):
+    """One tensor or two."""
+
     @staticmethod
-    def forward(ctx: FunctionCtx, x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, cos_NR: Tensor, sin_NR: Tensor, *of_NHD: Tensor) -> tuple[Tensor, ...]:
         ctx.save_for_backward(cos_NR, sin_NR)
-        return _turn(x_NHD, cos_NR, sin_NR, backwards=False)
+        return _turned(cos_NR, sin_NR, *of_NHD, backwards=False)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad_NHD: Tensor) -> tuple[Tensor, None, None]:
-        return _turn(grad_NHD, *ctx.saved_tensors, backwards=True), None, None  # type: ignore[attr-defined]
+    def backward(ctx: FunctionCtx, *grads_NHD: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, *_turned(*ctx.saved_tensors, *grads_NHD, backwards=True)  # type: ignore[attr-defined]
 
 
-def _turn(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor, backwards: bool) -> Tensor:
-    x = _by_token(x_NHD)
-    out, (_, heads, width), turning = x.new_empty(x.shape), x.shape, cos_NR.shape[-1]
+def _turned(cos_NR: Tensor, sin_NR: Tensor, *of_NHD: Tensor, backwards: bool) -> tuple[Tensor, ...]:
     if cos_NR.stride() != sin_NR.stride() or cos_NR.stride(-1) != 1:
         cos_NR, sin_NR = cos_NR.contiguous(), sin_NR.contiguous()
-    if len(x):
-        _run(
-            "rotate", (len(x),), x, cos_NR, sin_NR, out, x.stride(0), cos_NR.stride(0), heads,
-            WIDTH=width, HALF=turning // 2,
-            HEADS=power(heads), COLUMNS=power(turning // 2), REST=power(width - turning) if width > turning else 0,
-            BACKWARDS=backwards,
+    xs = [by_token(x_NHD) for x_NHD in of_NHD]
+    outs = tuple(x.new_empty(x.shape) for x in xs)
+    q, k, width, turning = xs[0], xs[-1], xs[0].shape[-1], cos_NR.shape[-1]
+    if len(q):
+        run(
+            "rotate", (len(q), len(xs)), q, k, cos_NR, sin_NR, outs[0], outs[-1],
+            q.stride(0), k.stride(0), cos_NR.stride(0), q.shape[1], k.shape[1],
+            WIDTH=width, HALF=turning // 2, HEADS_Q=power(q.shape[1]), HEADS_K=power(k.shape[1]),
+            COLUMNS=power(turning // 2), REST=power(width - turning) if width > turning else 0, BACKWARDS=backwards,
         )  # fmt: skip
-    return out
+    return outs
 
 
-class _Normed(Function):
-    @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
-        x, width = _by_token(x), x.shape[-1]
-        rows, block = x.numel() // width, power(width)
-        out, scale = x.new_empty(x.shape, dtype=dtype), x.new_empty(rows, dtype=torch.float32)
-        together = max(1, _TILE // block)
-        if rows:
-            _run(
-                "norm_forward", (-(-rows // together),), x, gain, out, scale, rows, width, *_heads(x), epsilon,
-                ROWS=together, BLOCK=block,
-            )  # fmt: skip
-        ctx.save_for_backward(x, gain, scale)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        x, gain, scale = ctx.saved_tensors  # type: ignore[attr-defined]
-        width, rows, grad = x.shape[-1], scale.numel(), grad.contiguous()
-        block = power(width)
-        together = max(1, _TILE // block)
-        turns = max(1, -(-rows // (_PROGRAMS * together)))
-        programs = -(-rows // (turns * together))
-        grad_x, parts = x.new_empty(x.shape), gain.new_empty(programs, width, dtype=torch.float32)
-        if rows:
-            _run(
-                "norm_backward", (programs,), grad, x, gain, scale, grad_x, parts, rows, width, *_heads(x), turns,
-                ROWS=together, BLOCK=block,
-            )  # fmt: skip
-        return grad_x, parts.sum(0).to(gain.dtype), None, None
-
-
-def _by_token(x: Tensor) -> Tensor:
+def by_token(x: Tensor) -> Tensor:
     """As it lies where each of its first dimension is whole (heads that are views of one product); else contiguous."""
     return x if len(x) and x[0].is_contiguous() else x.contiguous()
 
 
-def _heads(x: Tensor) -> tuple[int, int]:
-    """How many rows lie next to one another, and how far apart those begin."""
-    return max(1, x[0].numel() // x.shape[-1]), x.stride(0)
-
-
 _BLOCK = 1024
-_TILE = 2048  # numbers that one program of a norm holds, a whole row at least
-_PROGRAMS = 512
 
 
 def _blocks(x: Tensor) -> tuple[int, int]:
@@ -248,14 +209,15 @@ def _usable() -> bool:
         return False
     x = torch.zeros(1, device="cpu" if INTERPRETED else "cuda")
     try:
-        _run("gate_forward", (1,), x, x, x, 1, 1, BLOCK=1)
+        run("gate_forward", (1,), x, x, x, 1, 1, BLOCK=1)
     except (RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
         _log.warning("the layers' elementwise work is not fused, because Triton builds no kernel here: %s", error)
         return False
     return True
 
 
-def _run(kernel: str, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:
+def run(kernel: str, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:
+    """A kernel of `fused_kernels`, on the device of `x`."""
     launch(getattr(_kernels(), kernel), grid, x, *others, **options)
 
 

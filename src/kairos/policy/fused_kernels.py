@@ -37,12 +37,31 @@ def gate_backward(
 
 @triton.jit
 def rotate(
-    x, cos, sin, out, stride_x, stride_angles, heads,
+    q, k, cos, sin, out_q, out_k, stride_q, stride_k, stride_angles, heads_q, heads_k,
+    WIDTH: tl.constexpr, HALF: tl.constexpr, HEADS_Q: tl.constexpr, HEADS_K: tl.constexpr, COLUMNS: tl.constexpr,
+    REST: tl.constexpr, BACKWARDS: tl.constexpr,
+):  # fmt: skip
+    """One token of q, and, where the grid has a second row, of k."""
+    token = tl.program_id(0).to(tl.int64)
+    if tl.program_id(1) == 0:
+        _rotate(
+            q, cos, sin, out_q, token, stride_q, stride_angles, heads_q,
+            WIDTH, HALF, HEADS_Q, COLUMNS, REST, BACKWARDS,
+        )  # fmt: skip
+    else:
+        _rotate(
+            k, cos, sin, out_k, token, stride_k, stride_angles, heads_k,
+            WIDTH, HALF, HEADS_K, COLUMNS, REST, BACKWARDS,
+        )  # fmt: skip
+
+
+@triton.jit
+def _rotate(
+    x, cos, sin, out, token, stride_x, stride_angles, heads,
     WIDTH: tl.constexpr, HALF: tl.constexpr, HEADS: tl.constexpr, COLUMNS: tl.constexpr, REST: tl.constexpr,
     BACKWARDS: tl.constexpr,
 ):  # fmt: skip
-    """One token: its heads [heads, WIDTH], of which the first 2 * HALF numbers turn and the others stay."""
-    token = tl.program_id(0).to(tl.int64)
+    """A token's heads [heads, WIDTH], of which the first 2 * HALF numbers turn and the others stay."""
     head = tl.arange(0, HEADS)[:, None]
     column = tl.arange(0, COLUMNS)[None, :]
     inside = (head < heads) & (column < HALF)
@@ -71,28 +90,49 @@ def rotate(
 
 
 @triton.jit
+def add(x, y, out, size, BLOCK: tl.constexpr):
+    """Part of `size` numbers."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < size
+    total = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
+    total += tl.load(y + at, mask=inside, other=0.0).to(tl.float32)
+    tl.store(out + at, total.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
 def norm_forward(
-    x, gain, out, scale, rows, width, heads, stride_x, epsilon, ROWS: tl.constexpr, BLOCK: tl.constexpr
+    x, y, gain, total, out, scale, rows, width, heads, stride_x, epsilon,
+    ADDED: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Rows lie next to one another in `heads`, and those begin `stride_x` apart."""
+    """Rows of x lie next to one another in `heads`, and those begin `stride_x` apart.
+
+    With `ADDED` it is the norm of x + y, which goes to `total`.
+    """
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
     column = tl.arange(0, BLOCK)[None, :]
     inside = (row < rows) & (column < width)
-    at = row // heads * stride_x + row % heads * width + column
-    v = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
+    at = row * width + column
+    v = tl.load(x + row // heads * stride_x + row % heads * width + column, mask=inside, other=0.0).to(tl.float32)
+    if ADDED:
+        rounded = (v + tl.load(y + at, mask=inside, other=0.0).to(tl.float32)).to(total.dtype.element_ty)
+        tl.store(total + at, rounded, mask=inside)
+        v = rounded.to(tl.float32)
     r = 1.0 / tl.sqrt(tl.sum(v * v, axis=1) / width + epsilon)
     w = tl.load(gain + column, mask=column < width, other=0.0).to(tl.float32)
-    tl.store(out + row * width + column, (v * r[:, None] * w).to(out.dtype.element_ty), mask=inside)
+    tl.store(out + at, (v * r[:, None] * w).to(out.dtype.element_ty), mask=inside)
     line = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     tl.store(scale + line, r, mask=line < rows)
 
 
 @triton.jit
 def norm_backward(
-    grad, x, gain, scale, grad_x, grad_gain, rows, width, heads, stride_x, turns,
-    ROWS: tl.constexpr, BLOCK: tl.constexpr,
+    grad, grad_total, x, gain, scale, grad_x, grad_y, grad_gain, rows, width, heads, stride_x, turns,
+    ADDED: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One program takes `turns` times ROWS rows; its share of the gain's gradient is a row of `grad_gain`."""
+    """One program takes `turns` times ROWS rows; its share of the gain's gradient is a row of `grad_gain`.
+
+    With `ADDED` x is a sum that has a gradient besides: both of its parts get the two together.
+    """
     column = tl.arange(0, BLOCK)
     w = tl.load(gain + column, mask=column < width, other=0.0).to(tl.float32)
     total = tl.zeros([BLOCK], dtype=tl.float32)
@@ -108,7 +148,11 @@ def norm_backward(
         total += tl.sum(dy * unit, axis=0)
         weighted = dy * w[None, :]
         mean = tl.sum(weighted * unit, axis=1)[:, None] / width
-        tl.store(grad_x + at, ((weighted - unit * mean) * r).to(grad_x.dtype.element_ty), mask=inside)
+        dx = (weighted - unit * mean) * r
+        if ADDED:
+            dx += tl.load(grad_total + at, mask=inside, other=0.0).to(tl.float32)
+            tl.store(grad_y + at, dx.to(grad_y.dtype.element_ty), mask=inside)
+        tl.store(grad_x + at, dx.to(grad_x.dtype.element_ty), mask=inside)
     tl.store(grad_gain + tl.program_id(0).to(tl.int64) * width + column, total, mask=column < width)
 
 

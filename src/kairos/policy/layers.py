@@ -1,4 +1,5 @@
-"""The forward passes of transformers' attention and gated MLP, on packed tokens and with their elementwise work fused.
+"""The forward passes of transformers' text layers, attention and gated MLP, on packed tokens and with their elementwise
+work fused.
 
 Modules keep their parameters, names and hooks: only their class changes. Without a `Context` they are as they were.
 """
@@ -15,9 +16,10 @@ from transformers.activations import SiLUActivation
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from kairos.policy.attention import Context
-from kairos.policy.fused import gated, rotated
+from kairos.policy.fused import gated, rotated_pair
+from kairos.policy.fused_norms import added
 from kairos.policy.linears import joinable, joint_mlp, outputs, plain
-from kairos.policy.norms import before
+from kairos.policy.norms import Fused, before
 from kairos.policy.vision.attention import WithinSegments
 
 _ALIGNED = 8  # numbers: matrices whose sides are no multiples of it run on a GPU's slow kernels
@@ -57,7 +59,7 @@ class PackedAttention(nn.Module):
         if hasattr(self, "q_norm"):
             q, k = cast("nn.Module", self.q_norm)(q), cast("nn.Module", self.k_norm)(k)
         cos_NR, sin_NR = (angles.squeeze(0) for angles in position_embeddings)
-        q, k = rotated(q, cos_NR, sin_NR), rotated(k, cos_NR, sin_NR)
+        q, k = rotated_pair(q, k, cos_NR, sin_NR)
         out_ND = context.attend(self.layer_idx, q, k, v, self.scaling).flatten(1)
         if gate is not None:
             out_ND = out_ND * gate.flatten(1).sigmoid()
@@ -100,9 +102,35 @@ class GatedMLP(Again):
         return outputs(gated(self.gate_proj(x), self.up_proj(x)), self.down_proj)[0]
 
 
+class PackedLayer(nn.Module):
+    """Attention or a delta net, and an MLP, each of the norm of the residual stream and added to it."""
+
+    input_layernorm: nn.Module
+    post_attention_layernorm: Fused
+    mlp: nn.Module
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        position_embeddings: tuple[Tensor, Tensor] | None = None,
+        context: Context | None = None,
+        **others: object,
+    ) -> Tensor:
+        """Tokens packed end to end, [1, N, D], that see what `context` says."""
+        if context is None:
+            return super().forward(hidden_states, position_embeddings=position_embeddings, **others)  # type: ignore[no-any-return]
+        x = self.input_layernorm(hidden_states)
+        if hasattr(self, "linear_attn"):
+            x = cast("nn.Module", self.linear_attn)(x, context=context)
+        else:
+            x, _ = cast("nn.Module", self.self_attn)(x, position_embeddings, context=context)
+        hidden_states, x = self.post_attention_layernorm.of_sum(hidden_states, x)
+        return added(hidden_states, self.mlp(x))
+
+
 def fuse_layers(model: nn.Module) -> None:
-    """From now on attentions and MLPs gated by silu, of either tower, run as ours do, and a layer's MLP can be computed
-    again."""
+    """From now on attentions and MLPs gated by silu, of either tower, run as ours do, and so do text layers whose norms
+    are; a layer's MLP can be computed again."""
     for module in list(model.modules()):
         if hasattr(module, "q_proj") and hasattr(module, "layer_idx"):
             module.__class__ = before(PackedAttention, type(module))
@@ -110,6 +138,8 @@ def fuse_layers(model: nn.Module) -> None:
             module.__class__ = before(WithinSegments, type(module))
         elif hasattr(module, "gate_proj") and isinstance(getattr(module, "act_fn", None), (nn.SiLU, SiLUActivation)):
             module.__class__ = before(GatedMLP, type(module))
+        elif isinstance(getattr(module, "post_attention_layernorm", None), Fused):
+            module.__class__ = before(PackedLayer, type(module))
     for layer in model.modules():
         if isinstance(layer, GradientCheckpointingLayer) and not isinstance(layer.mlp, Again):
             mlp = cast("nn.Module", layer.mlp)

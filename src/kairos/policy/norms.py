@@ -1,4 +1,4 @@
-"""Root-mean-square norms in one kernel each, whose output is what the next matrix wants.
+"""Root-mean-square norms in one kernel each, with what is added before them, whose output is what a matrix wants.
 
 transformers writes them out: six kernels forward, and under autocast an fp32 output that every matrix casts anew.
 """
@@ -11,7 +11,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from kairos.policy.fused import computing, normed
+from kairos.policy.fused import computing
+from kairos.policy.fused_norms import normed, normed_sum
 
 
 class Fused(nn.Module):
@@ -28,6 +29,11 @@ class Fused(nn.Module):
     def forward(self, hidden_states: Tensor) -> Tensor:
         wide = torch.promote_types(hidden_states.dtype, self.weight.dtype)
         return normed(hidden_states, self.gain(), self.epsilon(), computing(hidden_states, wide))
+
+    def of_sum(self, residual: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """residual + x, and what `forward` gives of it. Hooks on the norm are not called."""
+        wide = torch.promote_types(torch.promote_types(residual.dtype, x.dtype), self.weight.dtype)
+        return normed_sum(residual, x, self.gain(), self.epsilon(), computing(residual, wide))
 
 
 class FusedAroundOne(Fused):
