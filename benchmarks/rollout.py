@@ -4,9 +4,10 @@
     python benchmarks/rollout.py --model mini --frames 8 64 64 --tokens 8 --prompts 1 2 --device cpu      # tiny
 
 Random weights, 8 completions of 200 tokens for each of 1, 4 and 16 prompts of 4,096 visual tokens; frames go in, so the
-vision tower is part of it for everyone (`live, cached` is ours with a frozen tower's features kept). Each engine runs
-in a process of its own, one after the other, and is timed once warm. Finished lines are kept. Writes
-results/rollout.json.
+vision tower is part of it for everyone. `live, cached` is ours with a frozen tower's features kept; `vllm, cached` is
+vLLM with its caches of processed frames and of features, which hold part of 16 clips; prompts are prefilled anew by
+all. Each engine runs in a process of its own, one after the other, and is timed once warm. Finished lines are kept.
+Writes results/rollout.json.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from kairos.policy.out_of_memory import OutOfMemory
 from kairos.policy.vision.patches import frames_of
 from kairos.rollout.live import Live
 
-ENGINES = ("live", "live, cached", "generate", "vllm")
+ENGINES = ("live", "live, cached", "generate", "vllm", "vllm, cached")
 
 
 def main() -> None:
@@ -62,9 +63,9 @@ def main() -> None:
         run(options)
         return
     begun, console = time.monotonic(), Console(width=140)
-    if "vllm" in options.engines and find_spec("vllm") is None:
+    if find_spec("vllm") is None and any(engine.startswith("vllm") for engine in options.engines):
         console.print("vllm is not installed, so it is left out: pip install 'kairos-video[vllm]'")
-        options.engines.remove("vllm")
+        options.engines = [engine for engine in options.engines if not engine.startswith("vllm")]
     for engine in options.engines:
         have = set(cast("dict[str, object]", stored(options.out).get("lines", {})))
         if all(key(engine, count) in have for count in options.prompts):
@@ -86,7 +87,7 @@ def run(options: argparse.Namespace) -> None:
     kept = ["policy.freeze=[vision]", "features=memory"] if options.only == "live, cached" else []
     language = policy(options.model, device, kept)
     asked = prompts(language, clip, max(options.prompts))
-    make = {"live": live, "live, cached": live, "generate": generate, "vllm": vllm}[options.only]
+    make = {"live": live, "generate": generate, "vllm": vllm}[options.only.removesuffix(", cached")]
     engine = make(language, options, device)
     del language
     for count in options.prompts:
@@ -179,7 +180,7 @@ def vllm(language: LanguagePolicy, options: argparse.Namespace, device: torch.de
         torch.cuda.empty_cache()
     engine = LLM(
         model=str(folder), load_format="dummy", dtype="bfloat16", max_model_len=min(limit, 8192),
-        limit_mm_per_prompt={"video": 1, "image": 0}, gpu_memory_utilization=0.85, mm_processor_cache_gb=0,
+        limit_mm_per_prompt={"video": 1, "image": 0}, gpu_memory_utilization=0.85,
         enforce_eager=device.type == "cpu",
     )  # fmt: skip
     wanted = SamplingParams(n=options.group, max_tokens=options.tokens, temperature=1.0, ignore_eos=True)
@@ -197,6 +198,9 @@ def vllm(language: LanguagePolicy, options: argparse.Namespace, device: torch.de
             inputs.append({"prompt": text, "multi_modal_data": {"video": (frames, facts)}})
         done = engine.generate(inputs, wanted, use_tqdm=False)
         engine.reset_prefix_cache()
+        if options.only == "vllm":
+            engine.llm_engine.reset_mm_cache()
+            engine.llm_engine.reset_encoder_cache()
         return [len(sample.token_ids) for request in done for sample in request.outputs]
 
     return answer
@@ -214,7 +218,8 @@ def show(console: Console, options: argparse.Namespace) -> None:
             if "seconds" not in row:
                 table.add_row(engine, str(count), str(row.get("error", "not run")))
                 continue
-            others = [lines.get(key(other, count), {}).get("seconds") for other in ("generate", "vllm")]
+            against = "vllm, cached" if engine.endswith("cached") else "vllm"
+            others = [lines.get(key(other, count), {}).get("seconds") for other in ("generate", against)]
             ratios = ["" if other is None else f"{other / row['seconds']:.2f}" for other in others]
             table.add_row(
                 engine, str(count), f"{row['seconds']:.2f}", f"{row['seconds_per_prompt']:.3f}",

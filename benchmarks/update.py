@@ -125,7 +125,7 @@ class Bench:
         try:
             update()
             kept = held(language)
-            seconds = timed(update, self.device, repeats)
+            seconds = timed(update, self.device, repeats, warm=repeats)
             following = timed(lambda: [update() for _ in range(repeats)], self.device, 1, warm=0) / repeats
         except (OutOfMemory, torch.OutOfMemoryError):
             language.zero_grad(set_to_none=True)
