@@ -54,7 +54,7 @@ def test_without_a_context_an_attention_is_transformers_own(folder: str) -> None
 
 @pytest.mark.parametrize("tiny", FAMILIES.values(), ids=FAMILIES)
 def test_a_layer_is_transformers_own_to_the_last_bit(folder: str, tiny: Tiny) -> None:
-    """Without a context, and on a CPU with one: values and gradients. It calls attention and MLP in the same order."""
+    """Values and gradients, without a context and, on a CPU, with one."""
     language = tiny.policy(folder)
     text = language.family.text(language.model)
     segments, width = Segments((5, 3), (2, 1), (0, 1)), text.embed_tokens.embedding_dim

@@ -76,16 +76,12 @@ def gated_pair_gradient_plain(grad: Tensor, pair: Tensor) -> tuple[Tensor, Tenso
     return grad_pair.to(pair.dtype), (gate * s * up).to(pair.dtype)
 
 
-def rotated(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
-    """Rotary position embedding in fp32, in the dtype of `x`: the first R of a head's D numbers turn, halves paired."""
-    return _Rotated.apply(cos_NR, sin_NR, x_NHD)[0] if fast(x_NHD) else rotated_plain(x_NHD, cos_NR, sin_NR)  # type: ignore[no-any-return]
-
-
-def rotated_pair(q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> tuple[Tensor, Tensor]:
-    """The same of queries and of keys, which may have other heads, at once."""
+def rotated(q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotary position embedding of queries and of keys, which may have other heads, in fp32, in the dtype of each: the
+    first R of a head's D numbers turn, halves paired."""
     if not fast(q_NHD):
         return rotated_plain(q_NHD, cos_NR, sin_NR), rotated_plain(k_NHD, cos_NR, sin_NR)
-    return _Rotated.apply(cos_NR, sin_NR, q_NHD, k_NHD)  # type: ignore[no-any-return]
+    return _Rotated.apply(q_NHD, k_NHD, cos_NR, sin_NR)  # type: ignore[no-any-return]
 
 
 def rotated_plain(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
@@ -159,28 +155,27 @@ class _Gated(Function):
 
 
 class _Rotated(Function):
-    """One tensor or two."""
-
     @staticmethod
-    def forward(ctx: FunctionCtx, cos_NR: Tensor, sin_NR: Tensor, *of_NHD: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: FunctionCtx, q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor
+    ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(cos_NR, sin_NR)
-        return _turned(cos_NR, sin_NR, *of_NHD, backwards=False)
+        return _turned(q_NHD, k_NHD, cos_NR, sin_NR, backwards=False)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, *grads_NHD: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *_turned(*ctx.saved_tensors, *grads_NHD, backwards=True)  # type: ignore[attr-defined]
+    def backward(ctx: FunctionCtx, grad_q: Tensor, grad_k: Tensor) -> tuple[Tensor | None, ...]:
+        return *_turned(grad_q, grad_k, *ctx.saved_tensors, backwards=True), None, None  # type: ignore[attr-defined]
 
 
-def _turned(cos_NR: Tensor, sin_NR: Tensor, *of_NHD: Tensor, backwards: bool) -> tuple[Tensor, ...]:
+def _turned(q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor, backwards: bool) -> tuple[Tensor, Tensor]:
     if cos_NR.stride() != sin_NR.stride() or cos_NR.stride(-1) != 1:
         cos_NR, sin_NR = cos_NR.contiguous(), sin_NR.contiguous()
-    xs = [by_token(x_NHD) for x_NHD in of_NHD]
-    outs = tuple(x.new_empty(x.shape) for x in xs)
-    q, k, width, turning = xs[0], xs[-1], xs[0].shape[-1], cos_NR.shape[-1]
+    q, k = by_token(q_NHD), by_token(k_NHD)
+    outs, width, turning = (q.new_empty(q.shape), k.new_empty(k.shape)), q.shape[-1], cos_NR.shape[-1]
     if len(q):
         run(
-            "rotate", (len(q), len(xs)), q, k, cos_NR, sin_NR, outs[0], outs[-1],
+            "rotate", (len(q), 2), q, k, cos_NR, sin_NR, *outs,
             q.stride(0), k.stride(0), cos_NR.stride(0), q.shape[1], k.shape[1],
             WIDTH=width, HALF=turning // 2, HEADS_Q=power(q.shape[1]), HEADS_K=power(k.shape[1]),
             COLUMNS=power(turning // 2), REST=power(width - turning) if width > turning else 0, BACKWARDS=backwards,

@@ -41,7 +41,7 @@ def rotate(
     WIDTH: tl.constexpr, HALF: tl.constexpr, HEADS_Q: tl.constexpr, HEADS_K: tl.constexpr, COLUMNS: tl.constexpr,
     REST: tl.constexpr, BACKWARDS: tl.constexpr,
 ):  # fmt: skip
-    """One token of q, and, where the grid has a second row, of k."""
+    """One token of q or, in the second column of the grid, of k."""
     token = tl.program_id(0).to(tl.int64)
     if tl.program_id(1) == 0:
         _rotate(

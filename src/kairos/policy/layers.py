@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers.activations import SiLUActivation
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from kairos.policy.again import again
 from kairos.policy.attention import Context
-from kairos.policy.fused import gated, rotated_pair
+from kairos.policy.fused import gated, rotated
 from kairos.policy.fused_norms import added
 from kairos.policy.linears import joinable, joint_mlp, outputs, plain
 from kairos.policy.norms import Fused, before
@@ -59,7 +58,7 @@ class PackedAttention(nn.Module):
         if hasattr(self, "q_norm"):
             q, k = cast("nn.Module", self.q_norm)(q), cast("nn.Module", self.k_norm)(k)
         cos_NR, sin_NR = (angles.squeeze(0) for angles in position_embeddings)
-        q, k = rotated_pair(q, k, cos_NR, sin_NR)
+        q, k = rotated(q, k, cos_NR, sin_NR)
         out_ND = context.attend(self.layer_idx, q, k, v, self.scaling).flatten(1)
         if gate is not None:
             out_ND = out_ND * gate.flatten(1).sigmoid()
@@ -75,9 +74,7 @@ class Again(nn.Module):
         return self.once_more(super().forward, x)
 
     def once_more(self, compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        if self.again and torch.is_grad_enabled():
-            return cast("Tensor", checkpoint(compute, x, use_reentrant=False))
-        return compute(x)
+        return again(compute, x) if self.again else compute(x)
 
 
 class GatedMLP(Again):

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from kairos.core.carry import carried
+from kairos.policy.again import again
 from kairos.policy.chosen import NEVER, choosable, chosen
 from kairos.policy.linears import outputs
 
@@ -74,10 +74,7 @@ def chosen_plain(
         return logprobs, normaliser - ((logits - normaliser[:, None]).exp() * logits).sum(-1)
 
     pairs = list(zip(hidden_MD.split(rows), chosen_M.split(rows), strict=True))
-    if len(pairs) == 1 or not torch.is_grad_enabled():
-        results = [chunk(*pair) for pair in pairs]
-    else:
-        results = [checkpoint(chunk, *pair, use_reentrant=False) for pair in pairs]
+    results = [chunk(*pair) if len(pairs) == 1 else again(chunk, *pair) for pair in pairs]
     logprobs, entropies = (torch.cat(parts) for parts in zip(*results, strict=True))
     return logprobs, entropies
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from kairos.policy.delta_net.rule import inside_bytes
 from kairos.policy.logprobs import CHUNK_ELEMENTS
 from kairos.policy.sizes import Sizes
 
@@ -141,10 +142,12 @@ def _learn(sizes: Sizes, load: Load) -> list[Part]:
     chosen = load.rows * load.completion
     logits = 2 if load.gpu else 4 * 4  # of which a GPU keeps one tensor, plain torch four
     scored = min(chosen * sizes.vocabulary, CHUNK_ELEMENTS) * logits + chosen * sizes.hidden * 4
+    scored += 0 if sizes.adapter else 4 * sizes.vocabulary * sizes.hidden  # its gradient beside that it is added to
     features = load.prompts * load.vision_tokens * sizes.hidden * sizes.levels * 4
     return [
         Part("learning: weights to compute with", _computing(sizes, load, learning=True), "learn"),
         Part("learning: activations of the text layers", text, "learn", False),
+        Part("learning: one delta rule computed again", load.tokens * _inside_rule(sizes), "learn", False),
         Part("learning: vision tower and its features", eyes + features, "learn", False),
         Part("learning: log-probabilities", scored, "learn", False),
     ]
@@ -192,9 +195,15 @@ def _gated_bytes(sizes: Sizes, load: Load) -> int:
 
 
 def _recurrent_bytes(sizes: Sizes, load: Load) -> float:
-    """The same of a layer with a gated delta net in plain torch; flash-linear-attention keeps less."""
-    kept = 28 * sizes.hidden + 83 * sizes.values + 1136 * sizes.value_heads
-    return (kept if load.gpu else 2 * kept) + _inside_bytes(sizes, load)
+    """The same of a layer with a gated delta net, whose keys are counted as if they were as many as its values."""
+    if load.gpu:
+        return 20 * sizes.hidden + 18 * sizes.values + 11 * sizes.value_heads + _inside_bytes(sizes, load)
+    return 24 * sizes.hidden + 36 * sizes.values + 13 * sizes.value_heads + _inside_bytes(sizes, load)
+
+
+def _inside_rule(sizes: Sizes) -> int:
+    """Of a token, in plain torch; flash-linear-attention needs less."""
+    return inside_bytes(sizes.values, sizes.value_heads)
 
 
 def _vision_layer_bytes(sizes: Sizes, load: Load) -> float:

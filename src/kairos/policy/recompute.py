@@ -40,7 +40,8 @@ def use(model: nn.Module, level: str) -> None:
 @dataclass(frozen=True)
 class Stack:
     """Layers one after the other: how many, what their matrices read (where trained) and write per token, the width of
-    the residual stream; `tokens` pass them at once. `inner_*` is what of it lies inside their MLPs."""
+    the residual stream; `tokens` pass them at once. `inner_*` is what of it lies inside their MLPs; `passing` bytes of
+    a token are held for a moment, by one layer at a time, whatever is kept."""
 
     layers: int
     inputs: int
@@ -49,6 +50,7 @@ class Stack:
     tokens: int
     inner_inputs: int = 0
     inner_outputs: int = 0
+    passing: int = 0
 
     def bytes(self, level: str, element: int) -> int:
         """Kept for the backward pass, at `element` bytes a number (2 in bf16); the residual stream is fp32.
@@ -60,11 +62,11 @@ class Stack:
         times = 1 if element == 2 else 2
         whole = element * (self.inputs + times * self.outputs) + 16 * self.width * self.layers
         if level == "none":
-            return self.tokens * whole
+            return self.tokens * (whole + self.passing)
         again = whole - 4 * self.width * self.layers
         if level == "selective":
             again = element * (self.inner_inputs + times * self.inner_outputs)
-        return self.tokens * (whole - again + again // max(1, self.layers))
+        return self.tokens * (whole - again + again // max(1, self.layers) + self.passing)
 
 
 def loads(batch: RolloutBatch, shared: bool) -> tuple[int, int]:
@@ -94,7 +96,8 @@ def _stack(layers: Sequence[nn.Module], width: int, tokens: int) -> Stack:
     ]
     inner_inputs = sum(m.in_features for m in inner if m.weight.requires_grad and m.in_features != width)
     inner_outputs = sum(m.out_features for m in inner if m.out_features != width)
-    return Stack(len(layers), inputs, outputs, width, tokens, inner_inputs, inner_outputs)
+    passing = max((getattr(module, "passing", 0) for layer in layers for module in layer.modules()), default=0)
+    return Stack(len(layers), inputs, outputs, width, tokens, inner_inputs, inner_outputs, passing)
 
 
 class Chooser:

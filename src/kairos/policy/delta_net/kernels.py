@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv1d
 
+from kairos.policy.again import again
 from kairos.policy.delta_net.layout import cuts, padded
 from kairos.policy.delta_net.rule import over_sequences
 from kairos.policy.packages import installed
@@ -49,7 +50,10 @@ class Kernels(Protocol):
 
 @dataclass(frozen=True)
 class Torch:
-    """Any device, any dtype; sequences of similar length are padded into one batch."""
+    """Any device, any dtype; sequences of similar length are padded into one batch.
+
+    What the rule needs inside is many times what it is given, so it is computed again in the backward pass.
+    """
 
     def convolve(self, x_ND: Tensor, weight_DK: Tensor) -> Tensor:
         channels, reach = weight_DK.shape
@@ -57,6 +61,9 @@ class Torch:
         return conv1d(x_ND.T[None], weight_D1K, padding=reach - 1, groups=channels)[0, :, : len(x_ND)].T
 
     def scan(self, tokens: Tokens, lengths: tuple[int, ...], state_SHKV: Tensor | None) -> tuple[Tensor, Tensor]:
+        return again(self._scanned, tokens, lengths, state_SHKV)
+
+    def _scanned(self, tokens: Tokens, lengths: tuple[int, ...], state_SHKV: Tensor | None) -> tuple[Tensor, Tensor]:
         batches, home_N, home_S = padded(lengths, tokens.v_NHV.device)
         outputs, states = [], []
         for member_S, index_SL, valid_SL in batches:

@@ -10,8 +10,10 @@ from torch.nn.functional import softplus
 from transformers.cache_utils import Cache
 from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5GatedDeltaNet
 
+from kairos.policy.again import again
 from kairos.policy.attention import Context
 from kairos.policy.delta_net.kernels import Kernels, automatic
+from kairos.policy.delta_net.rule import inside_bytes
 from kairos.policy.delta_net.step import DeltaStep
 
 
@@ -19,6 +21,11 @@ class GatedDeltaNet(Qwen3_5GatedDeltaNet):
     """transformers' layer, which takes packed tokens [1, N, D] where a context is given."""
 
     kernels: Kernels | None = None
+
+    @property
+    def passing(self) -> int:
+        """Bytes a token that the layer holds for a moment in the backward pass: `recompute` counts them once."""
+        return inside_bytes(self.value_dim, self.num_v_heads)
 
     def forward(
         self,
@@ -43,7 +50,7 @@ class GatedDeltaNet(Qwen3_5GatedDeltaNet):
         )
         output_NHV = context.recur(self.layer_idx, step)
         gate_NHV = self.in_proj_z(hidden_ND).view_as(output_NHV)
-        return self.out_proj(self.norm(output_NHV, gate_NHV).flatten(1))[None]
+        return self.out_proj(again(self.norm, output_NHV, gate_NHV).flatten(1))[None]
 
 
 def with_context(model: nn.Module, kernels: Kernels | None) -> None:

@@ -33,5 +33,5 @@ class WithinSegments(nn.Module):
                 hidden_states=hidden_states, cu_seqlens=cu_seqlens, position_embeddings=position_embeddings, **others
             )
         q, k, v = outputs(hidden_states, self.qkv)[0].unflatten(-1, (3, self.num_heads, -1)).unbind(1)
-        q, k = (rotated(x, *position_embeddings) for x in (q, k))
+        q, k = rotated(q, k, *position_embeddings)
         return outputs(attend_within(q, k, v, self.scaling, segments).flatten(1), self.proj)[0]
