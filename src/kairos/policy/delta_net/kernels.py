@@ -120,8 +120,13 @@ def automatic(device: torch.device) -> Kernels:
     if device.type == "cuda" and installed("fla"):
         reason = refused(torch.cuda.get_device_capability(device))
         if reason is None:
+            _say_once(
+                logging.INFO,
+                "gated delta nets are computed by flash-linear-attention, which builds and tunes its kernels where it "
+                "has not before: that takes minutes, and stays in $TRITON_CACHE_DIR (~/.triton)",
+            )
             return FlashLinear(convolution=installed("causal_conv1d"))
-        _say_once(f"gated delta nets are computed in plain torch: {reason}")
+        _say_once(logging.WARNING, f"gated delta nets are computed in plain torch: {reason}")
     return Torch()
 
 
@@ -140,5 +145,5 @@ def refused(capability: tuple[int, int]) -> str | None:
 
 
 @cache
-def _say_once(text: str) -> None:
-    _log.warning(text)
+def _say_once(level: int, text: str) -> None:
+    _log.log(level, text)
