@@ -63,6 +63,21 @@ def test_values_and_gradients(
 
 
 @needs_kernels
+def test_an_fp32_head_under_autocast_gets_an_fp32_gradient() -> None:
+    never, wanted = torch.tensor([3], device=DEVICE), torch.tensor([0, 5, 36, 1, 2, 36, 0], device=DEVICE)
+    results = []
+    for compute in (chosen, chosen_plain):
+        hidden, head = drawn(M, D).requires_grad_(), head_of(37)
+        with torch.autocast(DEVICE, torch.bfloat16):
+            logprobs, entropies = compute(hidden, head, wanted, 1.0, never, True, 3)
+        gradients = torch.autograd.grad((logprobs * drawn(M, seed=2) + entropies).sum(), [hidden, head.weight])
+        results.append([logprobs, entropies, *gradients])
+    for ours, theirs in zip(*results, strict=True):
+        assert ours.dtype == torch.float32
+        near(ours, theirs, torch.bfloat16)
+
+
+@needs_kernels
 def test_a_chosen_token_that_is_banned_is_out_of_reach_and_teaches_it_nothing() -> None:
     head, never = head_of(37), torch.tensor([4], device=DEVICE)
     logprobs, _ = chosen(drawn(2, D), head, torch.tensor([4, 5], device=DEVICE), 1.0, never, False, 9)

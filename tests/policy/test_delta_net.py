@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 from transformers import Qwen3_5TextConfig
 
 from kairos.policy.delta_net import kernels as kernels_
 from kairos.policy.delta_net.kernels import FlashLinear, Tokens, Torch, automatic
 from kairos.policy.delta_net.net import GatedDeltaNet
-from kairos.policy.delta_net.rule import one_token, over_sequences
+from kairos.policy.delta_net.rule import inside_bytes, one_token, over_sequences
 from kairos.policy.delta_net.step import DeltaState, DeltaStep
 from kairos.policy.gathered import Gathered
 from kairos.policy.scoring.shared_prefix import Scoring
@@ -227,3 +230,39 @@ def test_where_the_package_gives_no_gradients_torch_computes_and_says_so(
     assert chosen == 2 * [FlashLinear() if learns else Torch()]
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == (not learns) and all("triton>=3.7.1" in text for text in said)
+
+
+class Alive(TorchDispatchMode):
+    """Counts the bytes of all storages that are alive, and the most that were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now, self.most, self.known = 0, 0, set[int]()
+
+    def __torch_dispatch__(
+        self, function: Callable[..., object], types: object, inputs: tuple[object, ...] = (),
+        options: dict[str, object] | None = None,
+    ) -> object:  # fmt: skip
+        outputs = function(*inputs, **(options or {}))
+        for tensor in tree_flatten(outputs)[0]:
+            if isinstance(tensor, Tensor) and (storage := tensor.untyped_storage())._cdata not in self.known:
+                self._count(storage._cdata, storage.nbytes())
+                weakref.finalize(storage, self._count, storage._cdata, -storage.nbytes())
+        return outputs
+
+    def _count(self, place: int, size: int) -> None:
+        (self.known.add if size > 0 else self.known.discard)(place)
+        self.now += size
+        self.most = max(self.most, self.now)
+
+
+@pytest.mark.parametrize(("heads", "width"), [(8, 32), (8, 64), (16, 128)])
+def test_what_the_rule_holds_is_what_the_plan_counts(heads: int, width: int) -> None:
+    tokens = 512
+    q, k = (torch.randn(1, tokens, heads // 2, width, requires_grad=True) for _ in range(2))
+    v = torch.randn(1, tokens, heads, width, requires_grad=True)
+    decay, beta = (torch.rand(1, tokens, heads, requires_grad=True) for _ in range(2))
+    with Alive() as alive:
+        over_sequences(q, k, v, -decay, beta, None)[0].sum().backward()
+    counted = 1.25 * alive.most / tokens
+    assert 0.85 * counted <= inside_bytes(heads * width, heads) <= 1.25 * counted

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from peft import LoraConfig, inject_adapter_in_model
 from tiny_language import FAMILIES, Tiny, batch, policy
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -34,6 +35,22 @@ def test_an_mlp_filled_up_with_zeros_is_the_same_in_values_and_gradients() -> No
         torch.testing.assert_close(filled, original)
         torch.testing.assert_close(joint, original)
         torch.testing.assert_close(ours, original)
+
+
+def test_an_mlp_computed_again_drops_the_same_numbers() -> None:
+    torch.manual_seed(0)
+    whole = nn.ModuleList([Qwen2MLP(Qwen2Config(hidden_size=16, intermediate_size=32, hidden_act="silu"))])
+    fuse_layers(whole)
+    adapted = LoraConfig(r=4, lora_dropout=0.5, target_modules=["gate_proj", "down_proj"], init_lora_weights=False)
+    inject_adapter_in_model(adapted, whole)
+    mlp, x = whole[0], torch.randn(5, 16, requires_grad=True)
+    assert isinstance(mlp, GatedMLP)
+    learnt, found = [p for p in mlp.parameters() if p.requires_grad], []
+    for mlp.again in (False, True):
+        torch.manual_seed(1)
+        found.append(torch.autograd.grad(mlp(x).square().sum(), [x, *learnt]))
+    for kept, again in zip(*found, strict=True):
+        torch.testing.assert_close(again, kept)
 
 
 def test_an_mlp_with_another_activation_is_left_alone() -> None:

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def again(compute: Callable[P, T], *inputs: P.args, **options: P.kwargs) -> T:
-    """What `compute` gives; only what goes in is kept. It draws no random numbers."""
+    """What `compute` gives; only what goes in is kept. Random numbers (an adapter's dropout) are drawn as before."""
     if not torch.is_grad_enabled():
         return compute(*inputs, **options)
-    return cast("T", checkpoint(compute, *inputs, use_reentrant=False, preserve_rng_state=False, **options))
+    return cast("T", checkpoint(compute, *inputs, use_reentrant=False, **options))

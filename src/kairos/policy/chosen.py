@@ -35,8 +35,10 @@ def choosable(head: object, hidden_MD: Tensor) -> TypeGuard[nn.Linear]:
 def chosen(
     hidden_MD: Tensor, head: nn.Linear, chosen_M: Tensor, temperature: float, banned: Tensor, entropy: bool, rows: int
 ) -> tuple[Tensor, Tensor]:
-    """fp32 [M] and, where asked, the entropy [M]: of `rows` rows at a time. Logits of more than these are computed
-    again in the backward pass; they are kept where there are no more."""
+    """Log-probs fp32 [M] of ids below the head's width and, where asked, the entropy [M]: `rows` rows at a time.
+
+    Logits of more rows than these are computed again in the backward pass; they are kept where there are no more.
+    """
     x_MD = hidden_MD.to(computing(hidden_MD, head.weight.dtype))
     return _Chosen.apply(x_MD, head.weight, chosen_M.contiguous(), temperature, banned, entropy, rows)  # type: ignore[no-any-return]
 
@@ -49,14 +51,15 @@ class _Chosen(Function):
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         weight_VD = as_computed(x_MD, weight)
         logprob_M, log_M, entropy_M = (x_MD.new_empty(len(x_MD), dtype=torch.float32) for _ in range(3))
-        logits_CV = x_MD.new_empty(0)
+        kept: Tensor | None = None
         for part in _chunks(len(x_MD), rows):
             logits_CV = linear(x_MD[part], weight_VD).index_fill_(1, banned, NEVER)
             launch(
                 _kernels().chosen_forward, (len(logits_CV),), logits_CV, chosen_M[part], logprob_M[part], log_M[part],
                 entropy_M[part], float(temperature), logits_CV.shape[1], ENTROPY=entropy, BLOCK=_BLOCK,
             )  # fmt: skip
-        kept = logits_CV if len(x_MD) <= rows else None
+            kept = logits_CV if len(x_MD) <= rows else None
+            del logits_CV  # never two chunks at once
         ctx.save_for_backward(x_MD, weight_VD, chosen_M, log_M, entropy_M, banned, kept)  # type: ignore[arg-type]
         ctx.temperature, ctx.entropy, ctx.rows, ctx.dtype = temperature, entropy, rows, weight.dtype  # type: ignore[attr-defined]
         if not entropy:
@@ -85,6 +88,7 @@ class _Chosen(Function):
             if needs_weight:
                 more = product(slopes_CV.T, x_MD[part], ctx.dtype)  # type: ignore[attr-defined]
                 grad_weight = more if grad_weight is None else grad_weight.add_(more)
+            del slopes_CV
         return grad_x, grad_weight, None, None, None, None, None
 
 

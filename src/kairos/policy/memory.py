@@ -140,7 +140,7 @@ def _learn(sizes: Sizes, load: Load) -> list[Part]:
     looking = (sizes.vision_hidden * 6 + sizes.vision_intermediate * 2) * low
     eyes = _patches(sizes, load.prompts, load) * (eyes_kept[load.recompute] if sizes.vision_trained else looking)
     chosen = load.rows * load.completion
-    logits = 2 if load.gpu else 4 * 4  # of which a GPU keeps one tensor, plain torch four
+    logits = 2 if load.gpu else 4 * 4  # of which `chosen` keeps one tensor, plain torch four
     scored = min(chosen * sizes.vocabulary, CHUNK_ELEMENTS) * logits + chosen * sizes.hidden * 4
     scored += 0 if sizes.adapter else 4 * sizes.vocabulary * sizes.hidden  # its gradient beside that it is added to
     features = load.prompts * load.vision_tokens * sizes.hidden * sizes.levels * 4

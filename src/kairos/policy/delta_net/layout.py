@@ -31,7 +31,7 @@ def padded(
     [S, L]; then, among all batches' padded tokens the place of each token [N], and of each sequence [S].
     """
     length_S, start_S = torch.tensor(lengths), torch.tensor(starts(lengths)[:-1])
-    batches, offset = [], 0
+    batches, order, offset = [], [], 0
     home_N = torch.empty(sum(lengths), dtype=torch.long)
     for members in _similar(lengths):
         member_S = torch.tensor(members)
@@ -40,8 +40,9 @@ def padded(
         index_SL = torch.where(valid_SL, start_S[member_S, None] + steps_L, 0)
         home_N[index_SL[valid_SL]] = offset + valid_SL.flatten().nonzero().squeeze(1)
         offset += index_SL.numel()
+        order += members
         batches.append((carried(member_S, device), carried(index_SL, device), carried(valid_SL, device)))
-    home_S = torch.cat([member_S.cpu() for member_S, _, _ in batches]).argsort()
+    home_S = torch.tensor(order, dtype=torch.long).argsort()
     return tuple(batches), carried(home_N, device), carried(home_S, device)
 
 

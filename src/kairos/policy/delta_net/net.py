@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 from transformers.cache_utils import Cache
@@ -12,7 +13,7 @@ from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5GatedDeltaNet
 
 from kairos.policy.again import again
 from kairos.policy.attention import Context
-from kairos.policy.delta_net.kernels import Kernels, automatic
+from kairos.policy.delta_net.kernels import Kernels, Torch, automatic
 from kairos.policy.delta_net.rule import inside_bytes
 from kairos.policy.delta_net.step import DeltaStep
 
@@ -25,7 +26,11 @@ class GatedDeltaNet(Qwen3_5GatedDeltaNet):
     @property
     def passing(self) -> int:
         """Bytes a token that the layer holds for a moment in the backward pass: `recompute` counts them once."""
-        return inside_bytes(self.value_dim, self.num_v_heads)
+        plain = isinstance(self._kernels(self.A_log.device), Torch)
+        return inside_bytes(self.value_dim, self.num_v_heads) if plain else 0
+
+    def _kernels(self, device: torch.device) -> Kernels:
+        return automatic(device) if self.kernels is None else self.kernels
 
     def forward(
         self,
@@ -46,7 +51,7 @@ class GatedDeltaNet(Qwen3_5GatedDeltaNet):
             weight_DK=self.conv1d.weight.squeeze(1),
             key_width=self.head_k_dim,
             value_width=self.head_v_dim,
-            kernels=automatic(hidden_ND.device) if self.kernels is None else self.kernels,
+            kernels=self._kernels(hidden_ND.device),
         )
         output_NHV = context.recur(self.layer_idx, step)
         gate_NHV = self.in_proj_z(hidden_ND).view_as(output_NHV)

@@ -18,10 +18,8 @@ CHUNK = 64
 
 
 def inside_bytes(values: int, heads: int) -> int:
-    """What `over_sequences` and its backward pass hold of a token at most beside what it is given: measured on a CPU.
-
-    `values` numbers in `heads`.
-    """
+    """What `over_sequences` and its backward pass hold of a token at most beside what it is given, `values` numbers in
+    `heads`: counted on small sizes, and a quarter more, which is what padding may add."""
     return 122 * values + 1875 * heads
 
 
