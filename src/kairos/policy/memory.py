@@ -179,7 +179,7 @@ def _layer_bytes(sizes: Sizes, load: Load) -> float:
     which the kernels of `fused` undercut by up to 40 %."""
     inside = _inside_bytes(sizes, load)
     if load.gpu:
-        return 14 * sizes.hidden + inside + 28 * sizes.queries + 14 * sizes.keys
+        return 14 * sizes.hidden + inside + 26 * sizes.queries + 14 * sizes.keys
     return 16 * sizes.hidden + inside + 43 * sizes.queries + 15 * sizes.keys
 
 
