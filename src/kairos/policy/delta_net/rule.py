@@ -10,8 +10,12 @@ UT recursion.
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import pad
 
 CHUNK = 64
@@ -20,7 +24,7 @@ CHUNK = 64
 def inside_bytes(values: int, heads: int) -> int:
     """What `over_sequences` and its backward pass hold of a token at most beside what it is given, `values` numbers in
     `heads`: counted on small sizes, and a quarter more, which is what padding may add."""
-    return 122 * values + 1875 * heads
+    return 125 * values + 1650 * heads + values * values // (4 * max(1, heads))
 
 
 def over_sequences(
@@ -53,16 +57,39 @@ def over_sequences(
         inside = q @ k.mT * between
         q, k, fade = q * since, k * until, since[..., -1:, :]
 
-        nothing = v.new_zeros(*v.shape[:2], k.shape[-1], v.shape[-1])
-        state = nothing if state_SHKV is None else state_SHKV.float()
-        outputs = []
-        for values_c, reads_c, inside_c, q_c, k_c, fade_c in zip(
-            *(x.unbind(2) for x in (values, reads, inside, q, k, fade)), strict=True
-        ):
-            new = values_c - reads_c @ state
-            outputs.append(q_c @ state + inside_c @ new)
-            state = fade_c * state + k_c.mT @ new
-        return torch.cat(outputs, dim=2)[:, :, :length].transpose(1, 2), state
+        # what a chunk makes of the state before it is linear, so only that runs from chunk to chunk
+        kept = fade * torch.eye(k.shape[-1], device=k.device) - k.mT @ reads
+        state = v.new_zeros(*v.shape[:2], k.shape[-1], v.shape[-1]) if state_SHKV is None else state_SHKV.float()
+        given = kept.flatten(0, 1), (k.mT @ values).flatten(0, 1), state.flatten(0, 1)
+        before, after = cast("tuple[Tensor, Tensor]", _Recurrence.apply(*given))
+        before = before.unflatten(0, state.shape[:2])
+        output = q @ before + inside @ (values - reads @ before)
+        return output.flatten(2, 3)[:, :, :length].transpose(1, 2), after.view_as(state)
+
+
+class _Recurrence(Function):
+    """S <- kept S + added, C times: the states before, [N, C, K, V], and the last; one product a chunk, both ways."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, kept_NCKK: Tensor, added_NCKV: Tensor, state_NKV: Tensor) -> tuple[Tensor, Tensor]:
+        before_NCKV, after_NKV = torch.empty_like(added_NCKV), torch.empty_like(state_NKV)
+        before_NCKV[:, 0] = state_NKV
+        states = [*before_NCKV.unbind(1), after_NKV]
+        for chunk in range(len(states) - 1):
+            torch.baddbmm(added_NCKV[:, chunk], kept_NCKK[:, chunk], states[chunk], out=states[chunk + 1])
+        ctx.save_for_backward(kept_NCKK, before_NCKV)
+        return before_NCKV, after_NKV
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, before_NCKV: Tensor, after_NKV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        kept_NCKK, states_NCKV = ctx.saved_tensors
+        added_NCKV, state_NKV = torch.empty_like(before_NCKV), torch.empty_like(after_NKV)
+        added_NCKV[:, -1] = after_NKV
+        whole = [state_NKV, *added_NCKV.unbind(1)]
+        for chunk in range(len(whole) - 2, -1, -1):
+            torch.baddbmm(before_NCKV[:, chunk], kept_NCKK[:, chunk].mT, whole[chunk + 1], out=whole[chunk])
+        return added_NCKV @ states_NCKV.mT, added_NCKV, state_NKV
 
 
 def one_token(
