@@ -121,3 +121,16 @@ def test_prompts_laid_out_by_a_worker_are_scored_the_same(folder: str) -> None:
     worker = pickle.loads(pickle.dumps(language.processor))
     laid_out = replace(plain, prompts=tuple(replace(p, layout=worker(p)) for p in plain.prompts))
     assert torch.equal(language(plain).logprobs_BA, language(laid_out).logprobs_BA)
+
+
+def test_a_mode_that_is_there_already_is_not_set_again(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large model's modules are thousands."""
+    language, set_to = policy(folder), []
+    whole = language.model.train
+    monkeypatch.setattr(language.model, "train", lambda mode=True: set_to.append(mode) or whole(mode))
+    language.train()
+    language.eval()
+    language.eval()
+    language.sample(prompts(), 1, Sampling(max_actions=1), 0)
+    language.train()
+    assert set_to == [False, True] and language.training and language.model.training

@@ -150,7 +150,14 @@ class LanguagePolicy(nn.Module):
             levels.use(model, self.recompute)
         if self.compile_with is not None:
             compile_layers(self.family.text(model).layers, self.compile_with)
-        self.model = model.train()
+        self.model = model.train(self.training)
+
+    def train(self, mode: bool = True) -> LanguagePolicy:
+        """Nothing is done where the mode is that already: a large model's modules are thousands, the GPU would wait."""
+        if self.training == mode and (self.model is None or self.model.training == mode):
+            return self
+        super().train(mode)
+        return self
 
     def encode(self, text: str) -> Tensor:
         """The tokens [A] that write `text`, end token included. ValueError when the text holds a banned token."""
@@ -162,8 +169,8 @@ class LanguagePolicy(nn.Module):
     def sample(self, prompts: Sequence[Prompt], group_size: int, sampling: Sampling, seed: int) -> list[RolloutGroup]:
         """`group_size` completions for each prompt, in eval mode, without gradients; see `sampling.draw`."""
         model, prompts = self._built(), self._laid_out(prompts, sampling.max_actions)
-        training = model.training
-        model.eval()
+        if training := model.training:
+            model.eval()
         doing = f"sampling {group_size} rows for each of {len(prompts)} prompts of {_tokens(prompts)} tokens together"
         try:
             with (
@@ -177,7 +184,8 @@ class LanguagePolicy(nn.Module):
                     model, self.family, prompts, self._see(prompts), group_size, sampling, seed, self.processor.end
                 )
         finally:
-            model.train(training)
+            if training:
+                model.train()
         rollouts = []
         for row, length in enumerate(drawn.length_B.tolist()):
             actions_A = drawn.actions_BA[row, :length].clone()

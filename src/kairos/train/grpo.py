@@ -92,6 +92,7 @@ class GRPOModule(L.LightningModule):
     def roll_out(self, batch: PromptBatch) -> list[RolloutGroup]:
         """The groups of one step [P], injected rows included."""
         sampling = self.sampling.at(self.iteration, self.iterations)
+        self.policy.eval()  # until it learns: a large policy changes its mode slowly
         with sharding.gathered(self.policy):
             self.engine.sync(self.trained)
             groups = self.engine.generate(
