@@ -14,9 +14,10 @@ from torch.utils._pytree import tree_flatten
 from transformers import Qwen3_5TextConfig
 
 from kairos.policy.delta_net import kernels as kernels_
+from kairos.policy.delta_net.decode import one_token
 from kairos.policy.delta_net.kernels import FlashLinear, Tokens, Torch, automatic
 from kairos.policy.delta_net.net import GatedDeltaNet
-from kairos.policy.delta_net.rule import inside_bytes, one_token, over_sequences
+from kairos.policy.delta_net.rule import inside_bytes, over_sequences
 from kairos.policy.delta_net.step import DeltaState, DeltaStep
 from kairos.policy.gathered import Gathered
 from kairos.policy.scoring.shared_prefix import Scoring

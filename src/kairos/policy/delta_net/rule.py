@@ -1,4 +1,4 @@
-"""The gated delta rule in plain torch, fp32: over whole sequences in chunks, and one token at a time.
+"""The gated delta rule in plain torch, fp32, over whole sequences in chunks.
 
 A head's state is a matrix from keys to values. Each token lets it fade, reads what it holds at the token's key, and
 writes `beta` of what it misses:  S <- exp(decay) S;  S <- S + k (beta (v - k S));  o = q S.
@@ -37,7 +37,7 @@ def over_sequences(
     """
     with torch.autocast(q_SLHK.device.type, enabled=False):
         length, heads = v_SLHV.shape[1:3]
-        q, k = (_unit(_as_many(x, heads)).transpose(1, 2) for x in (q_SLHK, k_SLHK))
+        q, k = (unit(as_many(x, heads)).transpose(1, 2) for x in (q_SLHK, k_SLHK))
         v, decay, beta = (x.float().transpose(1, 2) for x in (v_SLHV, decay_SLH, beta_SLH))
         q = q * q.shape[-1] ** -0.5
         size = min(CHUNK, length)
@@ -92,24 +92,10 @@ class _Recurrence(Function):
         return added_NCKV @ states_NCKV.mT, added_NCKV, state_NKV
 
 
-def one_token(
-    q_BHK: Tensor, k_BHK: Tensor, v_BHV: Tensor, decay_BH: Tensor, beta_BH: Tensor, state_BHKV: Tensor
-) -> Tensor:
-    """Outputs [B, H, V], fp32; the fp32 state is written in place, so no gradient flows."""
-    with torch.autocast(q_BHK.device.type, enabled=False):
-        heads = v_BHV.shape[1]
-        q, k = (_unit(_as_many(x, heads)) for x in (q_BHK, k_BHK))
-        state_BHKV.mul_(decay_BH.float().exp()[..., None, None])
-        missing = v_BHV.float() - (k[:, :, None] @ state_BHKV).squeeze(2)
-        written = missing * beta_BH.float()[..., None]
-        state_BHKV.flatten(0, 1).baddbmm_(k.flatten(0, 1)[:, :, None], written.flatten(0, 1)[:, None])
-        return (q[:, :, None] @ state_BHKV).squeeze(2) * q.shape[-1] ** -0.5
-
-
-def _unit(x: Tensor) -> Tensor:
+def unit(x: Tensor) -> Tensor:
     return x * (x.square().sum(-1, keepdim=True) + 1e-6).rsqrt()
 
 
-def _as_many(x: Tensor, heads: int) -> Tensor:
+def as_many(x: Tensor, heads: int) -> Tensor:
     """Key heads [..., H, K], in fp32, each repeated for the value heads that share it."""
     return x.float().repeat_interleave(heads // x.shape[-2], dim=-2)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
+from kairos.policy.delta_net.decode import convolve_one, one_token, weighed
 from kairos.policy.delta_net.kernels import Kernels, Tokens
 from kairos.policy.delta_net.layout import begun, edges, tails
-from kairos.policy.delta_net.rule import one_token
 from kairos.policy.segments import Segments
 
 
@@ -57,22 +57,20 @@ class DeltaStep:
 
     def decode(self, state: DeltaState) -> Tensor:
         """[S, H, V] of one token more for each of S sequences; writes the state in place."""
-        window_SKD = torch.cat([state.recent_SKD, self.mixed_ND[:, None]], dim=1)
-        state.recent_SKD.copy_(window_SKD[:, 1:])
-        output = one_token(*self._tokens(_weighed(window_SKD, self.weight_DK)), state.matrix_SHKV)
-        return output.to(self.mixed_ND.dtype)
+        mixed_SD = convolve_one(self.mixed_ND, state.recent_SKD, self.weight_DK)
+        return one_token(*self._tokens(mixed_SD), state.matrix_SHKV).to(mixed_SD.dtype)
 
     def _convolved(self, segments: Segments) -> Tensor:
         """As one sequence, then the first tokens of each prompt and row again, whose past is another."""
         convolved_ND = self.kernels.convolve(self.mixed_ND, self.weight_DK)
         edge_M, window_MK = edges(segments, self.weight_DK.shape[1], self.mixed_ND.device)
-        weighed_MD = _weighed(_or_zero(self.mixed_ND, window_MK), self.weight_DK)
-        return convolved_ND.index_copy(0, edge_M, weighed_MD.to(convolved_ND.dtype))
+        weighed_MD = weighed(_or_zero(self.mixed_ND, window_MK), self.weight_DK)
+        return silu(convolved_ND.index_copy(0, edge_M, weighed_MD.to(convolved_ND.dtype)))
 
     def _tokens(self, convolved_ND: Tensor) -> Tokens:
         values = self.value_width * self.decay_NH.shape[1]
         keys = (convolved_ND.shape[1] - values) // 2
-        q, k, v = silu(convolved_ND).split([keys, keys, values], dim=1)
+        q, k, v = convolved_ND.split([keys, keys, values], dim=1)
         q, k = (x.unflatten(1, (-1, self.key_width)) for x in (q, k))
         return Tokens(q, k, v.unflatten(1, (-1, self.value_width)), self.decay_NH, self.beta_NH)
 
@@ -82,7 +80,3 @@ def _or_zero(x_ND: Tensor, index: Tensor) -> Tensor:
     there = index < len(x_ND)
     picked = x_ND.index_select(0, index.clamp(max=len(x_ND) - 1).flatten()).unflatten(0, index.shape)
     return picked * there[..., None]
-
-
-def _weighed(window_MKD: Tensor, weight_DK: Tensor) -> Tensor:
-    return (window_MKD.float() * weight_DK.T.float()).sum(1).to(window_MKD.dtype)

@@ -1,0 +1,71 @@
+"""One token more of a gated delta net agrees with plain torch: on a GPU where there is one, else interpreted."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from interpreting import interpret, needs_kernels
+from torch import Tensor
+
+from kairos.policy import fused
+from kairos.policy.delta_net.decode import convolve_one, convolve_one_plain, one_token, one_token_plain
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+KINDS = [torch.float32, *([torch.bfloat16] if torch.cuda.is_available() else [])]
+
+
+def test_the_kernels_as_triton_interprets_them() -> None:
+    interpret(__file__)
+
+
+def drawn(*shape: int, kind: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE, kind)
+
+
+def close(ours: Tensor, theirs: Tensor, share: float) -> None:
+    assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
+    difference = ((ours.float() - theirs.float()).norm() / theirs.float().norm()).item()
+    assert difference <= share, difference
+
+
+@needs_kernels
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("width", "reach"), [(700, 4), (512, 2), (9, 1)])
+def test_a_convolution_moves_on_by_one(width: int, reach: int, kind: torch.dtype) -> None:
+    mixed, weight = drawn(3, 2, width, kind=kind), drawn(width, reach, seed=1)
+    recent = drawn(3, reach - 1, width, kind=kind, seed=2)
+    ours, theirs = recent.clone(), recent.clone()
+    assert fused.fast(recent)
+    for step in range(2):
+        seen = [
+            convolve(mixed[:, step], state, weight)
+            for convolve, state in ((convolve_one, ours), (convolve_one_plain, theirs))
+        ]
+        close(*seen, 1e-6 if kind == torch.float32 else 4e-3)
+        assert torch.equal(ours, theirs)
+
+
+@needs_kernels
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("key_heads", "heads", "keys", "values"), [(2, 6, 16, 40), (1, 1, 12, 8), (2, 2, 128, 128)])
+def test_a_state_takes_one_token_more(key_heads: int, heads: int, keys: int, values: int, kind: torch.dtype) -> None:
+    """Queries, keys and values as a layer gives them: side by side in one row."""
+    rows, sizes = 3, [key_heads * keys, key_heads * keys, heads * values]
+    mixed = drawn(rows, sum(sizes), kind=kind).split(sizes, dim=1)
+    q, k, v = (x.unflatten(1, (-1, width)) for x, width in zip(mixed, (keys, keys, values), strict=True))
+    decay, beta = -drawn(rows, heads, seed=1).exp(), drawn(rows, heads, kind=kind, seed=2).sigmoid()
+    state = drawn(rows, heads, keys, values, seed=3)
+    ours, theirs = state.clone(), state.clone()
+    assert fused.fast(state)
+    for _ in range(2):
+        close(one_token(q, k, v, decay, beta, ours), one_token_plain(q, k, v, decay, beta, theirs), 1e-5)
+        close(ours, theirs, 1e-5)
+    assert not torch.allclose(ours, state)
+
+
+@needs_kernels
+def test_queries_of_any_layout() -> None:
+    q, k, v = (drawn(2, width, 3, seed=width).transpose(1, 2) for width in (8, 8, 4))
+    decay, beta, state = drawn(3, 2).T, drawn(3, 2).T, drawn(2, 3, 8, 4)
+    other = state.clone()
+    close(one_token(q, k, v, decay, beta, state), one_token_plain(q, k, v, decay, beta, other), 1e-5)
