@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import hashlib
 import re
 import sys
@@ -165,6 +166,9 @@ def carry_out(
         save_strips(
             [p for batch in experiment.datamodule.batches("val", 12) for p in batch.prompts], run.path / "strips"
         )
+    del experiment
+    gc.collect()  # module and trainer hold each other, and so the weights: the next run in this process needs the room
+    torch.cuda.empty_cache()
     row = summary_of(run.path, seed=config.seed, iterations=config.iterations)
     write_report(run.path, row)
     return write_summary(run.path, row, end_session(run.path, time.time()))
