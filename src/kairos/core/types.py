@@ -270,7 +270,7 @@ class RolloutBatch:
         groups = self.group_of_B[index]
         kept, renumbered = torch.unique(groups, return_inverse=True)
         sliced = {
-            name: value if (value := getattr(self, name)) is None else value[index.to(value.device)]
+            name: value if (value := getattr(self, name)) is None else value.index_select(0, index.to(value.device))
             for name in _ROW_FIELDS
         }
         sliced["group_of_B"] = renumbered

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TypeVar, cast
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from kairos.core.carry import carried
 from kairos.core.protocols import Advantage, Gate, Injection, Policy, Reward, RolloutEngine, Scorer
 from kairos.core.seeds import mix
+from kairos.core.threads import threads
 from kairos.core.types import ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
 from kairos.objective.objective import Objective
 from kairos.policy.out_of_memory import naming_the_levers
@@ -77,6 +79,13 @@ class GRPOModule(L.LightningModule):
 
     def training_step(self, batch: PromptBatch, batch_idx: int) -> None:
         del batch_idx
+        # beside a GPU the host computes on small tensors only, for which waking all its threads takes milliseconds
+        with threads(1) if self.device.type == "cuda" else nullcontext():
+            self._step(batch)
+        self.metrics = self.meter.reduce()
+        self.iteration += 1
+
+    def _step(self, batch: PromptBatch) -> None:
         with self.meter.phase("roll_out"):
             groups = self.roll_out(batch)
         with self.meter.phase("credit"):
@@ -86,8 +95,6 @@ class GRPOModule(L.LightningModule):
         with self.meter.phase("learn"), naming_the_levers("learning from the rollouts"):
             self.learn(rollouts)
         self.rollouts = rollouts
-        self.metrics = self.meter.reduce()
-        self.iteration += 1
 
     def roll_out(self, batch: PromptBatch) -> list[RolloutGroup]:
         """The groups of one step [P], injected rows included."""

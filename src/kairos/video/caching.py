@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from kairos.core.threads import threads
 from kairos.core.types import VideoSource
 from kairos.video.errors import StoreError, VideoError
 from kairos.video.loader import ClipLoader, filled
@@ -64,37 +64,33 @@ def cache(
     store.sweep()
     note = TextColumn("{task.fields[note]}")
     columns = TextColumn("caching clips"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), note
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
-    try:
-        with Progress(*columns, console=console) as bar, ThreadPoolExecutor(workers) as pool:
-            task = bar.add_task("", total=len(clips), note="")
-            pending: dict[Future[bool], VideoSource] = {}
-            queue = iter(clips)
-            try:
-                while True:
-                    for source in queue:
-                        pending[pool.submit(_store, loader, source)] = source
-                        if len(pending) >= 4 * workers:
-                            break
-                    if not pending:
+    each = threads((os.cpu_count() or 1) // workers)
+    with each, Progress(*columns, console=console) as bar, ThreadPoolExecutor(workers) as pool:
+        task = bar.add_task("", total=len(clips), note="")
+        pending: dict[Future[bool], VideoSource] = {}
+        queue = iter(clips)
+        try:
+            while True:
+                for source in queue:
+                    pending[pool.submit(_store, loader, source)] = source
+                    if len(pending) >= 4 * workers:
                         break
-                    for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                        source = pending.pop(future)
-                        try:
-                            written += future.result()
-                            done += 1
-                        except VideoError as error:
-                            failed.append((source, str(error)))
-                        bar.update(task, advance=1, note=f"{len(failed)} failed" if failed else "")
-            except StoreError as error:
-                with suppress(StoreError):  # a disk that takes no clip may take no line either
-                    _write_failures(failures, failed)
-                raise StoreError(f"{done} of {len(clips)} clips are stored ({written} of them now): {error}") from error
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-    finally:
-        torch.set_num_threads(threads)
+                if not pending:
+                    break
+                for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                    source = pending.pop(future)
+                    try:
+                        written += future.result()
+                        done += 1
+                    except VideoError as error:
+                        failed.append((source, str(error)))
+                    bar.update(task, advance=1, note=f"{len(failed)} failed" if failed else "")
+        except StoreError as error:
+            with suppress(StoreError):  # a disk that takes no clip may take no line either
+                _write_failures(failures, failed)
+            raise StoreError(f"{done} of {len(clips)} clips are stored ({written} of them now): {error}") from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
     _write_failures(failures, failed)
     return CacheReport(len(clips), written, done - written, tuple(failed), time.monotonic() - begun, failures)
 

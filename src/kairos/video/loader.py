@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from kairos.core.threads import threads
 from kairos.core.types import VideoClip, VideoSource
 from kairos.video.bounds import Bounds
 from kairos.video.budget import PixelBudget
@@ -187,15 +188,11 @@ def filled(clip: VideoClip) -> bool:
 @contextmanager
 def _one_core_less() -> Iterator[None]:
     """Leave the decoding process a core: with none to spare, every parallel loop here would wait for it."""
-    threads = torch.get_num_threads()
-    if threads == 1 or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    torch.set_num_threads(threads - 1)
-    try:
+    with threads(torch.get_num_threads() - 1):
         yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _span(source: VideoSource) -> tuple[float, float]:
