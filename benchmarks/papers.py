@@ -12,6 +12,7 @@ Writes results/papers.json: visual tokens a prompt and their share of the budget
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -75,7 +76,8 @@ def measure(experiment: str, options: argparse.Namespace, console: Console) -> d
         *shards, *tokens, *options.set,
     ]  # fmt: skip
     facts = tokens_of(overrides)
-    run = Path("runs") / f"papers-{experiment}-{options.devices}"
+    label = re.sub(r"[^a-z0-9]+", "-", options.label.lower())
+    run = Path("runs") / "-".join(filter(None, ["papers", experiment, label, str(options.devices)]))
     shutil.rmtree(run, ignore_errors=True)
     launch = [sys.executable]
     if options.devices > 1:
