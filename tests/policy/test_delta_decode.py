@@ -6,9 +6,15 @@ import pytest
 import torch
 from interpreting import interpret, needs_kernels
 from torch import Tensor
+from transformers import Qwen3_5TextConfig
 
 from kairos.policy import fused
 from kairos.policy.delta_net.decode import convolve_one, convolve_one_plain, one_token, one_token_plain
+from kairos.policy.delta_net.net import GatedDeltaNet
+from kairos.policy.delta_net.step import DeltaState, DeltaStep
+from kairos.policy.gathered import Gathered
+from kairos.policy.scoring.shared_prefix import Scoring
+from kairos.policy.segments import Segments
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 KINDS = [torch.float32, *([torch.bfloat16] if torch.cuda.is_available() else [])]
@@ -66,3 +72,44 @@ def test_queries_of_any_layout() -> None:
     decay, beta, state = drawn(3, 2).T, drawn(3, 2).T, drawn(2, 3, 8, 4)
     other = state.clone()
     close(one_token(q, k, v, decay, beta, state), one_token_plain(q, k, v, decay, beta, other), 1e-5)
+
+
+@needs_kernels
+def test_a_layer_computes_what_transformers_own_does_in_values_and_gradients() -> None:
+    """Its gated norm is two kernels too; then two tokens, one after the other."""
+    config = Qwen3_5TextConfig(
+        hidden_size=24, num_hidden_layers=1, layer_types=["linear_attention"], linear_key_head_dim=16,
+        linear_value_head_dim=8, linear_num_key_heads=2, linear_num_value_heads=4,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    net = GatedDeltaNet(config, 0)
+    with torch.no_grad():
+        net.A_log.copy_(torch.linspace(-6, -2, 4))  # states that fade slowly
+    net.to(DEVICE)
+    hidden = drawn(7, 24)
+    results = []
+    for context in ({"context": Scoring(Segments((7,)), Gathered().plan(Segments((7,)), DEVICE))}, {}):
+        net.zero_grad()
+        given = hidden.clone().requires_grad_()
+        output = net(given[None], **context)[0]
+        (output * drawn(7, 24, seed=1)).sum().backward()
+        results.append([output.detach(), given.grad, *(p.grad.clone() for p in net.parameters())])
+    for ours, theirs in zip(*results, strict=True):
+        close(ours, theirs, 2e-5)
+    memory = Remembering()
+    with torch.no_grad():
+        net(hidden[None, :5], context=memory)
+        later = torch.cat([net(hidden[None, t : t + 1], context=memory)[0] for t in (5, 6)])
+    close(later, results[0][0][5:], 2e-5)
+
+
+class Remembering:
+    """The context of one sequence: a prompt, then single tokens."""
+
+    state: DeltaState | None = None
+
+    def recur(self, layer: int, step: DeltaStep) -> Tensor:
+        if self.state is not None:
+            return step.decode(self.state)
+        output, self.state = step.prompts((len(step.mixed_ND),))
+        return output

@@ -16,6 +16,8 @@ from kairos.policy.attention import Context
 from kairos.policy.delta_net.kernels import Kernels, Torch, automatic
 from kairos.policy.delta_net.rule import inside_bytes
 from kairos.policy.delta_net.step import DeltaStep
+from kairos.policy.fused import gated
+from kairos.policy.fused_norms import normed
 
 
 class GatedDeltaNet(Qwen3_5GatedDeltaNet):
@@ -55,7 +57,12 @@ class GatedDeltaNet(Qwen3_5GatedDeltaNet):
         )
         output_NHV = context.recur(self.layer_idx, step)
         gate_NHV = self.in_proj_z(hidden_ND).view_as(output_NHV)
-        return self.out_proj(again(self.norm, output_NHV, gate_NHV).flatten(1))[None]
+        return self.out_proj(again(self._normed, output_NHV, gate_NHV).flatten(1))[None]
+
+    def _normed(self, output_NHV: Tensor, gate_NHV: Tensor) -> Tensor:
+        """What `self.norm` gives, from two kernels on a GPU."""
+        gain, epsilon = self.norm.weight.float(), cast("float", self.norm.variance_epsilon)
+        return gated(gate_NHV, normed(output_NHV, gain, epsilon, output_NHV.dtype))
 
 
 def with_context(model: nn.Module, kernels: Kernels | None) -> None:
