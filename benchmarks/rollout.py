@@ -148,7 +148,7 @@ def generate(language: LanguagePolicy, options: argparse.Namespace, device: torc
     def answer(asked: Sequence[Prompt]) -> list[int]:
         layouts = [layout_of(prompt) for prompt in asked]
         ids_PL = torch.stack([layout.ids_L for layout in layouts]).to(device)
-        pixels = torch.cat([family.cut.patches(frames_of(prompt).to(device)) for prompt in asked])  # type: ignore[attr-defined]
+        pixels = torch.cat([family.cut.patches(frames_of(prompt, device)) for prompt in asked])  # type: ignore[attr-defined]
         seconds = [layout.seconds_per_grid for layout in layouts]
         timing = {"second_per_grid_ts": seconds} if config.model_type == "qwen2_5_vl" else {}
         written = model.generate(  # type: ignore[operator]

@@ -160,15 +160,15 @@ def carry_out(
     experiment.trainer.fit(
         experiment.module, experiment.datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None
     )
-    if not main_process():
-        return None
-    if run.predictions.exists():
+    if main_process() and run.predictions.exists():
         save_strips(
             [p for batch in experiment.datamodule.batches("val", 12) for p in batch.prompts], run.path / "strips"
         )
     del experiment
     gc.collect()  # module and trainer hold each other, and so the weights: the next run in this process needs the room
     torch.cuda.empty_cache()
+    if not main_process():
+        return None
     row = summary_of(run.path, seed=config.seed, iterations=config.iterations)
     write_report(run.path, row)
     return write_summary(run.path, row, end_session(run.path, time.time()))

@@ -50,7 +50,7 @@ def test_the_vision_tower_is_that_of_transformers(language: LanguagePolicy, size
     seen = language.family.see(language.model, prompts)
     ours = gradients(language, seen.tokens_ND)
     tower = language.model.model.visual
-    patches = torch.cat([language.family.cut.patches(frames_of(p)) for p in prompts])
+    patches = torch.cat([language.family.cut.patches(frames_of(p, "cpu")) for p in prompts])
     grids = torch.cat([p.layout.grid_thw_N3 for p in prompts])
     implementation, tower.config._attn_implementation = tower.config._attn_implementation, "sdpa"
     expected = tower(patches, grid_thw=grids).pooler_output

@@ -91,7 +91,9 @@ def test_lightnings_own_strategies_move_both_or_ours_are_needless(strategy: str)
 
 
 def test_a_failed_run_on_one_device_goes_to_the_host_for_the_error_keeps_it_alive():
-    assert moved(build([*RUN, "strategy=single"]), End(RuntimeError("broken"))) == (1, 1)
+    built = build([*RUN, "strategy=single"])
+    assert moved(built, End(RuntimeError("broken"))) == (1, 1)
+    assert not built.trainer.strategy.failed, "the next run of this trainer is another"
 
 
 @OURS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -17,3 +17,8 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def beside(device: torch.device) -> AbstractContextManager[None]:
+    """One where a GPU computes: the host has small tensors only, for which waking all threads takes milliseconds."""
+    return threads(1) if device.type == "cuda" else nullcontext()

@@ -153,7 +153,7 @@ class LanguagePolicy(nn.Module):
         self.model = model.train(self.training)
 
     def train(self, mode: bool = True) -> LanguagePolicy:
-        """Nothing is done where the mode is that already: a large model's modules are thousands, the GPU would wait."""
+        """Nothing is done where policy and model say so already: their modules are thousands, the GPU would wait."""
         if self.training == mode and (self.model is None or self.model.training == mode):
             return self
         super().train(mode)

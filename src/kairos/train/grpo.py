@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import TypeVar, cast
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from kairos.core.carry import carried
 from kairos.core.protocols import Advantage, Gate, Injection, Policy, Reward, RolloutEngine, Scorer
 from kairos.core.seeds import mix
-from kairos.core.threads import threads
+from kairos.core.threads import beside
 from kairos.core.types import ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
 from kairos.objective.objective import Objective
 from kairos.policy.out_of_memory import naming_the_levers
@@ -79,8 +78,7 @@ class GRPOModule(L.LightningModule):
 
     def training_step(self, batch: PromptBatch, batch_idx: int) -> None:
         del batch_idx
-        # beside a GPU the host computes on small tensors only, for which waking all its threads takes milliseconds
-        with threads(1) if self.device.type == "cuda" else nullcontext():
+        with beside(self.device):
             self._step(batch)
         self.metrics = self.meter.reduce()
         self.iteration += 1

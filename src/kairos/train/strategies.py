@@ -51,7 +51,8 @@ class SingleDevice(SingleDeviceStrategy, InPlace):
         self.failed = True
 
     def teardown(self) -> None:
-        if self.failed:
+        failed, self.failed = self.failed, False
+        if failed:
             SingleDeviceStrategy.teardown(self)
         else:
             super().teardown()

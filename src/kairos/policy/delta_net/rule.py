@@ -23,7 +23,8 @@ CHUNK = 64
 
 def inside_bytes(values: int, heads: int) -> int:
     """What `over_sequences` and its backward pass hold of a token at most beside what it is given, `values` numbers in
-    `heads`: counted on small sizes, and a quarter more, which is what padding may add."""
+    `heads`: counted on small sizes, and a quarter more, which is what padding may add. A sequence shorter than a chunk
+    holds up to what one of a chunk does: its states are as large."""
     return 125 * values + 1650 * heads + values * values // (4 * max(1, heads))
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from kairos.core.carry import carried
 from kairos.core.types import Prompt, VideoClip
 from kairos.policy.families.base import layout_of
 
@@ -77,19 +78,23 @@ class Cut:
         Consecutive clips of one size are one long video: towers look at each patch in time alone.
         """
         patches, grids = [], []
-        for (height, width), run in groupby(prompts, lambda prompt: tuple(frames_of(prompt).shape[-2:])):
-            frames = torch.cat([frames_of(prompt).to(device, non_blocking=True) for prompt in run])
+        for (height, width), run in groupby(prompts, lambda prompt: tuple(_clip(prompt).shape[-2:])):
+            frames = torch.cat([frames_of(prompt, device) for prompt in run])
             patches.append(self.patches(frames))
             grids.append(Grid(len(frames) // self.temporal, height // self.patch, width // self.patch))
         return torch.cat(patches), grids
 
 
-def frames_of(prompt: Prompt) -> Tensor:
-    """The frames that the prompt's layout shows, uint8 [T, 3, H, W]."""
-    frames, layout = prompt.clip.frames_TCHW, layout_of(prompt)
-    if frames is None:
+def frames_of(prompt: Prompt, device: torch.device | str) -> Tensor:
+    """The frames that the prompt's layout shows, uint8 [T, 3, H, W] on `device`, picked there."""
+    frames, shown = _clip(prompt).to(device, non_blocking=True), layout_of(prompt).frames
+    return frames if shown is None else frames.index_select(0, carried(shown, device))
+
+
+def _clip(prompt: Prompt) -> Tensor:
+    if prompt.clip.frames_TCHW is None:
         raise ValueError(f"prompt {prompt.uid}: clip {prompt.clip.uid} has no frames")
-    return frames if layout.frames is None else frames[layout.frames]
+    return prompt.clip.frames_TCHW
 
 
 def spots(grid: Grid, merge: int, device: torch.device) -> Tensor:
