@@ -26,7 +26,6 @@ REFUSED = refused(torch.cuda.get_device_capability()) if torch.cuda.is_available
 needs_fla = pytest.mark.skipif(
     not installed("fla") or REFUSED is not None, reason=REFUSED or "needs flash-linear-attention: the extra `fla`"
 )
-needs_conv = pytest.mark.skipif(not installed("causal_conv1d"), reason="needs the package causal-conv1d")
 
 
 def close(ours: Tensor, theirs: Tensor, share: float) -> None:
@@ -62,20 +61,6 @@ def test_the_kernels_scan_as_torch_does_in_values_and_gradients(given: bool) -> 
 
     for ours, theirs in zip(run(FlashLinear()), run(Torch()), strict=True):
         close(ours, theirs, 0.05)
-
-
-@needs_conv
-def test_the_convolution_of_causal_conv1d_is_that_of_torch() -> None:
-    x, weight = (torch.randn(shape, device="cuda", dtype=torch.bfloat16) for shape in [(300, 256), (256, 4)])
-
-    def run(kernels: Kernels) -> list[Tensor]:
-        leaves = [x.clone().requires_grad_(), weight.clone().requires_grad_()]
-        output = kernels.convolve(*leaves)
-        output.sum().backward()
-        return [output.detach(), *(leaf.grad for leaf in leaves)]
-
-    for ours, theirs in zip(run(FlashLinear(convolution=True)), run(Torch()), strict=True):
-        close(ours, theirs, 0.01)
 
 
 @pytest.mark.parametrize("kernels", [None, pytest.param(FlashLinear, marks=needs_fla), Torch])

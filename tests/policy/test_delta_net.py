@@ -206,8 +206,6 @@ def test_kernels_that_are_not_installed_are_refused_and_a_cpu_has_its_own(monkey
     monkeypatch.setattr(kernels_, "refused", lambda capability: None)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     assert automatic(torch.device("cuda")) == FlashLinear()
-    with pytest.raises(ValueError, match="causal-conv1d"):
-        FlashLinear(convolution=True)
 
 
 @pytest.mark.parametrize(

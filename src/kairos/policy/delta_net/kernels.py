@@ -13,7 +13,6 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv1d
 
 from kairos.policy.again import again
 from kairos.policy.delta_net.layout import cuts, padded
@@ -39,10 +38,6 @@ class Tokens(NamedTuple):
 class Kernels(Protocol):
     """`Torch` or `FlashLinear`."""
 
-    def convolve(self, x_ND: Tensor, weight_DK: Tensor, /) -> Tensor:
-        """Every channel with its own K weights, the last for the token itself: [N, D]. Zeros stand before token 0."""
-        ...
-
     def scan(self, tokens: Tokens, lengths: tuple[int, ...], state_SHKV: Tensor | None, /) -> tuple[Tensor, Tensor]:
         """The delta rule over S sequences end to end: [N, H, V] in v's dtype, and fp32 final states [S, H, K, V]."""
         ...
@@ -54,11 +49,6 @@ class Torch:
 
     What the rule needs inside is many times what it is given, so it is computed again in the backward pass.
     """
-
-    def convolve(self, x_ND: Tensor, weight_DK: Tensor) -> Tensor:
-        channels, reach = weight_DK.shape
-        weight_D1K = weight_DK.to(x_ND.dtype)[:, None]
-        return conv1d(x_ND.T[None], weight_D1K, padding=reach - 1, groups=channels)[0, :, : len(x_ND)].T
 
     def scan(self, tokens: Tokens, lengths: tuple[int, ...], state_SHKV: Tensor | None) -> tuple[Tensor, Tensor]:
         return again(self._scanned, tokens, lengths, state_SHKV)
@@ -80,23 +70,11 @@ class Torch:
 
 @dataclass(frozen=True)
 class FlashLinear:
-    """The package flash-linear-attention (extra `fla`): on a GPU, in bf16 or fp16.
-
-    `convolution`: by the package causal-conv1d instead of torch. ValueError when a package is not installed.
-    """
-
-    convolution: bool = False
+    """The package flash-linear-attention (extra `fla`): on a GPU, in bf16 or fp16. ValueError where it is missing."""
 
     def __post_init__(self) -> None:
         if not installed("fla"):
             raise ValueError("these kernels need flash-linear-attention: pip install 'kairos-video[fla]'")
-        if self.convolution and not installed("causal_conv1d"):
-            raise ValueError("convolution=true needs the package causal-conv1d, which is not installed")
-
-    def convolve(self, x_ND: Tensor, weight_DK: Tensor) -> Tensor:
-        if not self.convolution:
-            return Torch().convolve(x_ND, weight_DK)
-        return self._convolution(x_ND.T[None], weight_DK.to(x_ND.dtype))[0].T
 
     def scan(self, tokens: Tokens, lengths: tuple[int, ...], state_SHKV: Tensor | None) -> tuple[Tensor, Tensor]:
         q, k, v, decay, beta = (x[None].contiguous() for x in tokens)
@@ -110,13 +88,9 @@ class FlashLinear:
     def _rule(self) -> Callable[..., tuple[Tensor, Tensor]]:
         return import_module("fla.ops.gated_delta_rule").chunk_gated_delta_rule
 
-    @cached_property
-    def _convolution(self) -> Callable[[Tensor, Tensor], Tensor]:
-        return import_module("causal_conv1d").causal_conv1d_fn
-
 
 def automatic(device: torch.device) -> Kernels:
-    """`FlashLinear` where a GPU and the package can learn, with causal-conv1d where that is; `Torch` elsewhere."""
+    """`FlashLinear` where a GPU and the package can learn, `Torch` elsewhere."""
     if device.type == "cuda" and installed("fla"):
         reason = refused(torch.cuda.get_device_capability(device))
         if reason is None:
@@ -125,7 +99,7 @@ def automatic(device: torch.device) -> Kernels:
                 "gated delta nets are computed by flash-linear-attention, which builds and tunes its kernels where it "
                 "has not before: that takes minutes, and stays in $TRITON_CACHE_DIR (~/.triton)",
             )
-            return FlashLinear(convolution=installed("causal_conv1d"))
+            return FlashLinear()
         _say_once(logging.WARNING, f"gated delta nets are computed in plain torch: {reason}")
     return Torch()
 

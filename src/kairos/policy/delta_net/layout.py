@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,13 +56,26 @@ def begun(segments: Segments, device: torch.device) -> tuple[tuple[int, ...], Te
     return tuple(length for length, _ in rows), carried(prompts, device)
 
 
+class Edges(NamedTuple):
+    """The M tokens whose last K tokens begin before their own prompt or row does: `token_M`, and those `window_MK`.
+
+    A row's past is its prompt; before a prompt stands nothing, which is written as token N. `edge_N` says of every
+    token which of the M it is, -1 for the others (int32, as `window_MK`). E are the pairs of such a token and one that
+    is in its window: `from_E`, at `tap_E` of K, `to_E`.
+    """
+
+    token_M: Tensor
+    window_MK: Tensor
+    edge_N: Tensor
+    from_E: Tensor
+    tap_E: Tensor
+    to_E: Tensor
+
+
 @lru_cache(_REMEMBERED)
 @torch.inference_mode(False)
-def edges(segments: Segments, reach: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The tokens whose last `reach` tokens begin before their own prompt or row does, [M], and those tokens [M, reach].
-
-    A row's past is its prompt; before a prompt stands nothing, which is written as token N.
-    """
+def edges(segments: Segments, reach: int, device: torch.device) -> Edges:
+    """Of windows of `reach` tokens."""
     prompt_start, row_start = starts(segments.prompts), starts(segments.rows, segments.base)
     sequences = [(start, length, 0, 0) for start, length in zip(prompt_start, segments.prompts, strict=False)]
     sequences += [
@@ -74,8 +88,12 @@ def edges(segments: Segments, reach: int, device: torch.device) -> tuple[Tensor,
             behind = range(step - reach + 1, step + 1)
             edge.append(start + step)
             window.append([start + t if t >= 0 else past_end + t if t >= -past else len(segments) for t in behind])
-    found = torch.tensor(edge, dtype=torch.long), torch.tensor(window, dtype=torch.long).view(-1, reach)
-    return carried(found[0], device), carried(found[1], device)
+    token_M, window_MK = torch.tensor(edge, dtype=torch.long), torch.tensor(window, dtype=torch.long).view(-1, reach)
+    edge_N = torch.full((len(segments),), -1, dtype=torch.int32)
+    edge_N[token_M] = torch.arange(len(token_M), dtype=torch.int32)
+    pair_E, tap_E = (window_MK < len(segments)).nonzero(as_tuple=True)
+    found = token_M, window_MK.int(), edge_N, token_M[pair_E], tap_E, window_MK[pair_E, tap_E]
+    return Edges(*(carried(x, device) for x in found))
 
 
 @lru_cache(_REMEMBERED)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import silu
 
-from kairos.policy.delta_net.decode import convolve_one, one_token, weighed
+from kairos.policy.delta_net.convolution import convolved, or_zero
+from kairos.policy.delta_net.decode import convolve_one, one_token
 from kairos.policy.delta_net.kernels import Kernels, Tokens
-from kairos.policy.delta_net.layout import begun, edges, tails
+from kairos.policy.delta_net.layout import begun, tails
 from kairos.policy.segments import Segments
 
 
@@ -40,7 +40,7 @@ class DeltaStep:
 
     def shared(self, segments: Segments) -> Tensor:
         """[N, H, V]: prompts from nothing, every row from its prompt's end, whose gradient is the sum over its rows."""
-        tokens = self._tokens(self._convolved(segments))
+        tokens = self._tokens(convolved(self.mixed_ND, self.weight_DK, segments))
         output, state = self.kernels.scan(tokens.part(0, segments.base), segments.prompts, None)
         lengths, group = begun(segments, output.device)
         if not lengths:
@@ -51,21 +51,15 @@ class DeltaStep:
 
     def prompts(self, lengths: tuple[int, ...]) -> tuple[Tensor, DeltaState]:
         """[N, H, V] of prompts from nothing, and how each ends."""
-        output, matrix = self.kernels.scan(self._tokens(self._convolved(Segments(lengths))), lengths, None)
+        mixed_ND = convolved(self.mixed_ND, self.weight_DK, Segments(lengths))
+        output, matrix = self.kernels.scan(self._tokens(mixed_ND), lengths, None)
         last = tails(lengths, self.weight_DK.shape[1] - 1, output.device)
-        return output, DeltaState(_or_zero(self.mixed_ND, last), matrix)
+        return output, DeltaState(or_zero(self.mixed_ND, last), matrix)
 
     def decode(self, state: DeltaState) -> Tensor:
         """[S, H, V] of one token more for each of S sequences; writes the state in place."""
         mixed_SD = convolve_one(self.mixed_ND, state.recent_SKD, self.weight_DK)
         return one_token(*self._tokens(mixed_SD), state.matrix_SHKV).to(mixed_SD.dtype)
-
-    def _convolved(self, segments: Segments) -> Tensor:
-        """As one sequence, then the first tokens of each prompt and row again, whose past is another."""
-        convolved_ND = self.kernels.convolve(self.mixed_ND, self.weight_DK)
-        edge_M, window_MK = edges(segments, self.weight_DK.shape[1], self.mixed_ND.device)
-        weighed_MD = weighed(_or_zero(self.mixed_ND, window_MK), self.weight_DK)
-        return silu(convolved_ND.index_copy(0, edge_M, weighed_MD.to(convolved_ND.dtype)))
 
     def _tokens(self, convolved_ND: Tensor) -> Tokens:
         values = self.value_width * self.decay_NH.shape[1]
@@ -73,10 +67,3 @@ class DeltaStep:
         q, k, v = convolved_ND.split([keys, keys, values], dim=1)
         q, k = (x.unflatten(1, (-1, self.key_width)) for x in (q, k))
         return Tokens(q, k, v.unflatten(1, (-1, self.value_width)), self.decay_NH, self.beta_NH)
-
-
-def _or_zero(x_ND: Tensor, index: Tensor) -> Tensor:
-    """Tokens by index [..., D]; the index N stands for zeros."""
-    there = index < len(x_ND)
-    picked = x_ND.index_select(0, index.clamp(max=len(x_ND) - 1).flatten()).unflatten(0, index.shape)
-    return picked * there[..., None]

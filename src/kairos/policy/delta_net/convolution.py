@@ -1,0 +1,99 @@
+"""The causal convolution of packed prompts and rows, each with its own past, and silu behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn.functional import conv1d, silu
+
+from kairos.policy.delta_net.decode import weighed
+from kairos.policy.delta_net.layout import Edges, edges
+from kairos.policy.fused import fast
+from kairos.policy.launching import launch
+from kairos.policy.segments import Segments
+
+_TOKENS, _CHANNELS = 32, 128  # that one program takes
+
+
+def convolved(mixed_ND: Tensor, weight_DK: Tensor, segments: Segments) -> Tensor:
+    """silu of every token's last K inputs, its own the last, times its channel's weights: [N, D] in mixed's dtype.
+
+    Before a prompt stand zeros, before a row its prompt's end.
+    """
+    found = edges(segments, weight_DK.shape[1], mixed_ND.device)
+    if fast(mixed_ND):
+        return _Convolved.apply(mixed_ND, weight_DK, found)  # type: ignore[no-any-return]
+    return convolved_plain(mixed_ND, weight_DK, found)
+
+
+def convolved_plain(mixed_ND: Tensor, weight_DK: Tensor, edges: Edges) -> Tensor:
+    """As one sequence, then the first tokens of each prompt and row again, whose past is another."""
+    channels, reach = weight_DK.shape
+    weight_D1K = weight_DK.to(mixed_ND.dtype)[:, None]
+    whole_DN = conv1d(mixed_ND.T[None], weight_D1K, padding=reach - 1, groups=channels)[0, :, : len(mixed_ND)]
+    weighed_MD = weighed(or_zero(mixed_ND, edges.window_MK), weight_DK)
+    return silu(whole_DN.T.index_copy(0, edges.token_M, weighed_MD.to(whole_DN.dtype)))
+
+
+def or_zero(x_ND: Tensor, index: Tensor) -> Tensor:
+    """Tokens by index [..., D]; the index N stands for zeros."""
+    there = index < len(x_ND)
+    picked = x_ND.index_select(0, index.clamp(max=len(x_ND) - 1).flatten()).unflatten(0, index.shape)
+    return picked * there[..., None]
+
+
+class _Convolved(Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, mixed_ND: Tensor, weight_DK: Tensor, edges: Edges) -> Tensor:
+        from kairos.policy.delta_net import convolution_kernels  # Triton is not everywhere
+
+        x, weight = mixed_ND.contiguous(), weight_DK.contiguous()
+        (tokens, width), reach, out = x.shape, weight.shape[1], torch.empty_like(x)
+        if tokens:
+            launch(
+                convolution_kernels.convolve_forward, _grid(x), x, weight, edges.edge_N, edges.window_MK, out,
+                tokens, width, REACH=reach, TOKENS=_TOKENS, BLOCK=_CHANNELS, num_warps=4,
+            )  # fmt: skip
+        ctx.save_for_backward(x, weight)
+        ctx.edges = edges  # type: ignore[attr-defined]
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        from kairos.policy.delta_net import convolution_kernels
+
+        x, weight = ctx.saved_tensors
+        edges: Edges = ctx.edges
+        (tokens, width), reach, grid = x.shape, weight.shape[1], _grid(x)
+        inner, grad_x = torch.empty_like(x), torch.empty_like(x)
+        parts = x.new_empty(grid[0], reach, width, dtype=torch.float32)
+        if tokens:
+            options = {"REACH": reach, "TOKENS": _TOKENS, "BLOCK": _CHANNELS, "num_warps": 4}
+            launch(
+                convolution_kernels.convolve_inner, grid, grad.contiguous(), x, weight, edges.edge_N, edges.window_MK,
+                inner, parts, tokens, width, **options,
+            )  # fmt: skip
+            launch(
+                convolution_kernels.convolve_backward,
+                grid,
+                inner,
+                weight,
+                edges.edge_N,
+                grad_x,
+                tokens,
+                width,
+                **options,
+            )
+        given_ED = inner.index_select(0, edges.from_E).float() * weight.float().T.index_select(0, edges.tap_E)
+        grad_x.index_add_(0, edges.to_E, given_ED.to(grad_x.dtype))
+        return grad_x, parts.sum(0).T.to(weight.dtype), None
+
+
+def _grid(x_ND: Tensor) -> tuple[int, int]:
+    tokens, width = x_ND.shape
+    return -(-tokens // _TOKENS), -(-width // _CHANNELS)

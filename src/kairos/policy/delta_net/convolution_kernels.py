@@ -1,0 +1,88 @@
+"""What `delta_net.convolution` runs on a GPU, in Triton: every token with its own past, forwards and backwards."""
+
+# pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def _past(edge_of, windows, token, tap, tokens, REACH: tl.constexpr):
+    """The token at `tap` of each token's window; `tokens` where there is none."""
+    edge = tl.load(edge_of + token, mask=token < tokens, other=-1)
+    told = tl.load(windows + edge * REACH + tap, mask=edge >= 0, other=0)
+    return tl.where(token < tokens, tl.where(edge < 0, token - (REACH - 1) + tap, told), tokens)
+
+
+@triton.jit
+def _weighed(x, weight, edge_of, windows, token, channel, tokens, width, REACH: tl.constexpr, TOKENS: tl.constexpr,
+             BLOCK: tl.constexpr):  # fmt: skip
+    total = tl.zeros([TOKENS, BLOCK], tl.float32)
+    for tap in tl.static_range(REACH):
+        past = _past(edge_of, windows, token, tap, tokens, REACH)
+        inside = (past < tokens)[:, None] & (channel < width)[None, :]
+        v = tl.load(x + past.to(tl.int64)[:, None] * width + channel[None, :], mask=inside, other=0.0)
+        w = tl.load(weight + channel * REACH + tap, mask=channel < width, other=0.0)
+        total += v.to(tl.float32) * w.to(tl.float32)[None, :]
+    return total
+
+
+@triton.jit(do_not_specialize=["tokens"])
+def convolve_forward(
+    x, weight, edge_of, windows, out, tokens, width,
+    REACH: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """silu of the convolution, which is rounded first."""
+    token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
+    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    total = _weighed(x, weight, edge_of, windows, token, channel, tokens, width, REACH, TOKENS, BLOCK)
+    convolved = total.to(out.dtype.element_ty).to(tl.float32)
+    inside = (token < tokens)[:, None] & (channel < width)[None, :]
+    at = token.to(tl.int64)[:, None] * width + channel[None, :]
+    tl.store(out + at, convolved / (1 + tl.exp(-convolved)), mask=inside)
+
+
+@triton.jit(do_not_specialize=["tokens"])
+def convolve_inner(
+    grad, x, weight, edge_of, windows, inner, parts, tokens, width,
+    REACH: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """The gradient before silu, and this program's share [tap, channel] of the weight's."""
+    token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
+    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    total = _weighed(x, weight, edge_of, windows, token, channel, tokens, width, REACH, TOKENS, BLOCK)
+    convolved = total.to(inner.dtype.element_ty).to(tl.float32)
+    inside = (token < tokens)[:, None] & (channel < width)[None, :]
+    at = token.to(tl.int64)[:, None] * width + channel[None, :]
+    share = 1 / (1 + tl.exp(-convolved))
+    g = tl.load(grad + at, mask=inside, other=0.0).to(tl.float32) * share * (1 + convolved * (1 - share))
+    rounded = g.to(inner.dtype.element_ty)
+    tl.store(inner + at, rounded, mask=inside)
+    g = rounded.to(tl.float32)
+    for tap in tl.static_range(REACH):
+        past = _past(edge_of, windows, token, tap, tokens, REACH)
+        there = (past < tokens)[:, None] & (channel < width)[None, :]
+        v = tl.load(x + past.to(tl.int64)[:, None] * width + channel[None, :], mask=there, other=0.0)
+        place = (tl.program_id(0) * REACH + tap).to(tl.int64) * width + channel
+        tl.store(parts + place, tl.sum(g * v.to(tl.float32), axis=0), mask=channel < width)
+
+
+@triton.jit(do_not_specialize=["tokens"])
+def convolve_backward(
+    inner, weight, edge_of, out, tokens, width, REACH: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr
+):
+    """What a token gets from those behind it whose window is simply the last tokens."""
+    token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
+    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    total = tl.zeros([TOKENS, BLOCK], tl.float32)
+    for step in tl.static_range(REACH):
+        later = token + step
+        plain = tl.load(edge_of + later, mask=later < tokens, other=0) < 0
+        inside = plain[:, None] & (channel < width)[None, :]
+        g = tl.load(inner + later.to(tl.int64)[:, None] * width + channel[None, :], mask=inside, other=0.0)
+        w = tl.load(weight + channel * REACH + (REACH - 1 - step), mask=channel < width, other=0.0)
+        total += g.to(tl.float32) * w.to(tl.float32)[None, :]
+    inside = (token < tokens)[:, None] & (channel < width)[None, :]
+    tl.store(out + token.to(tl.int64)[:, None] * width + channel[None, :], total.to(out.dtype.element_ty), mask=inside)
