@@ -49,15 +49,9 @@ def or_zero(x_ND: Tensor, index: Tensor) -> Tensor:
 class _Convolved(Function):
     @staticmethod
     def forward(ctx: FunctionCtx, mixed_ND: Tensor, weight_DK: Tensor, edges: Edges) -> Tensor:
-        from kairos.policy.delta_net import convolution_kernels  # Triton is not everywhere
-
         x, weight = mixed_ND.contiguous(), weight_DK.contiguous()
-        (tokens, width), reach, out = x.shape, weight.shape[1], torch.empty_like(x)
-        if tokens:
-            launch(
-                convolution_kernels.convolve_forward, _grid(x), x, weight, edges.edge_N, edges.window_MK, out,
-                tokens, width, REACH=reach, TOKENS=_TOKENS, BLOCK=_CHANNELS, num_warps=4,
-            )  # fmt: skip
+        out = torch.empty_like(x)
+        _run("convolve_forward", x, x, weight, edges.edge_N, edges.window_MK, out, reach=weight.shape[1])
         ctx.save_for_backward(x, weight)
         ctx.edges = edges  # type: ignore[attr-defined]
         return out
@@ -65,33 +59,27 @@ class _Convolved(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        from kairos.policy.delta_net import convolution_kernels
-
         x, weight = ctx.saved_tensors
         edges: Edges = ctx.edges
-        (tokens, width), reach, grid = x.shape, weight.shape[1], _grid(x)
-        inner, grad_x = torch.empty_like(x), torch.empty_like(x)
-        parts = x.new_empty(grid[0], reach, width, dtype=torch.float32)
-        if tokens:
-            options = {"REACH": reach, "TOKENS": _TOKENS, "BLOCK": _CHANNELS, "num_warps": 4}
-            launch(
-                convolution_kernels.convolve_inner, grid, grad.contiguous(), x, weight, edges.edge_N, edges.window_MK,
-                inner, parts, tokens, width, **options,
-            )  # fmt: skip
-            launch(
-                convolution_kernels.convolve_backward,
-                grid,
-                inner,
-                weight,
-                edges.edge_N,
-                grad_x,
-                tokens,
-                width,
-                **options,
-            )
+        reach, inner, grad_x = weight.shape[1], torch.empty_like(x), torch.empty_like(x)
+        parts = x.new_empty(_grid(x)[0], reach, x.shape[1], dtype=torch.float32)
+        given = grad.contiguous(), x, weight, edges.edge_N, edges.window_MK
+        _run("convolve_inner", x, *given, inner, parts, reach=reach)
+        _run("convolve_backward", x, inner, weight, edges.edge_N, grad_x, reach=reach)
         given_ED = inner.index_select(0, edges.from_E).float() * weight.float().T.index_select(0, edges.tap_E)
         grad_x.index_add_(0, edges.to_E, given_ED.to(grad_x.dtype))
         return grad_x, parts.sum(0).T.to(weight.dtype), None
+
+
+def _run(kernel: str, x_ND: Tensor, *tensors: Tensor, reach: int) -> None:
+    """A kernel over all tokens and channels of x."""
+    from kairos.policy.delta_net import convolution_kernels  # Triton is not everywhere
+
+    if len(x_ND):
+        launch(
+            getattr(convolution_kernels, kernel), _grid(x_ND), *tensors, *x_ND.shape,
+            REACH=reach, TOKENS=_TOKENS, BLOCK=_CHANNELS, num_warps=4,
+        )  # fmt: skip
 
 
 def _grid(x_ND: Tensor) -> tuple[int, int]:

@@ -17,8 +17,11 @@ def _past(edge_of, windows, token, tap, tokens, REACH: tl.constexpr):
 
 
 @triton.jit
-def _weighed(x, weight, edge_of, windows, token, channel, tokens, width, REACH: tl.constexpr, TOKENS: tl.constexpr,
-             BLOCK: tl.constexpr):  # fmt: skip
+def _convolved(
+    x, weight, edge_of, windows, token, channel, tokens, width,
+    REACH: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """[TOKENS, BLOCK], rounded as x is, in fp32."""
     total = tl.zeros([TOKENS, BLOCK], tl.float32)
     for tap in tl.static_range(REACH):
         past = _past(edge_of, windows, token, tap, tokens, REACH)
@@ -26,7 +29,7 @@ def _weighed(x, weight, edge_of, windows, token, channel, tokens, width, REACH: 
         v = tl.load(x + past.to(tl.int64)[:, None] * width + channel[None, :], mask=inside, other=0.0)
         w = tl.load(weight + channel * REACH + tap, mask=channel < width, other=0.0)
         total += v.to(tl.float32) * w.to(tl.float32)[None, :]
-    return total
+    return total.to(x.dtype.element_ty).to(tl.float32)
 
 
 @triton.jit(do_not_specialize=["tokens"])
@@ -34,11 +37,10 @@ def convolve_forward(
     x, weight, edge_of, windows, out, tokens, width,
     REACH: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """silu of the convolution, which is rounded first."""
+    """silu of the convolution."""
     token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    total = _weighed(x, weight, edge_of, windows, token, channel, tokens, width, REACH, TOKENS, BLOCK)
-    convolved = total.to(out.dtype.element_ty).to(tl.float32)
+    convolved = _convolved(x, weight, edge_of, windows, token, channel, tokens, width, REACH, TOKENS, BLOCK)
     inside = (token < tokens)[:, None] & (channel < width)[None, :]
     at = token.to(tl.int64)[:, None] * width + channel[None, :]
     tl.store(out + at, convolved / (1 + tl.exp(-convolved)), mask=inside)
@@ -52,8 +54,7 @@ def convolve_inner(
     """The gradient before silu, and this program's share [tap, channel] of the weight's."""
     token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    total = _weighed(x, weight, edge_of, windows, token, channel, tokens, width, REACH, TOKENS, BLOCK)
-    convolved = total.to(inner.dtype.element_ty).to(tl.float32)
+    convolved = _convolved(x, weight, edge_of, windows, token, channel, tokens, width, REACH, TOKENS, BLOCK)
     inside = (token < tokens)[:, None] & (channel < width)[None, :]
     at = token.to(tl.int64)[:, None] * width + channel[None, :]
     share = 1 / (1 + tl.exp(-convolved))
