@@ -77,6 +77,15 @@ def test_the_kernels_are_plain_torch(segments: Segments, width: int, reach: int)
     agree(values_and_gradients(convolved, mixed, weight, segments), plain, 1e-6)
 
 
+@needs_kernels
+def test_the_kernels_read_part_of_a_wider_product() -> None:
+    segments = SEGMENTS[0]
+    wide, weight, found = drawn(len(segments), 137), drawn(130, 4, seed=1), edges(segments, 4, DEVICE)
+    ours = values_and_gradients(lambda x, weight: convolved(x[:, 3:133], weight, segments), wide, weight)
+    plain = values_and_gradients(lambda x, weight: convolved_plain(x[:, 3:133], weight, found), wide, weight)
+    agree(ours, plain, 1e-6)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="bf16 as autocast has it: needs a GPU")
 def test_bf16_inputs_with_fp32_weights() -> None:
     mixed, weight = drawn(len(SEGMENTS[0]), 256, kind=torch.bfloat16), drawn(256, 4, seed=1)

@@ -119,6 +119,34 @@ def repeated(layer: GatedDeltaNet, hidden_ND: Tensor, segments: Segments) -> Ten
     return torch.cat(outputs)
 
 
+def test_projections_of_the_same_input_are_one_product(layer: GatedDeltaNet) -> None:
+    """Under autocast; with a hook on one of them they are four, and the same but for what bf16 rounds."""
+    segments, hidden = SEGMENTS[0], torch.randn(len(SEGMENTS[0]), 24)
+    found, products = [], []
+    for apart in (False, True):
+        if apart:
+            layer.in_proj_z.register_forward_hook(lambda module, given, output: None)
+        layer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16), Products() as counted:
+            output = packed(layer, hidden, segments)
+        output.float().square().sum().backward()
+        products.append(counted.products)
+        found.append([output.detach().float(), *(p.grad.clone() for p in layer.parameters())])
+    assert products[1] == products[0] + 3
+    for ours, theirs in zip(*found, strict=True):
+        assert (ours - theirs).norm() <= 0.02 * theirs.norm()
+
+
+class Products(TorchDispatchMode):
+    """Counts products of tokens with matrices."""
+
+    products = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.products += str(function) in ("aten.mm.default", "aten.addmm.default")
+        return function(*args, **(kwargs or {}))
+
+
 @pytest.mark.parametrize("segments", SEGMENTS, ids=["ragged", "no row goes on", "one prompt"])
 def test_a_shared_prompt_is_a_repeated_one_in_values_and_gradients(layer: GatedDeltaNet, segments: Segments) -> None:
     """Prompts and rows shorter than the convolution, longer than a chunk, and of no whole number of chunks."""

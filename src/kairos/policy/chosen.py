@@ -6,8 +6,7 @@ their gradient takes their place. The twin is `logprobs.chosen_plain`.
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +17,6 @@ from torch.nn.functional import linear
 from kairos.policy.fused import computing, fast
 from kairos.policy.launching import launch
 from kairos.policy.linears import as_computed, plain, product
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 NEVER = -1e30
 """The logit of a token that cannot be chosen."""
@@ -54,8 +50,8 @@ class _Chosen(Function):
         kept: Tensor | None = None
         for part in _chunks(len(x_MD), rows):
             logits_CV = linear(x_MD[part], weight_VD).index_fill_(1, banned, NEVER)
-            launch(
-                _kernels().chosen_forward, (len(logits_CV),), logits_CV, chosen_M[part], logprob_M[part], log_M[part],
+            _run(
+                "chosen_forward", (len(logits_CV),), logits_CV, chosen_M[part], logprob_M[part], log_M[part],
                 entropy_M[part], float(temperature), logits_CV.shape[1], ENTROPY=entropy, BLOCK=_BLOCK,
             )  # fmt: skip
             kept = logits_CV if len(x_MD) <= rows else None
@@ -77,8 +73,8 @@ class _Chosen(Function):
             slopes_CV = linear(x_MD[part], weight_VD).index_fill_(1, banned, NEVER) if kept is None else kept
             torch.autograd.graph.increment_version(slopes_CV)  # a second backward pass is told
             rows, width = slopes_CV.shape
-            launch(
-                _kernels().chosen_backward, (rows, -(-width // _BLOCK)), slopes_CV, chosen_M[part], log_M[part],
+            _run(
+                "chosen_backward", (rows, -(-width // _BLOCK)), slopes_CV, chosen_M[part], log_M[part],
                 entropy_M[part], grad_M[part], grad_entropy_M[part], float(ctx.temperature), width,  # type: ignore[attr-defined]
                 ENTROPY=ctx.entropy, BLOCK=_BLOCK,  # type: ignore[attr-defined]
             )  # fmt: skip
@@ -96,8 +92,8 @@ def _chunks(count: int, rows: int) -> list[slice]:
     return [slice(first, min(first + rows, count)) for first in range(0, count, rows)]
 
 
-@cache
-def _kernels() -> ModuleType:
+def _run(kernel: str, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:
+    """A kernel of `chosen_kernels`, on the device of `x`."""
     from kairos.policy import chosen_kernels  # Triton is not everywhere
 
-    return chosen_kernels
+    launch(getattr(chosen_kernels, kernel), grid, x, *others, **options)

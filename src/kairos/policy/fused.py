@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import subprocess
 from functools import cache
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,9 +18,6 @@ from torch.nn.functional import silu
 
 from kairos.policy.launching import INTERPRETED, launch, power
 from kairos.policy.packages import installed
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 _log = logging.getLogger(__name__)
 
@@ -213,11 +209,6 @@ def _usable() -> bool:
 
 def run(kernel: str, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:
     """A kernel of `fused_kernels`, on the device of `x`."""
-    launch(getattr(_kernels(), kernel), grid, x, *others, **options)
-
-
-@cache
-def _kernels() -> ModuleType:
     from kairos.policy import fused_kernels  # Triton is not everywhere
 
-    return fused_kernels
+    launch(getattr(fused_kernels, kernel), grid, x, *others, **options)

@@ -12,7 +12,7 @@ from torch.nn.functional import conv1d, silu
 
 from kairos.policy.delta_net.decode import weighed
 from kairos.policy.delta_net.layout import Edges, edges
-from kairos.policy.fused import fast
+from kairos.policy.fused import by_token, fast
 from kairos.policy.launching import launch
 from kairos.policy.segments import Segments
 
@@ -49,9 +49,10 @@ def or_zero(x_ND: Tensor, index: Tensor) -> Tensor:
 class _Convolved(Function):
     @staticmethod
     def forward(ctx: FunctionCtx, mixed_ND: Tensor, weight_DK: Tensor, edges: Edges) -> Tensor:
-        x, weight = mixed_ND.contiguous(), weight_DK.contiguous()
-        out = torch.empty_like(x)
-        _run("convolve_forward", x, x, weight, edges.edge_N, edges.window_MK, out, reach=weight.shape[1])
+        x, weight = by_token(mixed_ND), weight_DK.contiguous()
+        out = x.new_empty(x.shape)
+        given = x, x.stride(0), weight, edges.edge_N, edges.window_MK
+        _run("convolve_forward", x, *given, out, reach=weight.shape[1])
         ctx.save_for_backward(x, weight)
         ctx.edges = edges  # type: ignore[attr-defined]
         return out
@@ -61,9 +62,9 @@ class _Convolved(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight = ctx.saved_tensors
         edges: Edges = ctx.edges
-        reach, inner, grad_x = weight.shape[1], torch.empty_like(x), torch.empty_like(x)
+        reach, inner, grad_x = weight.shape[1], x.new_empty(x.shape), x.new_empty(x.shape)
         parts = x.new_empty(_grid(x)[0], reach, x.shape[1], dtype=torch.float32)
-        given = grad.contiguous(), x, weight, edges.edge_N, edges.window_MK
+        given = grad.contiguous(), x, x.stride(0), weight, edges.edge_N, edges.window_MK
         _run("convolve_inner", x, *given, inner, parts, reach=reach)
         _run("convolve_backward", x, inner, weight, edges.edge_N, grad_x, reach=reach)
         given_ED = inner.index_select(0, edges.from_E).float() * weight.float().T.index_select(0, edges.tap_E)
@@ -71,13 +72,13 @@ class _Convolved(Function):
         return grad_x, parts.sum(0).T.to(weight.dtype), None
 
 
-def _run(kernel: str, x_ND: Tensor, *tensors: Tensor, reach: int) -> None:
+def _run(kernel: str, x_ND: Tensor, *arguments: object, reach: int) -> None:
     """A kernel over all tokens and channels of x."""
     from kairos.policy.delta_net import convolution_kernels  # Triton is not everywhere
 
     if len(x_ND):
         launch(
-            getattr(convolution_kernels, kernel), _grid(x_ND), *tensors, *x_ND.shape,
+            getattr(convolution_kernels, kernel), _grid(x_ND), *arguments, *x_ND.shape,
             REACH=reach, TOKENS=_TOKENS, BLOCK=_CHANNELS, num_warps=4,
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ def _past(edge_of, windows, token, tap, tokens, REACH: tl.constexpr):
 
 @triton.jit
 def _convolved(
-    x, weight, edge_of, windows, token, channel, tokens, width,
+    x, x_row, weight, edge_of, windows, token, channel, tokens, width,
     REACH: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """[TOKENS, BLOCK], rounded as x is, in fp32."""
@@ -26,7 +26,7 @@ def _convolved(
     for tap in tl.static_range(REACH):
         past = _past(edge_of, windows, token, tap, tokens, REACH)
         inside = (past < tokens)[:, None] & (channel < width)[None, :]
-        v = tl.load(x + past.to(tl.int64)[:, None] * width + channel[None, :], mask=inside, other=0.0)
+        v = tl.load(x + past.to(tl.int64)[:, None] * x_row + channel[None, :], mask=inside, other=0.0)
         w = tl.load(weight + channel * REACH + tap, mask=channel < width, other=0.0)
         total += v.to(tl.float32) * w.to(tl.float32)[None, :]
     return total.to(x.dtype.element_ty).to(tl.float32)
@@ -34,13 +34,13 @@ def _convolved(
 
 @triton.jit(do_not_specialize=["tokens"])
 def convolve_forward(
-    x, weight, edge_of, windows, out, tokens, width,
+    x, x_row, weight, edge_of, windows, out, tokens, width,
     REACH: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """silu of the convolution."""
     token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    convolved = _convolved(x, weight, edge_of, windows, token, channel, tokens, width, REACH, TOKENS, BLOCK)
+    convolved = _convolved(x, x_row, weight, edge_of, windows, token, channel, tokens, width, REACH, TOKENS, BLOCK)
     inside = (token < tokens)[:, None] & (channel < width)[None, :]
     at = token.to(tl.int64)[:, None] * width + channel[None, :]
     tl.store(out + at, convolved / (1 + tl.exp(-convolved)), mask=inside)
@@ -48,13 +48,13 @@ def convolve_forward(
 
 @triton.jit(do_not_specialize=["tokens"])
 def convolve_inner(
-    grad, x, weight, edge_of, windows, inner, parts, tokens, width,
+    grad, x, x_row, weight, edge_of, windows, inner, parts, tokens, width,
     REACH: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The gradient before silu, and this program's share [tap, channel] of the weight's."""
     token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    convolved = _convolved(x, weight, edge_of, windows, token, channel, tokens, width, REACH, TOKENS, BLOCK)
+    convolved = _convolved(x, x_row, weight, edge_of, windows, token, channel, tokens, width, REACH, TOKENS, BLOCK)
     inside = (token < tokens)[:, None] & (channel < width)[None, :]
     at = token.to(tl.int64)[:, None] * width + channel[None, :]
     share = 1 / (1 + tl.exp(-convolved))
@@ -65,7 +65,7 @@ def convolve_inner(
     for tap in tl.static_range(REACH):
         past = _past(edge_of, windows, token, tap, tokens, REACH)
         there = (past < tokens)[:, None] & (channel < width)[None, :]
-        v = tl.load(x + past.to(tl.int64)[:, None] * width + channel[None, :], mask=there, other=0.0)
+        v = tl.load(x + past.to(tl.int64)[:, None] * x_row + channel[None, :], mask=there, other=0.0)
         place = (tl.program_id(0) * REACH + tap).to(tl.int64) * width + channel
         tl.store(parts + place, tl.sum(g * v.to(tl.float32), axis=0), mask=channel < width)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from kairos.policy.delta_net.rule import as_many, unit
-from kairos.policy.fused import fast
+from kairos.policy.fused import by_token, fast
 from kairos.policy.launching import launch, power
 
 _CHANNELS = 512  # that one program convolves
@@ -21,10 +21,11 @@ def convolve_one(mixed_BD: Tensor, recent_BKD: Tensor, weight_DK: Tensor) -> Ten
     from kairos.policy.delta_net import decode_kernels  # Triton is not everywhere
 
     assert recent_BKD.is_contiguous()
-    (rows, width), mixed, weight = mixed_BD.shape, mixed_BD.contiguous(), weight_DK.contiguous()
-    out = torch.empty_like(mixed)
+    (rows, width), mixed, weight = mixed_BD.shape, by_token(mixed_BD), weight_DK.contiguous()
+    out = mixed.new_empty(mixed.shape)
     launch(
-        decode_kernels.convolve, (rows, -(-width // _CHANNELS)), mixed, recent_BKD, weight, out, width,
+        decode_kernels.convolve, (rows, -(-width // _CHANNELS)),
+        mixed, recent_BKD, weight, out, mixed.stride(0), width,
         REACH=weight.shape[1], BLOCK=_CHANNELS, num_warps=4,
     )  # fmt: skip
     return out

@@ -9,11 +9,11 @@ import triton.language as tl
 
 
 @triton.jit
-def convolve(mixed, recent, weight, out, width, REACH: tl.constexpr, BLOCK: tl.constexpr):
+def convolve(mixed, recent, weight, out, mixed_row, width, REACH: tl.constexpr, BLOCK: tl.constexpr):
     """silu of a channel's last REACH inputs times its weights; `recent` [row, REACH - 1, channel] moves on by one."""
     row, channel = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = channel < width
-    new = tl.load(mixed + row * width + channel, mask=inside, other=0.0)
+    new = tl.load(mixed + row * mixed_row + channel, mask=inside, other=0.0)
     total = new.to(tl.float32) * tl.load(weight + channel * REACH + REACH - 1, mask=inside, other=0.0).to(tl.float32)
     at = recent + row * (REACH - 1) * width + channel
     for step in tl.static_range(REACH - 1):

@@ -18,6 +18,7 @@ from kairos.policy.delta_net.rule import inside_bytes
 from kairos.policy.delta_net.step import DeltaStep
 from kairos.policy.fused import gated
 from kairos.policy.fused_norms import normed
+from kairos.policy.linears import outputs
 
 
 class GatedDeltaNet(Qwen3_5GatedDeltaNet):
@@ -46,18 +47,21 @@ class GatedDeltaNet(Qwen3_5GatedDeltaNet):
             whole = cast("Callable[..., Tensor]", super().forward)
             return whole(hidden_states, cache_params, attention_mask, **kwargs)
         hidden_ND = hidden_states[0]
+        mixed_ND, gate_NV, beta_NH, decay_NH = outputs(
+            hidden_ND, self.in_proj_qkv, self.in_proj_z, self.in_proj_b, self.in_proj_a
+        )
         step = DeltaStep(
-            mixed_ND=self.in_proj_qkv(hidden_ND),
-            decay_NH=-self.A_log.float().exp() * softplus(self.in_proj_a(hidden_ND).float() + self.dt_bias),
-            beta_NH=self.in_proj_b(hidden_ND).sigmoid(),
+            mixed_ND=mixed_ND,
+            decay_NH=-self.A_log.float().exp() * softplus(decay_NH.float() + self.dt_bias),
+            beta_NH=beta_NH.sigmoid(),
             weight_DK=self.conv1d.weight.squeeze(1),
             key_width=self.head_k_dim,
             value_width=self.head_v_dim,
             kernels=self._kernels(hidden_ND.device),
         )
         output_NHV = context.recur(self.layer_idx, step)
-        gate_NHV = self.in_proj_z(hidden_ND).view_as(output_NHV)
-        return self.out_proj(again(self._normed, output_NHV, gate_NHV).flatten(1))[None]
+        normed_NV = again(self._normed, output_NHV, gate_NV.unflatten(1, output_NHV.shape[1:])).flatten(1)
+        return outputs(normed_NV, self.out_proj)[0][None]
 
     def _normed(self, output_NHV: Tensor, gate_NHV: Tensor) -> Tensor:
         """What `self.norm` gives, from two kernels on a GPU."""
