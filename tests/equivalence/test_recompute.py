@@ -14,10 +14,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from kairos.policy import recompute
 from kairos.policy.adapters import LoRA
 from kairos.policy.language import LanguagePolicy
+from kairos.policy.memory import Pass, text_activations, vision_activations
 from kairos.policy.processor import LanguageProcessor
-from kairos.policy.recompute import Chooser, Stack, loads, stacks
+from kairos.policy.recompute import Chooser, loads
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix
+from kairos.policy.sizes import of_model
+
+PLAIN = Pass(0, 0, "none", gpu=False, fused=False, joint=False)
 
 
 class Products(TorchDispatchMode):
@@ -80,13 +84,34 @@ def test_auto_takes_what_fits_and_says_why(folder: str, caplog: pytest.LogCaptur
 
 
 def test_auto_saves_memory_when_there_is_too_little_and_does_not_go_back(folder: str) -> None:
-    model, choose = policy(folder).model, Chooser()
-    assert choose(model, [Stack(layers=2, inputs=10, outputs=10, width=4, tokens=100)]) == "none"
-    assert choose(model, [Stack(layers=2, inputs=10, outputs=10, width=4, tokens=10**12)]) == "full"
+    language, choose = policy(folder), Chooser()
+    model, sizes = language.model, of_model(language.model, language.family)
+
+    def asked(tokens: int) -> str:
+        return choose(model, sizes, replace(PLAIN, tokens=tokens))
+
+    assert asked(100) == "none"
+    assert asked(10**12) == "full"
     assert "chose full for 1,000,000,000,000 tokens" in choose.words
-    assert choose(model, [Stack(layers=2, inputs=10, outputs=10, width=4, tokens=10**12 + 1)]) == "full"
-    assert choose(model, [Stack(layers=2, inputs=10, outputs=10, width=4, tokens=100)]) == "full"
+    assert asked(10**12 + 1) == "full"
+    assert asked(100) == "full"
     assert all(layer.gradient_checkpointing for layer in model.model.language_model.layers)
+
+
+def test_moments_are_still_to_come_until_a_step_has_been_made(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Larger batches make it look again: in the first update, at the next one's start, and within that."""
+    language = policy(folder)
+    numbers, tokens, room = sum(p.numel() for p in language.parameters()), 100, []
+    monkeypatch.setattr(recompute, "loads", lambda batch, shared: (tokens, 0))
+    monkeypatch.setattr(recompute, "fitting", lambda needs, free, least: room.append(free) or least)
+    monkeypatch.setattr(recompute, "free", lambda device: 100 * numbers)
+    rollouts = rows(language, GROUPS, RAGGED)
+    for graded, tokens in ((False, 100), (True, 101), (True, 102), (False, 103), (True, 104)):  # noqa: B007
+        for parameter in language.parameters():
+            parameter.grad = torch.zeros_like(parameter) if graded else None
+        language.chooser.for_batch(language.model, language.family, rollouts, shared=True)
+    coming = [(100 * numbers - free) / numbers for free in room]
+    assert coming == [4 + 8, 8, 8, 4, 0]
 
 
 @pytest.mark.parametrize("freeze", [(), ("vision",)], ids=["trained tower", "frozen tower"])
@@ -105,11 +130,14 @@ def test_the_estimate_is_near_what_autograd_keeps(folder: str, freeze: tuple[str
         language(rollouts).logprobs_BA.sum()
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in held}
     kept = sum(size for place, size in storages.items() if place not in own)
-    estimates = stacks(language.model, language.family, *loads(rollouts, shared=True))
-    assert len(estimates) == (1 if freeze else 2)
-    estimated = sum(stack.bytes("none", 4) for stack in estimates)
-    assert 0.5 < estimated / kept < 1.5, (estimated, kept)
-    levels = [sum(stack.bytes(level, 4) for stack in estimates) for level in recompute.LEVELS]
+    sizes = of_model(language.model, language.family)
+    tokens, patches = loads(rollouts, shared=True)
+    levels = []
+    for level in recompute.LEVELS:
+        at = replace(PLAIN, tokens=tokens, patches=patches, recompute=level)
+        assert (vision_activations(sizes, at) == 0) == bool(freeze)
+        levels.append(text_activations(sizes, at) + vision_activations(sizes, at))
+    assert 0.5 < levels[0] / kept < 1.5, (levels, kept)
     assert levels == sorted(levels, reverse=True) and len(set(levels)) == 3
 
 

@@ -209,7 +209,8 @@ class LanguagePolicy(nn.Module):
         doing = f"scoring {len(batch)} rows of {len(batch.prompts)} prompts of {_tokens(batch.prompts)} tokens together"
         with naming_the_levers(doing), self._precision():
             if self.recompute == "auto" and model.training and torch.is_grad_enabled():
-                self.chooser.for_batch(model, self.family, batch, shared=self.scorer.unit == "group")
+                shared, compiled = self.scorer.unit == "group", self.compile_with is not None
+                self.chooser.for_batch(model, self.family, batch, shared, compiled)
             return self.scorer(model, self.family, batch, self._see(batch.prompts), entropy)
 
     def forward(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:

@@ -1,7 +1,7 @@
 """How much memory a training step needs on one device, estimated from shapes before anything is loaded.
 
-Bytes per token follow what autograd keeps of our own layers under bf16 autocast with an fp32 residual stream; a test
-counts the saved tensors of a small model and compares.
+Bytes per token follow what autograd keeps of our own layers under bf16 autocast with an fp32 residual stream; tests
+count the saved tensors of small models, in plain torch and on a GPU, and compare.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Load:
 
     `at_once` prompts are sampled together. `shards` is the number of devices that weights, gradients and moments are
     divided over (fsdp2), 1 otherwise. `recompute` is none, selective or full. `moments` are Adam's bytes per trained
-    parameter on the device.
+    parameter on the device. `fused` says whether the layers' elementwise work is (not where torch compiles them).
     """
 
     text_tokens: int
@@ -44,6 +44,7 @@ class Load:
     moments: int = 8
     shards: int = 1
     gpu: bool = True
+    fused: bool = True
 
     @property
     def prompt(self) -> int:
@@ -53,6 +54,19 @@ class Load:
     def tokens(self) -> int:
         """Tokens of one micro-batch; a shared prompt counts once."""
         return (self.prompts if self.shared else self.rows) * self.prompt + self.rows * self.completion
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What goes through the layers at once, and how: in bf16 and through `fused` kernels on a GPU; gated MLPs as one
+    operator (`joint`) unless they are sharded or have adapters."""
+
+    tokens: int
+    patches: int
+    recompute: str
+    gpu: bool
+    fused: bool
+    joint: bool
 
 
 @dataclass(frozen=True)
@@ -120,25 +134,34 @@ def _rollout(sizes: Sizes, load: Load) -> list[Part]:
     ]
 
 
-def _learn(sizes: Sizes, load: Load) -> list[Part]:
-    attending, recurrent = _layer_bytes(sizes, load), _recurrent_bytes(sizes, load) if sizes.values else 0.0
+def text_activations(sizes: Sizes, given: Pass) -> float:
+    """Bytes that the text layers keep for the backward pass, with one layer whole while it is computed again."""
+    attending, recurrent = _layer_bytes(sizes, given), _recurrent_bytes(sizes, given) if sizes.values else 0.0
     layers = sizes.attending * attending + (sizes.layers - sizes.attending) * recurrent
-    low = 2 if load.gpu else 4
-    inside, inside_eyes = _inside_bytes(sizes, load), _vision_inside_bytes(sizes, load)
     kept = {
         "none": layers,
-        "selective": layers - (sizes.layers - 1) * inside,
+        "selective": layers - (sizes.layers - 1) * _inside_bytes(sizes, given),
         "full": 4 * sizes.hidden * sizes.layers + max(attending, recurrent),
     }
-    text = load.tokens * kept[load.recompute]
-    block = _vision_layer_bytes(sizes, load)
-    eyes_kept = {
+    return given.tokens * kept[given.recompute]
+
+
+def vision_activations(sizes: Sizes, given: Pass) -> float:
+    """The same of a vision tower that is trained; 0 of a frozen one."""
+    block = _vision_layer_bytes(sizes, given)
+    kept = {
         "none": block * sizes.vision_layers,
-        "selective": block * sizes.vision_layers - (sizes.vision_layers - 1) * inside_eyes,
-        "full": low * sizes.vision_hidden * sizes.vision_layers + block,
+        "selective": block * sizes.vision_layers - (sizes.vision_layers - 1) * _vision_inside_bytes(sizes, given),
+        "full": (2 if given.gpu else 4) * sizes.vision_hidden * sizes.vision_layers + block,
     }
-    looking = (sizes.vision_hidden * 6 + sizes.vision_intermediate * 2) * low
-    eyes = _patches(sizes, load.prompts, load) * (eyes_kept[load.recompute] if sizes.vision_trained else looking)
+    return given.patches * kept[given.recompute] if sizes.vision_trained else 0.0
+
+
+def _learn(sizes: Sizes, load: Load) -> list[Part]:
+    low, patches = 2 if load.gpu else 4, _patches(sizes, load.prompts, load)
+    joint = load.gpu and load.shards == 1 and not sizes.adapter
+    given = Pass(load.tokens, patches, load.recompute, load.gpu, load.gpu and load.fused, joint)
+    looking = 0 if sizes.vision_trained else (sizes.vision_hidden * 6 + sizes.vision_intermediate * 2) * low
     chosen = load.rows * load.completion
     logits = 2 if load.gpu else 4 * 4  # of which `chosen` keeps one tensor, plain torch four
     scored = min(chosen * sizes.vocabulary, CHUNK_ELEMENTS) * logits + chosen * sizes.hidden * 4
@@ -146,9 +169,14 @@ def _learn(sizes: Sizes, load: Load) -> list[Part]:
     features = load.prompts * load.vision_tokens * sizes.hidden * sizes.levels * 4
     return [
         Part("learning: weights to compute with", _computing(sizes, load, learning=True), "learn"),
-        Part("learning: activations of the text layers", text, "learn", False),
+        Part("learning: activations of the text layers", text_activations(sizes, given), "learn", False),
         Part("learning: one delta rule computed again", load.tokens * _inside_rule(sizes), "learn", False),
-        Part("learning: vision tower and its features", eyes + features, "learn", False),
+        Part(
+            "learning: vision tower and its features",
+            vision_activations(sizes, given) + patches * looking + features,
+            "learn",
+            False,
+        ),
         Part("learning: log-probabilities", scored, "learn", False),
     ]
 
@@ -174,31 +202,42 @@ def _patches(sizes: Sizes, prompts: int, load: Load) -> int:
     return prompts * load.vision_tokens * sizes.patches
 
 
-def _layer_bytes(sizes: Sizes, load: Load) -> float:
-    """What one text layer keeps of a token for the backward pass, norms of queries and keys included; in plain torch,
-    which the kernels of `fused` undercut by up to 40 %."""
-    inside = _inside_bytes(sizes, load)
-    if load.gpu:
+def _layer_bytes(sizes: Sizes, given: Pass) -> float:
+    """What one text layer keeps of a token for the backward pass.
+
+    Fused in bf16: of each norm the fp32 stream and what it gives; queries, keys, values and the output as attention
+    reads and writes them. Norms of queries and keys hold what they were made of, all that was projected at once; a
+    gate its sigmoid and its product.
+    """
+    inside = _inside_bytes(sizes, given)
+    if given.fused:
+        projected = 2 * ((1 + sizes.gated) * sizes.queries + 2 * sizes.keys) if sizes.normed else 0
+        return 12 * sizes.hidden + inside + (4 + 4 * sizes.gated) * sizes.queries + 4 * sizes.keys + projected
+    if given.gpu:
         return 14 * sizes.hidden + inside + 26 * sizes.queries + 14 * sizes.keys
     return 16 * sizes.hidden + inside + 43 * sizes.queries + 15 * sizes.keys
 
 
-def _inside_bytes(sizes: Sizes, load: Load) -> float:
+def _inside_bytes(sizes: Sizes, given: Pass) -> float:
     """The part of it that lies inside the MLP."""
-    return _gated_bytes(sizes, load) * sizes.intermediate
+    return _gated_bytes(given) * sizes.intermediate
 
 
-def _gated_bytes(sizes: Sizes, load: Load) -> int:
-    """Of what gate and up give; where the layers are not `joint_mlp`, also of silu(gate) and of the product."""
-    joint = load.gpu and load.shards == 1 and not sizes.adapter
-    return (2 if joint else 4) * (2 if load.gpu else 4)
+def _gated_bytes(given: Pass) -> int:
+    """Of what gate and up give; where the layers are not `joint_mlp`, also of the product and, not fused, of
+    silu(gate)."""
+    times = 2 if given.joint else 3 if given.fused else 4
+    return times * (2 if given.gpu else 4)
 
 
-def _recurrent_bytes(sizes: Sizes, load: Load) -> float:
-    """The same of a layer with a gated delta net, whose keys are counted as if they were as many as its values."""
-    if load.gpu:
-        return 20 * sizes.hidden + 18 * sizes.values + 11 * sizes.value_heads + _inside_bytes(sizes, load)
-    return 24 * sizes.hidden + 36 * sizes.values + 13 * sizes.value_heads + _inside_bytes(sizes, load)
+def _recurrent_bytes(sizes: Sizes, given: Pass) -> float:
+    """The same of a layer with a gated delta net: what is projected, convolved, read from the state, and normed."""
+    inside = _inside_bytes(sizes, given)
+    if given.fused:
+        return 12 * sizes.hidden + 8 * sizes.value_keys + 10 * sizes.values + 18 * sizes.value_heads + inside
+    if given.gpu:
+        return 20 * sizes.hidden + 18 * sizes.values + 11 * sizes.value_heads + inside
+    return 24 * sizes.hidden + 36 * sizes.values + 13 * sizes.value_heads + inside
 
 
 def _inside_rule(sizes: Sizes) -> int:
@@ -206,12 +245,11 @@ def _inside_rule(sizes: Sizes) -> int:
     return inside_bytes(sizes.values, sizes.value_heads)
 
 
-def _vision_layer_bytes(sizes: Sizes, load: Load) -> float:
+def _vision_layer_bytes(sizes: Sizes, given: Pass) -> float:
     """What one block of a trained tower keeps of a patch."""
-    return 22 * sizes.vision_hidden * (1 if load.gpu else 2) + _vision_inside_bytes(sizes, load)
+    return 22 * sizes.vision_hidden * (1 if given.gpu else 2) + _vision_inside_bytes(sizes, given)
 
 
-def _vision_inside_bytes(sizes: Sizes, load: Load) -> float:
+def _vision_inside_bytes(sizes: Sizes, given: Pass) -> float:
     """The part of it that lies inside the MLP."""
-    bytes = _gated_bytes(sizes, load) if sizes.vision_gated else 4 * (1 if load.gpu else 2)
-    return bytes * sizes.vision_intermediate
+    return (_gated_bytes(given) if sizes.vision_gated else 4 * (1 if given.gpu else 2)) * sizes.vision_intermediate

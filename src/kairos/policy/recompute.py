@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -13,12 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from kairos.core.types import RolloutBatch
 from kairos.policy.families.base import Family, layout_of
+from kairos.policy.fused import fast
 from kairos.policy.layers import Again
+from kairos.policy.memory import Pass, text_activations, vision_activations
+from kairos.policy.sizes import Sizes, of_model
 
 LEVELS = ("none", "selective", "full")
 """From the fastest to the one that needs the least memory: `selective` computes the MLPs again, whose inside is most of
@@ -37,38 +40,6 @@ def use(model: nn.Module, level: str) -> None:
             cast("Again", layer.mlp).again = level == "selective"
 
 
-@dataclass(frozen=True)
-class Stack:
-    """Layers one after the other: how many, what their matrices read (where trained) and write per token, the width of
-    the residual stream; `tokens` pass them at once. `inner_*` is what of it lies inside their MLPs; `passing` bytes of
-    a token are held for a moment, by one layer at a time, whatever is kept."""
-
-    layers: int
-    inputs: int
-    outputs: int
-    width: int
-    tokens: int
-    inner_inputs: int = 0
-    inner_outputs: int = 0
-    passing: int = 0
-
-    def bytes(self, level: str, element: int) -> int:
-        """Kept for the backward pass, at `element` bytes a number (2 in bf16); the residual stream is fp32.
-
-        Between its matrices a layer holds about as much as they write, once more (not in bf16 on a GPU, where `fused`
-        keeps what goes in alone), and its norms four residual streams. One layer at a time is whole while it is
-        computed again.
-        """
-        times = 1 if element == 2 else 2
-        whole = element * (self.inputs + times * self.outputs) + 16 * self.width * self.layers
-        if level == "none":
-            return self.tokens * (whole + self.passing)
-        again = whole - 4 * self.width * self.layers
-        if level == "selective":
-            again = element * (self.inner_inputs + times * self.inner_outputs)
-        return self.tokens * (whole - again + again // max(1, self.layers) + self.passing)
-
-
 def loads(batch: RolloutBatch, shared: bool) -> tuple[int, int]:
     """The tokens and the patches of one pass."""
     layouts = [layout_of(prompt) for prompt in batch.prompts]
@@ -77,67 +48,70 @@ def loads(batch: RolloutBatch, shared: bool) -> tuple[int, int]:
     return tokens, sum(int(layout.grid_thw_N3.prod(1).sum()) for layout in layouts)
 
 
-def stacks(model: PreTrainedModel, family: Family, tokens: int, patches: int) -> list[Stack]:
-    """The text layers and, where it is trained, the vision tower."""
-    text, tower = family.text(model), family.vision(model)
-    found = [_stack(list(text.layers), text.embed_tokens.embedding_dim, tokens)]
-    if any(parameter.requires_grad for parameter in tower.parameters()):
-        config = cast("PreTrainedConfig", tower.config)
-        found.append(_stack(list(cast("nn.ModuleList", tower.blocks)), int(config.hidden_size), patches))
-    return found
-
-
-def _stack(layers: Sequence[nn.Module], width: int, tokens: int) -> Stack:
-    matrices = [module for layer in layers for module in layer.modules() if isinstance(module, nn.Linear)]
-    inputs = sum(matrix.in_features for matrix in matrices if matrix.weight.requires_grad)
-    outputs = sum(matrix.out_features for matrix in matrices)
-    inner = [
-        module for layer in layers for module in cast("nn.Module", layer.mlp).modules() if isinstance(module, nn.Linear)
-    ]
-    inner_inputs = sum(m.in_features for m in inner if m.weight.requires_grad and m.in_features != width)
-    inner_outputs = sum(m.out_features for m in inner if m.out_features != width)
-    passing = max((getattr(module, "passing", 0) for layer in layers for module in layer.modules()), default=0)
-    return Stack(len(layers), inputs, outputs, width, tokens, inner_inputs, inner_outputs, passing)
-
-
 class Chooser:
     """Chooses the fastest level that fits, and says so; asked again for more tokens it may only save more memory."""
 
     def __init__(self) -> None:
-        self.level, self.words, self._tokens = "none", "", -1
+        self.level, self.words = "none", ""
+        self._sizes: Sizes | None = None
         self._most = (-1, -1)
+        self._learned = self._stepped = False
 
-    def for_batch(self, model: PreTrainedModel, family: Family, batch: RolloutBatch, shared: bool) -> str:
+    def for_batch(
+        self, model: PreTrainedModel, family: Family, batch: RolloutBatch, shared: bool, compiled: bool = False
+    ) -> str:
         """Looks at the model only where a batch has more tokens or patches than any before: that takes milliseconds."""
-        now, before = loads(batch, shared), self._most
-        self._most = (max(now[0], before[0]), max(now[1], before[1]))
-        return self.level if self._most == before else self(model, stacks(model, family, *self._most))
-
-    def __call__(self, model: nn.Module, stacks: Sequence[Stack]) -> str:
-        """The level, set in the model. Free memory is that of the model's device, now, less what is still to come: the
-        gradients, (before the first choice) Adam's moments, and autocast's bf16 copies."""
-        tokens = sum(stack.tokens for stack in stacks)
-        if tokens <= self._tokens:
+        trained = [] if self._stepped else _trained(model)
+        self._watch(trained)
+        tokens, patches = map(max, loads(batch, shared), self._most)
+        if (tokens, patches) == self._most:
             return self.level
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._sizes = self._sizes or of_model(model, family)
+        trained = trained or _trained(model)
+        device = next(model.parameters()).device
+        gpu, sharded = device.type == "cuda", any(isinstance(p, DTensor) for p in trained)
+        joint = gpu and not sharded and not self._sizes.adapter
+        given = Pass(tokens, patches, "none", gpu, fused=not compiled and fast(trained[0]), joint=joint)
+        return self(model, self._sizes, given)
+
+    def __call__(self, model: nn.Module, sizes: Sizes, given: Pass) -> str:
+        """The level, set in the model. Free memory is that of the model's device, now, less what is still to come: the
+        gradients, (before the first step) Adam's moments, and autocast's bf16 copies."""
+        if given.tokens <= self._most[0] and given.patches <= self._most[1]:
+            return self.level
+        trained = _trained(model)
         device = next(model.parameters()).device
         coming = sum(4 * _here(p) for p in trained if p.grad is None)
-        if self._tokens < 0:
+        if not self._stepped:
             coming += sum(8 * _here(p) for p in trained)
-        if device.type == "cuda":
+        if given.gpu:
             coming += sum(2 * p.numel() for p in trained if not isinstance(p, DTensor))
-        element = 2 if device.type == "cuda" else 4
-        needs = {level: sum(stack.bytes(level, element) for stack in stacks) for level in LEVELS}
-        self.level = fitting(needs, free(device) - coming, self.level)
-        self._tokens = tokens
+        passing = given.tokens * max((getattr(module, "passing", 0) for module in model.modules()), default=0)
+        needs = {
+            level: passing + text_activations(sizes, at) + vision_activations(sizes, at)
+            for level in LEVELS
+            for at in [replace(given, recompute=level)]
+        }
+        room = max(0, free(device) - coming)
+        self.level, self._most = fitting(needs, room, self.level), (given.tokens, given.patches)
         listed = ", ".join(f"{level} {need / 1e9:.1f}" for level, need in needs.items())
         self.words = (
-            f"policy.recompute=auto chose {self.level} for {tokens:,} tokens: activations take {listed} GB, and "
-            f"{max(0, free(device) - coming) / 1e9:.1f} GB are free"
+            f"policy.recompute=auto chose {self.level} for {given.tokens:,} tokens: activations take {listed} GB, and "
+            f"{room / 1e9:.1f} GB are free"
         )
         _log.info(self.words)
         use(model, self.level)
         return self.level
+
+    def _watch(self, trained: Sequence[Tensor]) -> None:
+        """A step has been made, and moments are there, once gradients that were there are gone."""
+        if trained and not self._stepped:
+            has = any(parameter.grad is not None for parameter in trained)
+            self._learned, self._stepped = self._learned or has, self._learned and not has
+
+
+def _trained(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
 def _here(parameter: Tensor) -> int:
@@ -145,7 +119,7 @@ def _here(parameter: Tensor) -> int:
     return parameter.to_local().numel() if isinstance(parameter, DTensor) else parameter.numel()
 
 
-def fitting(needs: dict[str, int], room: int, least: str = "none") -> str:
+def fitting(needs: Mapping[str, float], room: float, least: str = "none") -> str:
     """The first level from `least` on whose bytes fit into `room`, some of it spared; else the last.
 
     >>> fitting({"none": 80, "selective": 40, "full": 10}, room=60)

@@ -9,7 +9,7 @@ from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory import Load
 from kairos.policy.plan import Plan
 from kairos.policy.prompt_size import text_tokens, vision_tokens
-from kairos.policy.sizes import sizes_of
+from kairos.policy.skeleton import sizes_of
 from kairos.rollout.live import Live
 from kairos.train.grpo import GRPOModule
 from kairos.video.budget import PixelBudget
@@ -50,6 +50,7 @@ def plan_of(module: GRPOModule, budget: PixelBudget, prompts: int, shards: int, 
         moments=8 if module.optimizer.kind == "adamw" else 0,
         shards=shards,
         gpu=gpu,
+        fused=policy.compile_with is None,
     )
     return Plan(sizes, load)
 

@@ -52,7 +52,7 @@ class _Convolved(Function):
         x, weight = by_token(mixed_ND), weight_DK.contiguous()
         out = x.new_empty(x.shape)
         given = x, x.stride(0), weight, edges.edge_N, edges.window_MK
-        _run("convolve_forward", x, *given, out, reach=weight.shape[1])
+        _run("convolve_forward", *given, out, reach=weight.shape[1])
         ctx.save_for_backward(x, weight)
         ctx.edges = edges  # type: ignore[attr-defined]
         return out
@@ -65,20 +65,20 @@ class _Convolved(Function):
         reach, inner, grad_x = weight.shape[1], x.new_empty(x.shape), x.new_empty(x.shape)
         parts = x.new_empty(_grid(x)[0], reach, x.shape[1], dtype=torch.float32)
         given = grad.contiguous(), x, x.stride(0), weight, edges.edge_N, edges.window_MK
-        _run("convolve_inner", x, *given, inner, parts, reach=reach)
-        _run("convolve_backward", x, inner, weight, edges.edge_N, grad_x, reach=reach)
+        _run("convolve_inner", *given, inner, parts, reach=reach)
+        _run("convolve_backward", inner, weight, edges.edge_N, grad_x, reach=reach)
         given_ED = inner.index_select(0, edges.from_E).float() * weight.float().T.index_select(0, edges.tap_E)
         grad_x.index_add_(0, edges.to_E, given_ED.to(grad_x.dtype))
         return grad_x, parts.sum(0).T.to(weight.dtype), None
 
 
-def _run(kernel: str, x_ND: Tensor, *arguments: object, reach: int) -> None:
-    """A kernel over all tokens and channels of x."""
+def _run(kernel: str, x_ND: Tensor, *others: object, reach: int) -> None:
+    """A kernel over all tokens and channels of its first argument."""
     from kairos.policy.delta_net import convolution_kernels  # Triton is not everywhere
 
     if len(x_ND):
         launch(
-            getattr(convolution_kernels, kernel), _grid(x_ND), *arguments, *x_ND.shape,
+            getattr(convolution_kernels, kernel), _grid(x_ND), x_ND, *others, *x_ND.shape,
             REACH=reach, TOKENS=_TOKENS, BLOCK=_CHANNELS, num_warps=4,
         )  # fmt: skip
 
