@@ -44,6 +44,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kairos.compose import compose, part
+from kairos.core.threads import beside
 from kairos.core.types import Prompt, RolloutBatch
 from kairos.policy import recompute
 from kairos.policy.families.base import layout_of
@@ -117,8 +118,9 @@ class Bench:
         advantage_B = batch.advantages_B.to(self.device)
 
         def update() -> None:
-            loss = (language(batch).logprobs_BA * advantage_B[:, None]).mean()
-            loss.backward()
+            with beside(self.device):  # as in a training step
+                loss = (language(batch).logprobs_BA * advantage_B[:, None]).mean()
+                loss.backward()
 
         language.zero_grad(set_to_none=True)
         emptied(self.device)
