@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -10,6 +12,8 @@ from test_scoring import GROUPS, RAGGED, assert_equal_gradients, rows, scored
 from tiny_language import policy
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from kairos.policy import recompute
 from kairos.policy.adapters import LoRA
@@ -66,6 +70,42 @@ def test_every_level_gives_the_same_values_and_gradients(
     none, selective, full = (found[level][1] for level in recompute.LEVELS)
     assert none.products < selective.products < full.products
     assert none.attentions == selective.attentions < full.attentions
+
+
+@pytest.mark.parametrize("frozen", ["", "embed_tokens", "layers.1.", "mlp"])
+def test_layers_computed_again_are_those_of_torchs_own_checkpoint(folder: str, frozen: str) -> None:
+    """Bit for bit, in a copy of the model too."""
+    language = policy(folder)
+    for name, parameter in language.named_parameters():
+        parameter.requires_grad_(not frozen or frozen not in name)
+    recompute.use(language.model, "full")
+    copied, twin = copy.deepcopy(language), copy.deepcopy(language)
+    for layer in twin.modules():
+        if isinstance(layer, GradientCheckpointingLayer):
+            layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+    rollouts = rows(language, GROUPS, RAGGED)
+    expected, theirs = scored(twin, SharedPrefix(), rollouts)
+    for ours in (language, copied):
+        stats, gradients = scored(ours, SharedPrefix(), rollouts)
+        assert torch.equal(stats.logprobs_BA, expected.logprobs_BA)
+        assert gradients.keys() == theirs.keys()
+        assert all(torch.equal(gradients[name], theirs[name]) for name in theirs)
+
+
+def test_random_numbers_are_drawn_as_before(folder: str) -> None:
+    language = policy(folder)
+    LoRA(rank=4, alpha=8, dropout=0.5).attach(language.model, language.family)
+    for name, parameter in language.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    rollouts, found = rows(language, GROUPS, RAGGED), []
+    for level in ("none", "full"):
+        recompute.use(language.model, level)
+        torch.manual_seed(0)
+        found.append(scored(language, SharedPrefix(), rollouts))
+    (stats, gradients), (again, gradients_again) = found
+    assert torch.equal(stats.logprobs_BA, again.logprobs_BA)
+    assert_equal_gradients(gradients_again, gradients)
 
 
 def test_auto_takes_what_fits_and_says_why(folder: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar, cast
+from functools import partial
+from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
 P = ParamSpec("P")
@@ -17,3 +22,38 @@ def again(compute: Callable[P, T], *inputs: P.args, **options: P.kwargs) -> T:
     if not torch.is_grad_enabled():
         return compute(*inputs, **options)
     return cast("T", checkpoint(compute, *inputs, use_reentrant=False, **options))
+
+
+def layer_again(layer: nn.Module, compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """The same for `compute`, which applies a layer to a tensor, as one operator whose other inputs are the layer's
+    trained parameters: forwards the host then builds no graph and marks no tensors, which takes it as long as the GPU
+    computes. Where parameters are sharded, the layer is compiled or random numbers are drawn, it is `again`."""
+    trained = [parameter for parameter in layer.parameters() if parameter.requires_grad]
+    draws = any(isinstance(module, nn.Dropout) and module.p > 0 for module in layer.modules())
+    if draws or layer._compiled_call_impl is not None or any(isinstance(p, DTensor) for p in trained):
+        return again(compute, x)
+    return _Again.apply(compute, x, *trained)  # type: ignore[no-any-return]
+
+
+class _Again(Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, compute: Callable[[Tensor], Tensor], x: Tensor, *trained: Tensor) -> Tensor:
+        kind = x.device.type
+        ctx.save_for_backward(x, *trained)
+        ctx.compute = compute  # type: ignore[attr-defined]
+        ctx.precision = partial(  # type: ignore[attr-defined]
+            torch.autocast, kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind),
+            torch.is_autocast_cache_enabled(),
+        )  # fmt: skip
+        return compute(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, *trained = ctx.saved_tensors
+        needs_x = ctx.needs_input_grad[1]
+        x = x.detach().requires_grad_(needs_x)
+        with torch.enable_grad(), ctx.precision():
+            out = ctx.compute(x)
+        grads = torch.autograd.grad(out, [x, *trained] if needs_x else trained, grad, allow_unused=True)
+        return (None, *grads) if needs_x else (None, None, *grads)

@@ -12,11 +12,11 @@ import psutil
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
-from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from kairos.core.types import RolloutBatch
+from kairos.policy.again import layer_again
 from kairos.policy.families.base import Family, layout_of
 from kairos.policy.fused import fast
 from kairos.policy.layers import Again
@@ -36,7 +36,7 @@ def use(model: nn.Module, level: str) -> None:
     for layer in model.modules():
         if isinstance(layer, GradientCheckpointingLayer):
             layer.gradient_checkpointing = level == "full"
-            layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)  # type: ignore[assignment]
+            layer._gradient_checkpointing_func = partial(layer_again, layer)  # type: ignore[assignment]
             cast("Again", layer.mlp).again = level == "selective"
 
 
