@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 from dataclasses import replace
 from functools import partial
 
@@ -92,9 +94,14 @@ def test_layers_computed_again_are_those_of_torchs_own_checkpoint(folder: str, f
         assert all(torch.equal(gradients[name], theirs[name]) for name in theirs)
 
 
-def test_random_numbers_are_drawn_as_before(folder: str) -> None:
+@pytest.mark.parametrize("where", ["an adapter", "attention"])
+def test_random_numbers_are_drawn_as_before(folder: str, where: str) -> None:
     language = policy(folder)
-    LoRA(rank=4, alpha=8, dropout=0.5).attach(language.model, language.family)
+    if where == "an adapter":
+        LoRA(rank=4, alpha=8, dropout=0.5).attach(language.model, language.family)
+    for name, module in language.named_modules():
+        if where == "attention" and "language_model" in name and hasattr(module, "attention_dropout"):
+            module.attention_dropout = 0.3
     for name, parameter in language.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)
@@ -102,10 +109,34 @@ def test_random_numbers_are_drawn_as_before(folder: str) -> None:
     for level in ("none", "full"):
         recompute.use(language.model, level)
         torch.manual_seed(0)
-        found.append(scored(language, SharedPrefix(), rollouts))
+        found.append(scored(language, Repeated(), rollouts))
     (stats, gradients), (again, gradients_again) = found
     assert torch.equal(stats.logprobs_BA, again.logprobs_BA)
     assert_equal_gradients(gradients_again, gradients)
+
+
+def test_a_hook_on_a_parameter_is_called_once(folder: str) -> None:
+    language = policy(folder)
+    recompute.use(language.model, "full")
+    weight = language.model.model.language_model.layers[0].mlp.up_proj.weight
+    rollouts = rows(language, GROUPS, RAGGED)
+    _, before = scored(language, SharedPrefix(), rollouts)
+    weight.register_hook(lambda gradient: gradient * 0.5)
+    _, after = scored(language, SharedPrefix(), rollouts)
+    name = next(name for name, parameter in language.named_parameters() if parameter is weight)
+    torch.testing.assert_close(after[name], before[name] * 0.5)
+
+
+def test_a_model_is_freed_without_the_collector_of_cycles(folder: str) -> None:
+    language = policy(folder)
+    recompute.use(language.model, "full")
+    layers = [weakref.ref(layer) for layer in language.model.model.language_model.layers]
+    gc.disable()
+    try:
+        del language
+        assert all(layer() is None for layer in layers)
+    finally:
+        gc.enable()
 
 
 def test_auto_takes_what_fits_and_says_why(folder: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -138,20 +169,27 @@ def test_auto_saves_memory_when_there_is_too_little_and_does_not_go_back(folder:
     assert all(layer.gradient_checkpointing for layer in model.model.language_model.layers)
 
 
-def test_moments_are_still_to_come_until_a_step_has_been_made(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Larger batches make it look again: in the first update, at the next one's start, and within that."""
+@pytest.mark.parametrize(
+    ("graded", "expected"),
+    [
+        ((False, True, True, False, True), (4 + 8, 8, 8, 4, 0)),
+        ((False, False, False), (4 + 8, 4, 4)),
+    ],
+    ids=["several micro-batches", "one micro-batch"],
+)
+def test_moments_are_still_to_come_until_a_step_has_been_made(
+    folder: str, graded: tuple[bool, ...], expected: tuple[int, ...]
+) -> None:
+    """Bytes a parameter; `graded` says before which scores gradients are there."""
     language = policy(folder)
-    numbers, tokens, room = sum(p.numel() for p in language.parameters()), 100, []
-    monkeypatch.setattr(recompute, "loads", lambda batch, shared: (tokens, 0))
-    monkeypatch.setattr(recompute, "fitting", lambda needs, free, least: room.append(free) or least)
-    monkeypatch.setattr(recompute, "free", lambda device: 100 * numbers)
-    rollouts = rows(language, GROUPS, RAGGED)
-    for graded, tokens in ((False, 100), (True, 101), (True, 102), (False, 103), (True, 104)):  # noqa: B007
+    language.recompute, rollouts = "auto", rows(language, GROUPS, RAGGED)
+    numbers, found = sum(p.numel() for p in language.parameters()), []
+    for has in graded:
         for parameter in language.parameters():
-            parameter.grad = torch.zeros_like(parameter) if graded else None
-        language.chooser.for_batch(language.model, language.family, rollouts, shared=True)
-    coming = [(100 * numbers - free) / numbers for free in room]
-    assert coming == [4 + 8, 8, 8, 4, 0]
+            parameter.grad = torch.zeros_like(parameter) if has else None
+        language(rollouts)
+        found.append(language.chooser.coming(language.model) / numbers)
+    assert tuple(found) == expected
 
 
 @pytest.mark.parametrize("freeze", [(), ("vision",)], ids=["trained tower", "frozen tower"])

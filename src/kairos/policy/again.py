@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.graph import get_gradient_edge
 from torch.distributed.tensor import DTensor
+from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.checkpoint import checkpoint
 
 P = ParamSpec("P")
@@ -24,15 +26,24 @@ def again(compute: Callable[P, T], *inputs: P.args, **options: P.kwargs) -> T:
     return cast("T", checkpoint(compute, *inputs, use_reentrant=False, **options))
 
 
-def layer_again(layer: nn.Module, compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """The same for `compute`, which applies a layer to a tensor, as one operator whose other inputs are the layer's
-    trained parameters: forwards the host then builds no graph and marks no tensors, which takes it as long as the GPU
-    computes. Where parameters are sharded, the layer is compiled or random numbers are drawn, it is `again`."""
-    trained = [parameter for parameter in layer.parameters() if parameter.requires_grad]
-    draws = any(isinstance(module, nn.Dropout) and module.p > 0 for module in layer.modules())
-    if draws or layer._compiled_call_impl is not None or any(isinstance(p, DTensor) for p in trained):
+def layer_again(compute: partial[Tensor], x: Tensor) -> Tensor:
+    """The same for `compute`, a layer's own method with all but its input, as transformers' layers hand it over.
+
+    It is one operator whose other inputs are the layer's trained parameters: forwards the host then builds no graph and
+    marks no tensors, which takes it as long as the GPU computes. Where parameters are sharded or have hooks, the layer
+    is compiled or random numbers are drawn, it is `again`.
+    """
+    layer: nn.Module = compute.func.__self__  # type: ignore[attr-defined]
+    parameters = list(layer.parameters())
+    special = any(isinstance(p, DTensor) or p._backward_hooks for p in parameters)
+    if special or layer._compiled_call_impl is not None or any(map(_draws, layer.modules())):
         return again(compute, x)
-    return _Again.apply(compute, x, *trained)  # type: ignore[no-any-return]
+    return _Again.apply(compute, x, *(p for p in parameters if p.requires_grad))  # type: ignore[no-any-return]
+
+
+def _draws(module: nn.Module) -> bool:
+    """Whether it drops anything at random; attentions of transformers say so in a number."""
+    return (isinstance(module, _DropoutNd) and module.p > 0) or getattr(module, "attention_dropout", 0.0) > 0
 
 
 class _Again(Function):
@@ -54,6 +65,6 @@ class _Again(Function):
         needs_x = ctx.needs_input_grad[1]
         x = x.detach().requires_grad_(needs_x)
         with torch.enable_grad(), ctx.precision():
-            out = ctx.compute(x)
+            out = get_gradient_edge(ctx.compute(x))  # not the output itself, which need not live on
         grads = torch.autograd.grad(out, [x, *trained] if needs_x else trained, grad, allow_unused=True)
         return (None, *grads) if needs_x else (None, None, *grads)

@@ -157,6 +157,12 @@ def vision_activations(sizes: Sizes, given: Pass) -> float:
     return given.patches * kept[given.recompute] if sizes.vision_trained else 0.0
 
 
+def layer_gradient(sizes: Sizes, given: Pass) -> float:
+    """Of one text layer, fp32, beside those that it is added to: from the second micro-batch on."""
+    inner = sizes.hidden * (2 * sizes.queries + 2 * sizes.keys + 3 * sizes.intermediate)
+    return 4 * inner if given.joint else 0.0
+
+
 def _learn(sizes: Sizes, load: Load) -> list[Part]:
     low, patches = 2 if load.gpu else 4, _patches(sizes, load.prompts, load)
     joint = load.gpu and load.shards == 1 and not sizes.adapter
@@ -177,6 +183,7 @@ def _learn(sizes: Sizes, load: Load) -> list[Part]:
             "learn",
             False,
         ),
+        Part("learning: a layer's gradient, to be added", layer_gradient(sizes, given), "learn", False),
         Part("learning: log-probabilities", scored, "learn", False),
     ]
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import cast
 
 import psutil
@@ -20,7 +19,7 @@ from kairos.policy.again import layer_again
 from kairos.policy.families.base import Family, layout_of
 from kairos.policy.fused import fast
 from kairos.policy.layers import Again
-from kairos.policy.memory import Pass, text_activations, vision_activations
+from kairos.policy.memory import Pass, layer_gradient, text_activations, vision_activations
 from kairos.policy.sizes import Sizes, of_model
 
 LEVELS = ("none", "selective", "full")
@@ -36,7 +35,7 @@ def use(model: nn.Module, level: str) -> None:
     for layer in model.modules():
         if isinstance(layer, GradientCheckpointingLayer):
             layer.gradient_checkpointing = level == "full"
-            layer._gradient_checkpointing_func = partial(layer_again, layer)  # type: ignore[assignment]
+            layer._gradient_checkpointing_func = layer_again  # type: ignore[assignment]
             cast("Again", layer.mlp).again = level == "selective"
 
 
@@ -55,44 +54,36 @@ class Chooser:
         self.level, self.words = "none", ""
         self._sizes: Sizes | None = None
         self._most = (-1, -1)
-        self._learned = self._stepped = False
+        self._updates = 0
 
     def for_batch(
         self, model: PreTrainedModel, family: Family, batch: RolloutBatch, shared: bool, compiled: bool = False
     ) -> str:
         """Looks at the model only where a batch has more tokens or patches than any before: that takes milliseconds."""
-        trained = [] if self._stepped else _trained(model)
-        self._watch(trained)
+        if self._updates < 2 and not any(parameter.grad is not None for parameter in _trained(model)):
+            self._updates += 1  # one begins where no gradient is there
         tokens, patches = map(max, loads(batch, shared), self._most)
         if (tokens, patches) == self._most:
             return self.level
         self._sizes = self._sizes or of_model(model, family)
-        trained = trained or _trained(model)
-        device = next(model.parameters()).device
-        gpu, sharded = device.type == "cuda", any(isinstance(p, DTensor) for p in trained)
+        parameters = list(model.parameters())
+        gpu, sharded = parameters[0].is_cuda, any(isinstance(p, DTensor) for p in parameters)
         joint = gpu and not sharded and not self._sizes.adapter
-        given = Pass(tokens, patches, "none", gpu, fused=not compiled and fast(trained[0]), joint=joint)
+        given = Pass(tokens, patches, "none", gpu, fused=not compiled and fast(parameters[0]), joint=joint)
         return self(model, self._sizes, given)
 
     def __call__(self, model: nn.Module, sizes: Sizes, given: Pass) -> str:
-        """The level, set in the model. Free memory is that of the model's device, now, less what is still to come: the
-        gradients, (before the first step) Adam's moments, and autocast's bf16 copies."""
+        """The level, set in the model. Free memory is that of the model's device, now, less what is still `coming`."""
         if given.tokens <= self._most[0] and given.patches <= self._most[1]:
             return self.level
-        trained = _trained(model)
         device = next(model.parameters()).device
-        coming = sum(4 * _here(p) for p in trained if p.grad is None)
-        if not self._stepped:
-            coming += sum(8 * _here(p) for p in trained)
-        if given.gpu:
-            coming += sum(2 * p.numel() for p in trained if not isinstance(p, DTensor))
         passing = given.tokens * max((getattr(module, "passing", 0) for module in model.modules()), default=0)
         needs = {
-            level: passing + text_activations(sizes, at) + vision_activations(sizes, at)
+            level: passing + layer_gradient(sizes, at) + text_activations(sizes, at) + vision_activations(sizes, at)
             for level in LEVELS
             for at in [replace(given, recompute=level)]
         }
-        room = max(0, free(device) - coming)
+        room = max(0, free(device) - self.coming(model))
         self.level, self._most = fitting(needs, room, self.level), (given.tokens, given.patches)
         listed = ", ".join(f"{level} {need / 1e9:.1f}" for level, need in needs.items())
         self.words = (
@@ -103,11 +94,13 @@ class Chooser:
         use(model, self.level)
         return self.level
 
-    def _watch(self, trained: Sequence[Tensor]) -> None:
-        """A step has been made, and moments are there, once gradients that were there are gone."""
-        if trained and not self._stepped:
-            has = any(parameter.grad is not None for parameter in trained)
-            self._learned, self._stepped = self._learned or has, self._learned and not has
+    def coming(self, model: nn.Module) -> int:
+        """Bytes that an update will still take: gradients, before the first step (a run that goes on seems to be before
+        one, too) Adam's moments, and autocast's bf16 copies."""
+        trained = _trained(model)
+        gradients = sum(4 * _here(p) for p in trained if p.grad is None)
+        moments = sum(8 * _here(p) for p in trained) if self._updates < 2 else 0
+        return gradients + moments + sum(2 * p.numel() for p in trained if p.is_cuda and not isinstance(p, DTensor))
 
 
 def _trained(model: nn.Module) -> list[nn.Parameter]:
