@@ -43,7 +43,7 @@ def layer_again(compute: partial[Tensor], x: Tensor) -> Tensor:
 
 def _draws(module: nn.Module) -> bool:
     """Whether it drops anything at random; attentions of transformers say so in a number."""
-    return (isinstance(module, _DropoutNd) and module.p > 0) or getattr(module, "attention_dropout", 0.0) > 0
+    return (isinstance(module, _DropoutNd) and module.p > 0) or vars(module).get("attention_dropout", 0.0) > 0
 
 
 class _Again(Function):
