@@ -205,6 +205,10 @@ def test_two_softmaxes_become_one(heads: int, kind: torch.dtype) -> None:
     close(lse, lse_plain)
     close(ours, theirs, kind)
     assert not ours[:2].any()
+    for merge in (fused.merged, fused.merged_plain):
+        taken = b.clone()
+        assert torch.equal(merge(a, lse_a, taken, lse_b, taken), lse if merge is fused.merged else lse_plain)
+        close(taken, theirs[2:], kind)
 
 
 @needs_kernels

@@ -91,7 +91,7 @@ class PackedPrompts:
 
     def told(self, layer: int) -> Told:
         """What `first` kept."""
-        return Told(*self.kept[layer], self.plan.prompt_cuts, self.plan.longest[0])
+        return Told(*self.kept[layer], self.plan.own_cuts, self.plan.longest[0])
 
     def look(self, layer: int, q_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         """The G rows of a prompt are heads of one query: so the kernel reads its keys once, split over the device."""

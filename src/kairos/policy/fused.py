@@ -89,8 +89,8 @@ def rotated_plain(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
 
 
 def merged(a_NHD: Tensor, lse_a_HN: Tensor, b_NHD: Tensor, lse_b_HN: Tensor, out_NHD: Tensor) -> Tensor:
-    """Two softmaxes over parts of the keys, with their log-sum-exps, as one: written to `out`; its log-sum-exp [H, N]
-    (fp32). No gradient."""
+    """Two softmaxes over parts of the keys, with their log-sum-exps, as one: written to `out`, which may be one of the
+    two; its log-sum-exp [H, N] (fp32). No gradient."""
     if not (fast(a_NHD) and all(x.is_contiguous() for x in (a_NHD, b_NHD, out_NHD))):
         return merged_plain(a_NHD, lse_a_HN, b_NHD, lse_b_HN, out_NHD)
     (tokens, heads, width), lse_HN = a_NHD.shape, torch.empty_like(lse_a_HN)

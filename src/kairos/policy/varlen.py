@@ -35,10 +35,9 @@ class Attention(Protocol):
 class VarlenPlan(NamedTuple):
     """Cuts and lengths as `attend` takes them."""
 
-    prompt_cuts: Tensor
+    own_cuts: Tensor
     group_cuts: Tensor
     seen_cuts: Tensor
-    row_cuts: Tensor
     seen_index: Tensor | None
     base: int
     longest: list[int]
@@ -80,13 +79,12 @@ class Varlen:
 
         together = [tokens for tokens in own if tokens]
         return VarlenPlan(
-            cuts(list(segments.prompts)),
+            cuts([*segments.prompts, *rows]),
             cuts(together),
             cuts(seen),
-            cuts(rows),
             index,
             segments.base,
-            [max(segments.prompts), max(together, default=0), max(rows, default=0)],
+            [max(*segments.prompts, *rows, 0), max(together, default=0), max(segments.prompts)],
         )
 
 

@@ -1,7 +1,7 @@
-"""Attention with a shared prompt as one operator: three varlen calls merged by their log-sum-exps, exact backwards.
+"""Attention with a shared prompt as one operator: two varlen calls merged by their log-sum-exps, exact backwards.
 
-Prompts see themselves causally. A row's tokens see all of their prompt (one call, the rows of a prompt as one sequence
-of queries) and their own row causally (another); the two softmaxes merge by their normalisers, so no key is copied.
+Prompts and rows see themselves causally (one call). A row's tokens see all of their prompt, too (another, the rows of
+a prompt as one sequence of queries); the two softmaxes merge by their normalisers, so no key is copied.
 Backwards each call is given the merged output and normaliser: with P = exp(scores - lse) and D = sum(dO * O) of the
 whole softmax, its gradients are parts of the exact one (FlashAttention-2, section 3; ring attention does the same).
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import cast
 
 import torch
 from torch import Tensor, library
@@ -29,34 +28,28 @@ def _attended(
     q_NHD: Tensor,
     k_NHD: Tensor,
     v_NHD: Tensor,
-    prompt_cuts: Tensor,
+    own_cuts: Tensor,
     group_cuts: Tensor,
     seen_cuts: Tensor,
-    row_cuts: Tensor,
     seen_index: Tensor | None,
     base: int,
     longest: list[int],
     scale: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Output [N, H, D] and log-sum-exps (fp32) of the prompts' tokens [H, base] and of the rows' [H, N - base].
+) -> tuple[Tensor, Tensor]:
+    """Output [N, H, D] and log-sum-exps [H, N] (fp32).
 
-    Cuts are int32 and begin with 0; none may name an empty sequence. `base` tokens of prompts come first, cut by
-    `prompt_cuts`; the rows' tokens, cut by prompt (`group_cuts`) and by row (`row_cuts`). Prompts without rows' tokens
-    are left out of `seen_cuts`, and then `seen_index` picks the others' tokens. `longest`: of the prompts, of a
-    prompt's rows together, of a row.
+    Cuts are int32 and begin with 0; none may name an empty sequence. `base` tokens of prompts come first, then those
+    of rows: `own_cuts` cut them all, by prompt and by row, `group_cuts` the rows' by prompt. Prompts without rows'
+    tokens are left out of `seen_cuts`, and then `seen_index` picks the others' tokens. `longest`: of the prompts and
+    rows, of a prompt's rows together, of the prompts.
     """
     q, k, v = q_NHD, k_NHD, v_NHD
-    told, lse_told = _forward(
-        q[:base], k[:base], v[:base], prompt_cuts, prompt_cuts, longest[0], longest[0], True, scale
-    )
-    if len(q) == base:
-        return told, lse_told, lse_told.new_empty(len(lse_told), 0)
-    out = torch.empty_like(q)
-    out[:base] = told
-    q, k_own, v_own = q[base:], k[base:], v[base:]
-    on_prompt = _forward(q, *_seen(k, v, base, seen_index), group_cuts, seen_cuts, longest[1], longest[0], False, scale)
-    on_row = _forward(q, k_own, v_own, row_cuts, row_cuts, longest[2], longest[2], True, scale)
-    return out, lse_told, merged(*on_prompt, *on_row, out[base:])
+    out, lse = _forward(q, k, v, own_cuts, own_cuts, longest[0], longest[0], True, scale)
+    if len(q) > base:
+        seen = _seen(k, v, base, seen_index)
+        on_prompt = _forward(q[base:], *seen, group_cuts, seen_cuts, longest[1], longest[2], False, scale)
+        lse[:, base:] = merged(*on_prompt, out[base:], lse[:, base:], out[base:])
+    return out, lse
 
 
 shared_attention = library.custom_op("kairos::shared_attention", _attended, mutates_args=())
@@ -64,11 +57,10 @@ shared_attention = library.custom_op("kairos::shared_attention", _attended, muta
 
 
 @shared_attention.register_fake
-def _(q_NHD: Tensor, *others: object) -> tuple[Tensor, Tensor, Tensor]:
+def _(q_NHD: Tensor, *others: object) -> tuple[Tensor, Tensor]:
+    del others
     tokens, heads, _ = q_NHD.shape
-    base = cast("int", others[7])
-    lse_told, lse_own = (q_NHD.new_empty((heads, n), dtype=torch.float32) for n in (base, tokens - base))
-    return torch.empty_like(q_NHD), lse_told, lse_own
+    return torch.empty_like(q_NHD), q_NHD.new_empty((heads, tokens), dtype=torch.float32)
 
 
 def _gradients(
@@ -77,12 +69,10 @@ def _gradients(
     k_NHD: Tensor,
     v_NHD: Tensor,
     out_NHD: Tensor,
-    lse_told: Tensor,
-    lse_own: Tensor,
-    prompt_cuts: Tensor,
+    lse_HN: Tensor,
+    own_cuts: Tensor,
     group_cuts: Tensor,
     seen_cuts: Tensor,
-    row_cuts: Tensor,
     seen_index: Tensor | None,
     base: int,
     longest: list[int],
@@ -90,28 +80,19 @@ def _gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of `_attended` with respect to queries, keys and values."""
     q, k, v, grad, out = q_NHD, k_NHD, v_NHD, grad_NHD.contiguous(), out_NHD
-    first = slice(None, base)
-    dq, dk, dv = (torch.empty_like(x) for x in (q, k, v))
-    dq[first], dk[first], dv[first] = _backward(
-        grad[first], q[first], k[first], v[first], out[first], lse_told,
-        prompt_cuts, prompt_cuts, longest[0], longest[0], True, scale,
-    )  # fmt: skip
+    dq, dk, dv = _backward(grad, q, k, v, out, lse_HN, own_cuts, own_cuts, longest[0], longest[0], True, scale)
     if len(q) > base:
-        own = slice(base, None)
-        seen = _seen(k, v, base, seen_index)
-        dq_a, dk_a, dv_a = _backward(
-            grad[own], q[own], *seen, out[own], lse_own, group_cuts, seen_cuts, longest[1], longest[0], False, scale
-        )
-        dq_b, dk[own], dv[own] = _backward(
-            grad[own], q[own], k[own], v[own], out[own], lse_own,
-            row_cuts, row_cuts, longest[2], longest[2], True, scale,
+        rows, seen = slice(base, None), _seen(k, v, base, seen_index)
+        of_queries, *of_seen = _backward(
+            grad[rows], q[rows], *seen, out[rows], lse_HN[:, rows].contiguous(),
+            group_cuts, seen_cuts, longest[1], longest[2], False, scale,
         )  # fmt: skip
-        dq[own] = dq_a + dq_b
-        for total, part in ((dk, dk_a), (dv, dv_a)):
+        dq[rows] += of_queries
+        for total, part in zip((dk, dv), of_seen, strict=True):
             if seen_index is None:
-                total[first] += part
+                total[:base] += part
             else:
-                total[first].index_add_(0, seen_index, part)
+                total[:base].index_add_(0, seen_index, part)
     return dq, dk, dv
 
 
@@ -159,9 +140,8 @@ def _differentiate(
     ctx: FunctionCtx, grad_NHD: Tensor, *of_lse: None, gradients: Gradients = shared_attention_backward
 ) -> tuple[Tensor | None, ...]:
     del of_lse
-    q, k, v, *cuts, out, lse_told, lse_own = ctx.saved_tensors  # type: ignore[attr-defined]
-    kept = (q, k, v, out, lse_told, lse_own, *cuts)
-    return (*gradients(grad_NHD, *kept, *ctx.plain), *[None] * 8)  # type: ignore[attr-defined]
+    q, k, v, *cuts, out, lse_HN = ctx.saved_tensors  # type: ignore[attr-defined]
+    return (*gradients(grad_NHD, q, k, v, out, lse_HN, *cuts, *ctx.plain), *[None] * 7)  # type: ignore[attr-defined]
 
 
 shared_attention.register_autograd(_differentiate, setup_context=_set_up)
