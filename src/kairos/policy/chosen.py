@@ -45,14 +45,16 @@ class _Chosen(Function):
         ctx: FunctionCtx, x_MD: Tensor, weight: Tensor, chosen_M: Tensor, temperature: float, banned: Tensor,
         entropy: bool, rows: int,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        from kairos.policy import chosen_kernels  # Triton is not everywhere
+
         weight_VD = as_computed(x_MD, weight)
         logprob_M, log_M, entropy_M = (x_MD.new_empty(len(x_MD), dtype=torch.float32) for _ in range(3))
         kept: Tensor | None = None
         for part in _chunks(len(x_MD), rows):
             logits_CV = linear(x_MD[part], weight_VD).index_fill_(1, banned, NEVER)
-            _run(
-                "chosen_forward", (len(logits_CV),), logits_CV, chosen_M[part], logprob_M[part], log_M[part],
-                entropy_M[part], float(temperature), logits_CV.shape[1], ENTROPY=entropy, BLOCK=_BLOCK,
+            launch(
+                chosen_kernels.chosen_forward, (len(logits_CV),), logits_CV, chosen_M[part], logprob_M[part],
+                log_M[part], entropy_M[part], float(temperature), logits_CV.shape[1], ENTROPY=entropy, BLOCK=_BLOCK,
             )  # fmt: skip
             kept = logits_CV if len(x_MD) <= rows else None
             del logits_CV  # never two chunks at once
@@ -65,6 +67,8 @@ class _Chosen(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad_M: Tensor, grad_entropy_M: Tensor) -> tuple[Tensor | None, ...]:
+        from kairos.policy import chosen_kernels  # Triton is not everywhere
+
         x_MD, weight_VD, chosen_M, log_M, entropy_M, banned, kept = ctx.saved_tensors  # type: ignore[attr-defined]
         needs_x, needs_weight = ctx.needs_input_grad[:2]  # type: ignore[attr-defined]
         grad_M, grad_entropy_M = grad_M.contiguous(), grad_entropy_M.contiguous()
@@ -73,8 +77,8 @@ class _Chosen(Function):
             slopes_CV = linear(x_MD[part], weight_VD).index_fill_(1, banned, NEVER) if kept is None else kept
             torch.autograd.graph.increment_version(slopes_CV)  # a second backward pass is told
             rows, width = slopes_CV.shape
-            _run(
-                "chosen_backward", (rows, -(-width // _BLOCK)), slopes_CV, chosen_M[part], log_M[part],
+            launch(
+                chosen_kernels.chosen_backward, (rows, -(-width // _BLOCK)), slopes_CV, chosen_M[part], log_M[part],
                 entropy_M[part], grad_M[part], grad_entropy_M[part], float(ctx.temperature), width,  # type: ignore[attr-defined]
                 ENTROPY=ctx.entropy, BLOCK=_BLOCK,  # type: ignore[attr-defined]
             )  # fmt: skip
@@ -90,10 +94,3 @@ class _Chosen(Function):
 
 def _chunks(count: int, rows: int) -> list[slice]:
     return [slice(first, min(first + rows, count)) for first in range(0, count, rows)]
-
-
-def _run(kernel: str, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:
-    """A kernel of `chosen_kernels`, on the device of `x`."""
-    from kairos.policy import chosen_kernels  # Triton is not everywhere
-
-    launch(getattr(chosen_kernels, kernel), grid, x, *others, **options)

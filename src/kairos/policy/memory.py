@@ -58,15 +58,14 @@ class Load:
 
 @dataclass(frozen=True)
 class Pass:
-    """What goes through the layers at once, and how: in bf16 and through `fused` kernels on a GPU; gated MLPs as one
-    operator (`joint`) unless they are sharded or have adapters."""
+    """What goes through the layers at once, and how: in bf16 and through `fused` kernels on a GPU."""
 
     tokens: int
     patches: int
     recompute: str
     gpu: bool
     fused: bool
-    joint: bool
+    sharded: bool
 
 
 @dataclass(frozen=True)
@@ -160,13 +159,12 @@ def vision_activations(sizes: Sizes, given: Pass) -> float:
 def layer_gradient(sizes: Sizes, given: Pass) -> float:
     """Of one text layer, fp32, beside those that it is added to: from the second micro-batch on."""
     inner = sizes.hidden * (2 * sizes.queries + 2 * sizes.keys + 3 * sizes.intermediate)
-    return 4 * inner if given.joint else 0.0
+    return 4 * inner if _joint(sizes, given) else 0.0
 
 
 def _learn(sizes: Sizes, load: Load) -> list[Part]:
     low, patches = 2 if load.gpu else 4, _patches(sizes, load.prompts, load)
-    joint = load.gpu and load.shards == 1 and not sizes.adapter
-    given = Pass(load.tokens, patches, load.recompute, load.gpu, load.gpu and load.fused, joint)
+    given = Pass(load.tokens, patches, load.recompute, load.gpu, load.gpu and load.fused, load.shards > 1)
     looking = 0 if sizes.vision_trained else (sizes.vision_hidden * 6 + sizes.vision_intermediate * 2) * low
     chosen = load.rows * load.completion
     logits = 2 if load.gpu else 4 * 4  # of which `chosen` keeps one tensor, plain torch four
@@ -227,13 +225,18 @@ def _layer_bytes(sizes: Sizes, given: Pass) -> float:
 
 def _inside_bytes(sizes: Sizes, given: Pass) -> float:
     """The part of it that lies inside the MLP."""
-    return _gated_bytes(given) * sizes.intermediate
+    return _gated_bytes(sizes, given) * sizes.intermediate
 
 
-def _gated_bytes(given: Pass) -> int:
+def _joint(sizes: Sizes, given: Pass) -> bool:
+    """Whether gated MLPs are one operator."""
+    return given.gpu and not given.sharded and not sizes.adapter
+
+
+def _gated_bytes(sizes: Sizes, given: Pass) -> int:
     """Of what gate and up give; where the layers are not `joint_mlp`, also of the product and, not fused, of
     silu(gate)."""
-    times = 2 if given.joint else 3 if given.fused else 4
+    times = 2 if _joint(sizes, given) else 3 if given.fused else 4
     return times * (2 if given.gpu else 4)
 
 
@@ -259,4 +262,5 @@ def _vision_layer_bytes(sizes: Sizes, given: Pass) -> float:
 
 def _vision_inside_bytes(sizes: Sizes, given: Pass) -> float:
     """The part of it that lies inside the MLP."""
-    return (_gated_bytes(given) if sizes.vision_gated else 4 * (1 if given.gpu else 2)) * sizes.vision_intermediate
+    bytes = _gated_bytes(sizes, given) if sizes.vision_gated else 4 * (1 if given.gpu else 2)
+    return bytes * sizes.vision_intermediate

@@ -67,15 +67,12 @@ class Chooser:
             return self.level
         self._sizes = self._sizes or of_model(model, family)
         parameters = list(model.parameters())
-        gpu, sharded = parameters[0].is_cuda, any(isinstance(p, DTensor) for p in parameters)
-        joint = gpu and not sharded and not self._sizes.adapter
-        given = Pass(tokens, patches, "none", gpu, fused=not compiled and fast(parameters[0]), joint=joint)
+        sharded, fused = any(isinstance(p, DTensor) for p in parameters), not compiled and fast(parameters[0])
+        given = Pass(tokens, patches, "none", parameters[0].is_cuda, fused, sharded)
         return self(model, self._sizes, given)
 
     def __call__(self, model: nn.Module, sizes: Sizes, given: Pass) -> str:
         """The level, set in the model. Free memory is that of the model's device, now, less what is still `coming`."""
-        if given.tokens <= self._most[0] and given.patches <= self._most[1]:
-            return self.level
         device = next(model.parameters()).device
         passing = given.tokens * max((getattr(module, "passing", 0) for module in model.modules()), default=0)
         needs = {

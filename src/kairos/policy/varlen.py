@@ -77,14 +77,15 @@ class Varlen:
         def cuts(lengths: list[int]) -> Tensor:
             return carried(torch.tensor(starts(lengths), dtype=torch.int32), device)
 
+        themselves = [*segments.prompts, *rows]
         together = [tokens for tokens in own if tokens]
         return VarlenPlan(
-            cuts([*segments.prompts, *rows]),
+            cuts(themselves),
             cuts(together),
             cuts(seen),
             index,
             segments.base,
-            [max(*segments.prompts, *rows, 0), max(together, default=0), max(segments.prompts)],
+            [max(themselves), max(together, default=0), max(segments.prompts)],
         )
 
 

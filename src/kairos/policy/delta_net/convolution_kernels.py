@@ -9,6 +9,15 @@ import triton.language as tl
 
 
 @triton.jit
+def _place(tokens, width, TOKENS: tl.constexpr, BLOCK: tl.constexpr):
+    """This program's tokens and channels, which of them there are, and where they lie in [tokens, width]."""
+    token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
+    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = (token < tokens)[:, None] & (channel < width)[None, :]
+    return token, channel, inside, token.to(tl.int64)[:, None] * width + channel[None, :]
+
+
+@triton.jit
 def _past(edge_of, windows, token, tap, tokens, REACH: tl.constexpr):
     """The token at `tap` of each token's window; `tokens` where there is none."""
     edge = tl.load(edge_of + token, mask=token < tokens, other=-1)
@@ -38,11 +47,8 @@ def convolve_forward(
     REACH: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """silu of the convolution."""
-    token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
-    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    token, channel, inside, at = _place(tokens, width, TOKENS, BLOCK)
     convolved = _convolved(x, x_row, weight, edge_of, windows, token, channel, tokens, width, REACH, TOKENS, BLOCK)
-    inside = (token < tokens)[:, None] & (channel < width)[None, :]
-    at = token.to(tl.int64)[:, None] * width + channel[None, :]
     tl.store(out + at, convolved / (1 + tl.exp(-convolved)), mask=inside)
 
 
@@ -52,11 +58,8 @@ def convolve_inner(
     REACH: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The gradient before silu, and this program's share [tap, channel] of the weight's."""
-    token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
-    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    token, channel, inside, at = _place(tokens, width, TOKENS, BLOCK)
     convolved = _convolved(x, x_row, weight, edge_of, windows, token, channel, tokens, width, REACH, TOKENS, BLOCK)
-    inside = (token < tokens)[:, None] & (channel < width)[None, :]
-    at = token.to(tl.int64)[:, None] * width + channel[None, :]
     share = 1 / (1 + tl.exp(-convolved))
     g = tl.load(grad + at, mask=inside, other=0.0).to(tl.float32) * share * (1 + convolved * (1 - share))
     rounded = g.to(inner.dtype.element_ty)
@@ -75,15 +78,13 @@ def convolve_backward(
     inner, weight, edge_of, out, tokens, width, REACH: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr
 ):
     """What a token gets from those behind it whose window is simply the last tokens."""
-    token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
-    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    token, channel, inside, at = _place(tokens, width, TOKENS, BLOCK)
     total = tl.zeros([TOKENS, BLOCK], tl.float32)
     for step in tl.static_range(REACH):
         later = token + step
         plain = tl.load(edge_of + later, mask=later < tokens, other=0) < 0
-        inside = plain[:, None] & (channel < width)[None, :]
-        g = tl.load(inner + later.to(tl.int64)[:, None] * width + channel[None, :], mask=inside, other=0.0)
+        there = plain[:, None] & (channel < width)[None, :]
+        g = tl.load(inner + later.to(tl.int64)[:, None] * width + channel[None, :], mask=there, other=0.0)
         w = tl.load(weight + channel * REACH + (REACH - 1 - step), mask=channel < width, other=0.0)
         total += g.to(tl.float32) * w.to(tl.float32)[None, :]
-    inside = (token < tokens)[:, None] & (channel < width)[None, :]
-    tl.store(out + token.to(tl.int64)[:, None] * width + channel[None, :], total.to(out.dtype.element_ty), mask=inside)
+    tl.store(out + at, total.to(out.dtype.element_ty), mask=inside)
