@@ -48,6 +48,7 @@ from kairos.core.threads import beside
 from kairos.core.types import Prompt, RolloutBatch
 from kairos.policy import recompute
 from kairos.policy.families.base import layout_of
+from kairos.policy.gradients import accumulating
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.out_of_memory import OutOfMemory
 from kairos.policy.scoring.repeated import Repeated, unshared
@@ -118,7 +119,7 @@ class Bench:
         advantage_B = batch.advantages_B.to(self.device)
 
         def update() -> None:
-            with beside(self.device):  # as in a training step
+            with beside(self.device), accumulating():  # as in a training step
                 loss = (language(batch).logprobs_BA * advantage_B[:, None]).mean()
                 loss.backward()
 

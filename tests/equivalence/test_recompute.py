@@ -17,8 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from kairos.policy import recompute
+from kairos.policy import gradients, recompute
 from kairos.policy.adapters import LoRA
+from kairos.policy.gradients import accumulating, add_product
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory import Pass, text_activations, vision_activations
 from kairos.policy.processor import LanguageProcessor
@@ -125,6 +126,39 @@ def test_a_hook_on_a_parameter_is_called_once(folder: str) -> None:
     _, after = scored(language, SharedPrefix(), rollouts)
     name = next(name for name, parameter in language.named_parameters() if parameter is weight)
     torch.testing.assert_close(after[name], before[name] * 0.5)
+
+
+@pytest.mark.parametrize("level", recompute.LEVELS)
+def test_gradients_are_added_to_what_is_there(folder: str, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the products themselves, in layers that are computed again too: bit for bit what autograd adds.
+
+    Where the head is the embedding, three summands come in another order.
+    """
+    places = []
+
+    def add(total: Tensor, a: Tensor, b: Tensor) -> None:
+        places.append(total.data_ptr())
+        add_product(total, a, b)
+
+    monkeypatch.setattr(gradients, "add_product", add)
+    language, found = policy(folder), []
+    recompute.use(language.model, level)
+    rollouts = rows(language, GROUPS, RAGGED)
+    for on in (False, True):
+        language.zero_grad()
+        for _ in range(2):
+            with torch.autocast("cpu", torch.bfloat16), accumulating(on):
+                logprobs = language(rollouts).logprobs_BA
+            (logprobs * rollouts.mask_BA).sum().backward()
+        assert bool(places) == on
+        found.append({name: p.grad for name, p in language.named_parameters() if p.grad is not None})
+    own = [gradient.data_ptr() for name, gradient in found[1].items() if ".layers." in name]
+    assert len(set(places)) == len(places)
+    assert len(set(places) & set(own)) >= 4 * len(language.family.text(language.model).layers)
+    (before, after), tied = found, "model.model.language_model.embed_tokens.weight"
+    assert before.keys() == after.keys()
+    assert {name for name in before if not torch.equal(after[name], before[name])} <= {tied}
+    torch.testing.assert_close(after[tied], before[tied], rtol=1e-6, atol=1e-6)
 
 
 def test_a_model_is_freed_without_the_collector_of_cycles(folder: str) -> None:

@@ -8,6 +8,7 @@ from interpreting import interpret, needs_kernels
 from torch import Tensor, nn
 
 from kairos.policy.chosen import choosable, chosen
+from kairos.policy.gradients import accumulating
 from kairos.policy.logprobs import chosen_logprobs, chosen_plain
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -75,6 +76,27 @@ def test_an_fp32_head_under_autocast_gets_an_fp32_gradient() -> None:
     for ours, theirs in zip(*results, strict=True):
         assert ours.dtype == torch.float32
         near(ours, theirs, torch.bfloat16)
+
+
+@needs_kernels
+@pytest.mark.parametrize("rows", [3, 100])
+def test_the_heads_gradient_is_added_to_what_is_there(rows: int) -> None:
+    never, wanted = torch.tensor([3], device=DEVICE), torch.tensor([0, 5, 36, 1, 2, 36, 0], device=DEVICE)
+    found = []
+    for on in (False, True):
+        head = head_of(37)
+        for seed in range(2):
+            with accumulating(on), torch.autocast(DEVICE, torch.bfloat16):
+                logprobs, _ = chosen(drawn(M, D, seed=seed), head, wanted, 1.0, never, False, rows)
+            there = head.weight.grad
+            (logprobs * drawn(M, seed=2)).sum().backward()
+        assert head.weight.grad is there
+        found.append(there)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-6)
+    hidden = drawn(M, D).requires_grad_()
+    with accumulating(), torch.autocast(DEVICE, torch.bfloat16):
+        logprobs, _ = chosen(hidden, head, wanted, 1.0, never, False, rows)
+    assert torch.autograd.grad(logprobs.sum(), [hidden, head.weight], allow_unused=True)[1] is None
 
 
 @needs_kernels

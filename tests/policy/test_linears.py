@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from casting import cast_to_bf16
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -138,9 +139,7 @@ class Copies(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         out = function(*args, **(kwargs or {}))
-        if function in (torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default):
-            source = args[1] if function is torch.ops.aten.copy_.default else args[0]
-            self.cast += source.numel() * (source.dtype == torch.float32 and out.dtype == torch.bfloat16)
+        self.cast += sum(source.numel() for source in cast_to_bf16(function, args, out))
         return out
 
 

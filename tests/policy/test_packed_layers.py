@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from casting import cast_to_bf16
 from peft import LoraConfig, inject_adapter_in_model
 from tiny_language import FAMILIES, Tiny, batch, policy
 from torch import Tensor, nn
@@ -96,13 +97,11 @@ class Products(TorchDispatchMode):
         super().__init__()
         self.products = 0
         self.cast = {parameter.data_ptr(): 0 for parameter in model.parameters()}
-        self.copied = (torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default)
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         out = function(*args, **(kwargs or {}))
         self.products += function in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default)
-        if function in self.copied and out.dtype == torch.bfloat16:
-            source = args[function is torch.ops.aten.copy_.default]
+        for source in cast_to_bf16(function, args, out):
             if source.data_ptr() in self.cast:
                 self.cast[source.data_ptr()] += source.numel()
         return out

@@ -21,6 +21,7 @@ from running import TOY
 from torch import nn
 
 from kairos.compose import Experiment, build, train
+from kairos.policy.gradients import is_accumulating
 
 RUN = [*TOY, "iterations=2", "callbacks.validation=null", "callbacks.export=null", "callbacks.checkpoint.every=1"]
 OURS = pytest.mark.parametrize("strategy", ["single", "ddp"])
@@ -162,3 +163,17 @@ def test_no_module_outlives_its_run(strategy: str):
         assert [module() for module in Witness.seen] == [None]
     finally:
         gc.enable()
+
+
+@OURS
+def test_products_add_to_gradients_only_where_nobody_waits_for_them(strategy: str):
+    built = build([*RUN, "name=a", f"strategy={strategy}", "updates.microbatch=1"])
+    learned = []
+
+    def watch(policy: nn.Module, *given: object) -> None:
+        if policy.training:
+            learned.append(is_accumulating())
+
+    built.module.policy.register_forward_pre_hook(watch)
+    built.trainer.fit(built.module, built.datamodule)
+    assert learned and set(learned) == {strategy == "single"}

@@ -15,6 +15,8 @@ from torch.distributed.tensor import DTensor
 from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.checkpoint import checkpoint
 
+from kairos.policy.gradients import accumulating, is_accumulating
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -56,6 +58,7 @@ class _Again(Function):
             torch.autocast, kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind),
             torch.is_autocast_cache_enabled(),
         )  # fmt: skip
+        ctx.accumulating = is_accumulating()  # type: ignore[attr-defined]
         return compute(x)
 
     @staticmethod
@@ -64,7 +67,7 @@ class _Again(Function):
         x, *trained = ctx.saved_tensors
         needs_x = ctx.needs_input_grad[1]
         x = x.detach().requires_grad_(needs_x)
-        with torch.enable_grad(), ctx.precision():
+        with torch.enable_grad(), ctx.precision(), accumulating(ctx.accumulating):
             out = get_gradient_edge(ctx.compute(x))  # not the output itself, which need not live on
         grads = torch.autograd.grad(out, [x, *trained] if needs_x else trained, grad, allow_unused=True)
         return (None, *grads) if needs_x else (None, None, *grads)

@@ -15,8 +15,9 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import linear
 
 from kairos.policy.fused import computing, fast
+from kairos.policy.gradients import Gradients, add_product, product
 from kairos.policy.launching import launch
-from kairos.policy.linears import as_computed, plain, product
+from kairos.policy.linears import as_computed, plain
 
 NEVER = -1e30
 """The logit of a token that cannot be chosen."""
@@ -59,7 +60,8 @@ class _Chosen(Function):
             kept = logits_CV if len(x_MD) <= rows else None
             del logits_CV  # never two chunks at once
         ctx.save_for_backward(x_MD, weight_VD, chosen_M, log_M, entropy_M, banned, kept)  # type: ignore[arg-type]
-        ctx.temperature, ctx.entropy, ctx.rows, ctx.dtype = temperature, entropy, rows, weight.dtype  # type: ignore[attr-defined]
+        ctx.temperature, ctx.entropy, ctx.rows = temperature, entropy, rows  # type: ignore[attr-defined]
+        ctx.gradients = Gradients.of([weight], [slice(0, len(weight))])  # type: ignore[attr-defined]
         if not entropy:
             ctx.mark_non_differentiable(entropy_M)
         return logprob_M, entropy_M
@@ -72,7 +74,9 @@ class _Chosen(Function):
         x_MD, weight_VD, chosen_M, log_M, entropy_M, banned, kept = ctx.saved_tensors  # type: ignore[attr-defined]
         needs_x, needs_weight = ctx.needs_input_grad[:2]  # type: ignore[attr-defined]
         grad_M, grad_entropy_M = grad_M.contiguous(), grad_entropy_M.contiguous()
-        grad_x, grad_weight = torch.empty_like(x_MD) if needs_x else None, None
+        gradients: Gradients = ctx.gradients  # type: ignore[attr-defined]
+        there = gradients.there(len(weight_VD)) if needs_weight else None
+        grad_x, total = torch.empty_like(x_MD) if needs_x else None, there
         for part in _chunks(len(x_MD), ctx.rows):  # type: ignore[attr-defined]
             slopes_CV = linear(x_MD[part], weight_VD).index_fill_(1, banned, NEVER) if kept is None else kept
             torch.autograd.graph.increment_version(slopes_CV)  # a second backward pass is told
@@ -86,10 +90,12 @@ class _Chosen(Function):
             if grad_x is not None:
                 torch.mm(slopes_CV, weight_VD, out=grad_x[part])
             if needs_weight:
-                more = product(slopes_CV.T, x_MD[part], ctx.dtype)  # type: ignore[attr-defined]
-                grad_weight = more if grad_weight is None else grad_weight.add_(more)
+                if total is None:
+                    total = product(slopes_CV.T, x_MD[part], gradients.dtype)
+                else:
+                    add_product(total, slopes_CV.T, x_MD[part])
             del slopes_CV
-        return grad_x, grad_weight, None, None, None, None, None
+        return grad_x, total if there is None else None, None, None, None, None, None
 
 
 def _chunks(count: int, rows: int) -> list[slice]:

@@ -9,7 +9,7 @@ coarser.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import accumulate
@@ -22,6 +22,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import linear
 
 from kairos.policy.fused import computing, gated_pair, gated_pair_gradient
+from kairos.policy.gradients import Gradients
 
 T = TypeVar("T")
 
@@ -71,13 +72,6 @@ def joint_mlp(x: Tensor, gate: nn.Linear, up: nn.Linear, down: nn.Linear, again:
     return out_MK if x.ndim == 2 else out_MK.unflatten(0, x.shape[:-1])
 
 
-def product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
-    """a @ b as `dtype`: fp32 sums of bf16 products are not rounded on the way, where torch can do that."""
-    if a.is_cuda and dtype == torch.float32 and a.dtype != dtype:
-        return torch.mm(a, b, out_dtype=dtype)
-    return (a @ b).to(dtype)
-
-
 @contextmanager
 def remembered() -> Iterator[None]:
     """Inside, weights are cast once, however often they are used: for steps between which they do not change."""
@@ -106,23 +100,50 @@ _remembered: ContextVar[dict[object, _Matrix] | None] = ContextVar("remembered",
 
 def _matrix(x_MK: Tensor, short: int, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> _Matrix:
     """As wide as `x` and in its dtype. What had to be cast is remembered, as autocast's copies would be."""
-    known = _remembered.get() if all(weight.dtype != x_MK.dtype for weight in weights) else None
-    key = (*map(id, weights), short, x_MK.shape[1], x_MK.dtype)
-    if known is not None and key in known:
-        return known[key]
-    rows, width = _rows(weights, short), weights[0].shape[1]
-    height = rows[-1].stop + short
-    exact = short == 0 and x_MK.shape[1] == width
-    weight_NK = (x_MK.new_empty if exact else x_MK.new_zeros)(height, x_MK.shape[1])
-    bias_N = None if all(bias is None for bias in biases) else x_MK.new_zeros(height)
-    for part, weight, bias in zip(rows, weights, biases, strict=True):
-        weight_NK[part, :width].copy_(weight)
-        if bias_N is not None and bias is not None:
-            bias_N[part].copy_(bias)
-    made = _Matrix(weight_NK, bias_N, weights)
-    if known is not None:
+    known, key = _remembered.get(), None
+    if known is not None and all(weight.dtype != x_MK.dtype for weight in weights):
+        key = (*map(id, weights), short, x_MK.shape[1], x_MK.dtype)
+        if key in known:
+            return known[key]
+    filled = short or x_MK.shape[1] != weights[0].shape[1]
+    made = _Matrix(
+        _with_zeros(x_MK, short, weights) if filled else _below_each_other(x_MK, weights),
+        None if all(bias is None for bias in biases) else _bias(x_MK, short, weights, biases),
+        weights,
+    )
+    if known is not None and key is not None:
         known[key] = made
     return made
+
+
+def _below_each_other(x_MK: Tensor, parts: Sequence[Tensor]) -> Tensor:
+    """In the dtype of `x`, each number read and written once."""
+    if len(parts) == 1:
+        return parts[0].detach().to(x_MK.dtype)
+    out = x_MK.new_empty(sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+    return torch.cat(list(parts), out=out)
+
+
+def _with_zeros(x_MK: Tensor, short: int, weights: Sequence[Tensor]) -> Tensor:
+    """The same, as wide as `x` and with `short` rows behind each part."""
+    rows, width = _rows(weights, short), weights[0].shape[1]
+    out_NK = x_MK.new_zeros(rows[-1].stop + short, x_MK.shape[1])
+    for part, weight in zip(rows, weights, strict=True):
+        out_NK[part, :width].copy_(weight)
+    return out_NK
+
+
+def _bias(x_MK: Tensor, short: int, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> Tensor:
+    """Zeros where a part has none."""
+    given = [bias for bias in biases if bias is not None]
+    if short == 0 and len(given) == len(biases):
+        return _below_each_other(x_MK, given)
+    rows = _rows(weights, short)
+    out_N = x_MK.new_zeros(rows[-1].stop + short)
+    for part, bias in zip(rows, biases, strict=True):
+        if bias is not None:
+            out_N[part].copy_(bias)
+    return out_N
 
 
 def _rows(weights: Sequence[Tensor], short: int) -> list[slice]:
@@ -133,10 +154,7 @@ def _rows(weights: Sequence[Tensor], short: int) -> list[slice]:
 
 
 class _Joint(Function):
-    """Parameters are weights, then a bias or None for each.
-
-    Their gradients are rows of one: contiguous views without a number in common, which autograd takes over as `grad`.
-    """
+    """Parameters are weights, then a bias or None for each."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x_MK: Tensor, short: int, *parameters: Tensor) -> Tensor:
@@ -144,7 +162,7 @@ class _Joint(Function):
         weight_NK, bias_N, _ = _matrix(x_MK, short, weights, biases)
         needs_x, _, *needs = ctx.needs_input_grad  # type: ignore[attr-defined]
         ctx.save_for_backward(x_MK if any(_halves(needs)[0]) else None, weight_NK if needs_x else None)  # type: ignore[arg-type]
-        ctx.rows, ctx.width, ctx.dtype = _rows(weights, short), weights[0].shape[1], weights[0].dtype  # type: ignore[attr-defined]
+        ctx.gradients = Gradients.of(weights, _rows(weights, short))  # type: ignore[attr-defined]
         return linear(x_MK, weight_NK, bias_N)
 
     @staticmethod
@@ -152,13 +170,13 @@ class _Joint(Function):
     def backward(ctx: FunctionCtx, grad_MN: Tensor) -> tuple[Tensor | None, ...]:
         x_MK, weight_NK = ctx.saved_tensors  # type: ignore[attr-defined]
         needs_x, _, *needs = ctx.needs_input_grad  # type: ignore[attr-defined]
-        rows, width, dtype = ctx.rows, ctx.width, ctx.dtype  # type: ignore[attr-defined]
+        gradients: Gradients = ctx.gradients  # type: ignore[attr-defined]
         need_weights, need_biases = _halves(needs)
         return (
             grad_MN @ weight_NK if needs_x else None,
             None,
-            *_shares(lambda part: product(grad_MN[:, part].T, x_MK[:, :width], dtype), rows, need_weights),
-            *_shares(lambda part: grad_MN[:, part].sum(0, dtype=dtype), rows, need_biases),
+            *gradients.of_weights(grad_MN, x_MK, need_weights),
+            *gradients.of_biases(grad_MN, need_biases),
         )
 
 
@@ -177,7 +195,10 @@ class _JointMLP(Function):
             learns = any(_halves(needs)[0][:2])
             kept = (x_MK if learns else None, pair_MN, first.weight_NK if needs_x else None, last.weight_NK)
             ctx.save_for_backward(*kept)  # type: ignore[arg-type]
-        ctx.rows, ctx.dtype = _rows(weights[:2], short), weights[0].dtype  # type: ignore[attr-defined]
+        ctx.gradients = (  # type: ignore[attr-defined]
+            Gradients.of(weights[:2], _rows(weights[:2], short)),
+            Gradients.of(weights[2:], _rows(weights[2:], 0)),
+        )
         ctx.short, ctx.again = short, again  # type: ignore[attr-defined]
         return linear(gated_pair(pair_MN), last.weight_NK, last.bias_N)
 
@@ -199,29 +220,19 @@ class _JointMLP(Function):
         else:
             pair_MN, first_NK, last_KF = kept
         needs_x, _, _, *needs = ctx.needs_input_grad  # type: ignore[attr-defined]
-        rows, dtype = ctx.rows, ctx.dtype  # type: ignore[attr-defined]
-        (*need_first, need_last), (*need_biases, need_bias) = _halves(needs)
+        first, last = ctx.gradients  # type: ignore[attr-defined]
+        need_weights, need_biases = _halves(needs)
         grad_MN, inner_MF = gated_pair_gradient(grad_MK @ last_KF, pair_MN)
         return (
             grad_MN @ first_NK if needs_x else None,
             None,
             None,
-            *_shares(lambda part: product(grad_MN[:, part].T, x_MK, dtype), rows, need_first),
-            product(grad_MK.T, inner_MF[:, : rows[0].stop], dtype) if need_last else None,
-            *_shares(lambda part: grad_MN[:, part].sum(0, dtype=dtype), rows, need_biases),
-            grad_MK.sum(0, dtype=dtype) if need_bias else None,
+            *first.of_weights(grad_MN, x_MK, need_weights[:2]),
+            *last.of_weights(grad_MK, inner_MF, need_weights[2:]),
+            *first.of_biases(grad_MN, need_biases[:2]),
+            *last.of_biases(grad_MK, need_biases[2:]),
         )
 
 
 def _halves(both: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
     return both[: len(both) // 2], both[len(both) // 2 :]
-
-
-def _shares(
-    gradient: Callable[[slice], Tensor], rows: Sequence[slice], needed: Sequence[bool]
-) -> Sequence[Tensor | None]:
-    """The gradient of each part that needs one: computed whole where all do."""
-    if all(needed):
-        whole = gradient(slice(None))
-        return [whole[part] for part in rows]
-    return [gradient(part) if need else None for part, need in zip(rows, needed, strict=True)]

@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 
 import lightning as L
 import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from kairos.core.seeds import mix
 from kairos.core.threads import beside
 from kairos.core.types import ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
 from kairos.objective.objective import Objective
+from kairos.policy.gradients import accumulating
 from kairos.policy.out_of_memory import naming_the_levers
 from kairos.train import diagnostics, oversampling, ranks, sharding
 from kairos.train.batch import collate
@@ -169,7 +171,8 @@ class GRPOModule(L.LightningModule):
         for rows in self._microbatches(mini):
             asked = mini.take(rows)  # on the host: the policy moves what it needs, and waits for nothing
             micro, weights = asked.to(self.device), carried(weight_BA[rows], self.device)
-            stats: ActionStats = self.policy(asked, entropy="entropy" in self.objective.needs)
+            with accumulating(isinstance(self.trainer.strategy, SingleDeviceStrategy)):
+                stats: ActionStats = self.policy(asked, entropy="entropy" in self.objective.needs)
             values, terms = self.objective.values(stats, micro)
             loss = (weights * values).sum() * (ranks.world() / whole)
             self.manual_backward(loss)
