@@ -64,7 +64,8 @@ class TowerName:
         """32 hexadecimal digits; the device's kind counts, because its kernels round differently."""
         if self._kept:
             return self._name
-        stamp = [(id(p), p._version, p.dtype, p.device) for p in tower.parameters()]
+        own = [p for module in tower.modules() for p in module._parameters.values() if p is not None]
+        stamp = [(id(p), p._version, p.dtype, p.device) for p in own]
         if stamp != self._stamp:
             self._stamp, self._name = stamp, _name_of(tower, family)
         return self._name
