@@ -180,7 +180,7 @@ def _turned(q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor, backwa
 
 def by_token(x: Tensor) -> Tensor:
     """As it lies where each of its first dimension is whole (heads that are views of one product); else contiguous."""
-    return x if len(x) and x[0].is_contiguous() else x.contiguous()
+    return x if x.is_contiguous() or (len(x) and x[0].is_contiguous()) else x.contiguous()
 
 
 _BLOCK = 1024

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -84,7 +86,7 @@ class _Normed(Function):
 
 def _heads(x: Tensor) -> tuple[int, int]:
     """How many rows lie next to one another, and how far apart those begin."""
-    return max(1, x[0].numel() // x.shape[-1]), x.stride(0)
+    return max(1, prod(x.shape[1:-1])), x.stride(0)
 
 
 _TILE = 2048  # numbers that one program of a norm holds, a whole row at least
