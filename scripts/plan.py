@@ -23,10 +23,11 @@ def main(config: DictConfig) -> None:
 def plan(config: DictConfig) -> str:
     """The table of a composed configuration. No trainer is built, so no GPU has to be there; no weights are loaded."""
     module = cast("GRPOModule", instantiate(config.module, _convert_="all"))
-    sharded = "data_parallel_size" in str(config.trainer.get("strategy"))
+    strategy = str(config.trainer.get("strategy"))
+    sharded, alone = "data_parallel_size" in strategy, "SingleDevice" in strategy
     shards = int(config.trainer.devices) if sharded else 1
     gpu = config.trainer.accelerator != "cpu"
-    found = plan_of(module, instantiate(config.frames), config.prompts, shards, gpu)
+    found = plan_of(module, instantiate(config.frames), config.prompts, shards, gpu, alone)
     if found is None:
         return "nothing to plan: this policy's sizes are not configured, it is small (policy=mini, toy)"
     title = f"{config.policy.weights} on {config.trainer.devices} device(s)"

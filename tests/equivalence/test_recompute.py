@@ -28,7 +28,7 @@ from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix
 from kairos.policy.sizes import of_model
 
-PLAIN = Pass(0, 0, "none", gpu=False, fused=False, sharded=False)
+PLAIN = Pass(0, 0, "none", gpu=False, fused=False, sharded=False, accumulating=False)
 
 
 class Products(TorchDispatchMode):

@@ -30,7 +30,7 @@ def test_the_formula_is_what_autograd_keeps(name: str, level: str) -> None:
     language.cuda()
     sizes = of_model(language.model, family)
     (short, few), (long, many) = (kept(language, words, side) for words in (100, 400))
-    given = Pass(many - few, 0, level, gpu=True, fused=True, sharded=False)
+    given = Pass(many - few, 0, level, gpu=True, fused=True, sharded=False, accumulating=False)
     expected = text_activations(sizes, given)
     if level != "none":  # what one layer holds while it is computed again is not kept by the forward pass
         whole = text_activations(sizes, replace(given, recompute="none"))

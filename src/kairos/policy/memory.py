@@ -28,7 +28,8 @@ class Load:
 
     `at_once` prompts are sampled together. `shards` is the number of devices that weights, gradients and moments are
     divided over (fsdp2), 1 otherwise. `recompute` is none, selective or full. `moments` are Adam's bytes per trained
-    parameter on the device. `fused` says whether the layers' elementwise work is (not where torch compiles them).
+    parameter on the device. `fused` says whether the layers' elementwise work is (not where torch compiles them),
+    `accumulating` whether gradients are added where they are computed (not where other processes wait for them).
     """
 
     text_tokens: int
@@ -45,6 +46,7 @@ class Load:
     shards: int = 1
     gpu: bool = True
     fused: bool = True
+    accumulating: bool = True
 
     @property
     def prompt(self) -> int:
@@ -58,7 +60,8 @@ class Load:
 
 @dataclass(frozen=True)
 class Pass:
-    """What goes through the layers at once, and how: in bf16 and through `fused` kernels on a GPU."""
+    """What goes through the layers at once, and how: in bf16 and through `fused` kernels on a GPU; gradients are added
+    where they are computed, `accumulating`, or written first."""
 
     tokens: int
     patches: int
@@ -66,6 +69,7 @@ class Pass:
     gpu: bool
     fused: bool
     sharded: bool
+    accumulating: bool
 
 
 @dataclass(frozen=True)
@@ -157,19 +161,24 @@ def vision_activations(sizes: Sizes, given: Pass) -> float:
 
 
 def layer_gradient(sizes: Sizes, given: Pass) -> float:
-    """Of one text layer, fp32, beside those that it is added to: from the second micro-batch on."""
+    """Of one text layer, fp32, where it is written beside those that it is added to: from the second micro-batch on."""
     inner = sizes.hidden * (2 * sizes.queries + 2 * sizes.keys + 3 * sizes.intermediate)
-    return 4 * inner if _joint(sizes, given) else 0.0
+    return 4 * inner if _joint(sizes, given) and not given.accumulating else 0.0
 
 
 def _learn(sizes: Sizes, load: Load) -> list[Part]:
     low, patches = 2 if load.gpu else 4, _patches(sizes, load.prompts, load)
-    given = Pass(load.tokens, patches, load.recompute, load.gpu, load.gpu and load.fused, load.shards > 1)
+    given = Pass(
+        load.tokens, patches, load.recompute, load.gpu, load.gpu and load.fused, load.shards > 1,
+        load.accumulating and load.gpu and load.shards == 1,
+    )  # fmt: skip
     looking = 0 if sizes.vision_trained else (sizes.vision_hidden * 6 + sizes.vision_intermediate * 2) * low
     chosen = load.rows * load.completion
     logits = 2 if load.gpu else 4 * 4  # of which `chosen` keeps one tensor, plain torch four
     scored = min(chosen * sizes.vocabulary, CHUNK_ELEMENTS) * logits + chosen * sizes.hidden * 4
-    scored += 0 if sizes.adapter else 4 * sizes.vocabulary * sizes.hidden  # its gradient beside that it is added to
+    if not (sizes.adapter or given.accumulating):  # the head's gradient beside that it is added to
+        scored += 4 * sizes.vocabulary * sizes.hidden
+    inside = load.tokens * 4 * low * sizes.intermediate  # of gate, up and their product, and the product once more
     features = load.prompts * load.vision_tokens * sizes.hidden * sizes.levels * 4
     return [
         Part("learning: weights to compute with", _computing(sizes, load, learning=True), "learn"),
@@ -182,7 +191,7 @@ def _learn(sizes: Sizes, load: Load) -> list[Part]:
             False,
         ),
         Part("learning: a layer's gradient, to be added", layer_gradient(sizes, given), "learn", False),
-        Part("learning: log-probabilities", scored, "learn", False),
+        Part("learning: log-probabilities, or an MLP's gradients", max(scored, inside), "learn", False),
     ]
 
 

@@ -18,6 +18,7 @@ from kairos.core.types import RolloutBatch
 from kairos.policy.again import layer_again
 from kairos.policy.families.base import Family, layout_of
 from kairos.policy.fused import fast
+from kairos.policy.gradients import is_accumulating
 from kairos.policy.layers import Again
 from kairos.policy.memory import Pass, layer_gradient, text_activations, vision_activations
 from kairos.policy.sizes import Sizes, of_model
@@ -68,7 +69,7 @@ class Chooser:
         self._sizes = self._sizes or of_model(model, family)
         parameters = list(model.parameters())
         sharded, fused = any(isinstance(p, DTensor) for p in parameters), not compiled and fast(parameters[0])
-        given = Pass(tokens, patches, "none", parameters[0].is_cuda, fused, sharded)
+        given = Pass(tokens, patches, "none", parameters[0].is_cuda, fused, sharded, is_accumulating())
         return self(model, self._sizes, given)
 
     def __call__(self, model: nn.Module, sizes: Sizes, given: Pass) -> str:

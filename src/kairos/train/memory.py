@@ -15,10 +15,11 @@ from kairos.train.grpo import GRPOModule
 from kairos.video.budget import PixelBudget
 
 
-def plan_of(module: GRPOModule, budget: PixelBudget, prompts: int, shards: int, gpu: bool) -> Plan | None:
+def plan_of(module: GRPOModule, budget: PixelBudget, prompts: int, shards: int, gpu: bool, alone: bool) -> Plan | None:
     """None where the policy is no language model whose sizes are known: there is nothing to estimate, nor any cost.
 
-    `prompts` is how many one rank draws a step, `shards` how many devices share weights and moments.
+    `prompts` is how many one rank draws a step, `shards` how many devices share weights and moments; `alone`: there is
+    one device.
     """
     policy = module.policy
     if not isinstance(policy, LanguagePolicy):
@@ -51,6 +52,7 @@ def plan_of(module: GRPOModule, budget: PixelBudget, prompts: int, shards: int, 
         shards=shards,
         gpu=gpu,
         fused=policy.compile_with is None,
+        accumulating=alone,
     )
     return Plan(sizes, load)
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning.pytorch.strategies import ModelParallelStrategy, SingleDeviceStrategy
 
 from kairos.policy.levers import table
 from kairos.policy.memory import GIB
@@ -39,7 +39,8 @@ class MemoryCheck(Callback):
         prompts = data.prompts if isinstance(data, PromptDataModule) else 1
         gpu = trainer.strategy.root_device.type == "cuda"
         shards = trainer.world_size if isinstance(trainer.strategy, ModelParallelStrategy) else 1
-        plan = plan_of(pl_module, self.budget, prompts, shards, gpu)
+        alone = isinstance(trainer.strategy, SingleDeviceStrategy)
+        plan = plan_of(pl_module, self.budget, prompts, shards, gpu, alone)
         if plan is None:
             return
         there = self.gib * GIB if self.gib else memory_of(gpu, trainer.strategy.root_device.index or 0)
