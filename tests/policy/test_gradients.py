@@ -1,4 +1,5 @@
-"""A weight's gradient is added to what is there by the product that sums it: bit for bit what autograd would add."""
+"""A weight's gradient is added to what is there by the product that sums it: what autograd would add, on a CPU bit for
+bit."""
 
 from __future__ import annotations
 
@@ -15,13 +16,14 @@ from kairos.policy.linears import joint, joint_mlp
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Layer = Callable[[Tensor, nn.ModuleList], Tensor]
-LAYERS: dict[str, tuple[Layer, int]] = {  # and how many matrices it multiplies with
+LAYERS: dict[str, tuple[Layer, int]] = {  # and how many matrices it adds; zeros between them are not added to
     "one": (lambda x, parts: joint(x, parts[0]), 1),
+    "one, with zeros": (lambda x, parts: joint(x, parts[0], short=2), 1),
     "two": (lambda x, parts: joint(x, parts[0], parts[1]), 1),
-    "two, with zeros": (lambda x, parts: joint(x, parts[0], parts[1], short=2), 1),
+    "two, with zeros": (lambda x, parts: joint(x, parts[0], parts[1], short=2), 2),
     "MLP": (lambda x, parts: joint_mlp(x, *parts, again=False), 2),
     "MLP again": (lambda x, parts: joint_mlp(x, *parts, again=True), 2),
-    "MLP with zeros": (lambda x, parts: joint_mlp(x, *parts, again=True, short=2), 2),
+    "MLP with zeros": (lambda x, parts: joint_mlp(x, *parts, again=True, short=2), 3),
 }
 
 
@@ -77,7 +79,13 @@ def test_the_sums_are_autograds(name: str, biased: bool, low: bool, added: list[
             torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("reason", ["a hook", "a later hook", "apart", "another place", "frozen", "none"])
+REASONS = {  # and what is added
+    "a hook": 1, "a later hook": 1, "apart": 2, "right behind, in another buffer": 2, "another layout": 1,
+    "another dtype": 1, "frozen": 1, "none": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", REASONS)
 def test_what_may_not_be_added_to_is_left_to_autograd(reason: str, added: list[Tensor]) -> None:
     layer, _ = LAYERS["two"]
     parts, twin, told = linears(), linears(), []
@@ -91,14 +99,21 @@ def test_what_may_not_be_added_to_is_left_to_autograd(reason: str, added: list[T
             weight.register_post_accumulate_grad_hook(lambda parameter, on=on: told.append(on))
         elif reason == "apart":
             weight.grad = weight.grad.clone()
-        elif reason == "another place":
+        elif reason == "right behind, in another buffer":
+            weight.grad = torch.cat([torch.zeros_like(weight.grad), weight.grad])[len(weight) :]
+        elif reason == "another dtype":
+            if not hasattr(weight, "grad_dtype"):
+                pytest.skip("this torch gives a parameter no gradient of another dtype")
+            low, weight.grad = weight.grad.bfloat16(), None
+            weight.grad_dtype, weight.grad = torch.bfloat16, low
+        elif reason == "another layout":
             weight.grad = weight.grad.T.contiguous().T
         elif reason == "frozen":
             weight.requires_grad_(False)
         else:
             weight.grad = None
     ours, theirs = passes(layer, parts, True, on=True, count=1), passes(layer, twin, True, on=False, count=1)
-    assert not added
+    assert len(added) == REASONS[reason]
     assert told == ([True, False] if reason == "a later hook" else [])
     for mine, expected in zip(ours, theirs, strict=True):
         assert (mine is None) == (expected is None)
@@ -114,6 +129,34 @@ def test_gradients_stay_where_they_are_and_weights_of_one_matrix_share_no_number
     passes(layer, parts, True, on=True, count=1)
     assert places == [weight.grad.data_ptr() for weight in weights if weight.grad is not None]
     assert len(added) == 1 and added[0].shape == (12, 8) and added[0].data_ptr() == places[0]
+
+
+def test_what_a_weight_was_computed_from_gets_its_gradient(added: list[Tensor]) -> None:
+    found = []
+    for on in (False, True):
+        parts, base = linears(), torch.ones(6, 8, device=DEVICE, requires_grad=True)
+        del parts[0].weight
+        parts[0].weight = base * 2
+        parts[0].weight.retain_grad()
+        for seed in range(2):
+            with accumulating(on):
+                out = joint(drawn(seed), parts[0])
+            out.sin().sum().backward(retain_graph=True)
+        found.append(base.grad)
+    assert not added and torch.equal(found[0], found[1])
+
+
+def test_what_lies_between_two_gradients_is_not_touched(added: list[Tensor]) -> None:
+    """One buffer for all gradients; two rows of another's are between them, as many as zeros follow a part."""
+    parts = linears(biased=False)
+    buffer = torch.zeros(6 + 2 + 6 + 2, 8, device=DEVICE)
+    parts[0].weight.grad, parts[1].weight.grad = buffer[:6], buffer[8:14]
+    passes(LAYERS["two, with zeros"][0], parts, True, on=True, count=1)
+    passes(LAYERS["two"][0], parts, True, on=True, count=1)
+    passes(LAYERS["one, with zeros"][0], parts, True, on=True, count=1)
+    assert len(added) == 5
+    assert buffer[:6].any() and buffer[8:14].any()
+    assert not buffer[6:8].any() and not buffer[14:].any()
 
 
 def test_outside_autograd_is_asked_as_ever() -> None:

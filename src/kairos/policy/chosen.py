@@ -75,7 +75,7 @@ class _Chosen(Function):
         needs_x, needs_weight = ctx.needs_input_grad[:2]  # type: ignore[attr-defined]
         grad_M, grad_entropy_M = grad_M.contiguous(), grad_entropy_M.contiguous()
         gradients: Gradients = ctx.gradients  # type: ignore[attr-defined]
-        there = gradients.there(len(weight_VD)) if needs_weight else None
+        there = gradients.there()[0] if needs_weight else None
         grad_x, total = torch.empty_like(x_MD) if needs_x else None, there
         for part in _chunks(len(x_MD), ctx.rows):  # type: ignore[attr-defined]
             slopes_CV = linear(x_MD[part], weight_VD).index_fill_(1, banned, NEVER) if kept is None else kept

@@ -88,25 +88,26 @@ def rotated_plain(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
     return torch.cat([turned, staying], dim=-1) if staying.shape[-1] else turned
 
 
-def merge(out_NHD: Tensor, lse_HN: Tensor, more_NHD: Tensor, more_lse_HN: Tensor) -> None:
-    """A softmax over some keys, with its log-sum-exp, becomes in place one over those of another, too. No gradient."""
-    if not (fast(out_NHD) and out_NHD.is_contiguous() and more_NHD.is_contiguous()):
-        merge_plain(out_NHD, lse_HN, more_NHD, more_lse_HN)
-        return
-    tokens, heads, width = out_NHD.shape
+def merged(a_NHD: Tensor, lse_a_HN: Tensor, b_NHD: Tensor, lse_b_HN: Tensor, out_NHD: Tensor) -> Tensor:
+    """Two softmaxes over parts of the keys, with their log-sum-exps, as one: written to `out`, which may be one of the
+    two; its log-sum-exp [H, N] (fp32). No gradient."""
+    if not (fast(a_NHD) and all(x.is_contiguous() for x in (a_NHD, b_NHD, out_NHD))):
+        return merged_plain(a_NHD, lse_a_HN, b_NHD, lse_b_HN, out_NHD)
+    (tokens, heads, width), lse_HN = a_NHD.shape, torch.empty_like(lse_a_HN)
     if tokens:
         run(
-            "merge", (tokens,), out_NHD, lse_HN, more_NHD, more_lse_HN, heads,
-            *lse_HN.stride(), *more_lse_HN.stride(),
+            "merge", (tokens,), a_NHD, lse_a_HN, b_NHD, lse_b_HN, out_NHD, lse_HN, heads,
+            *lse_a_HN.stride(), *lse_b_HN.stride(), *lse_HN.stride(),
             WIDTH=width, HEADS=power(heads), COLUMNS=power(width),
         )  # fmt: skip
+    return lse_HN
 
 
-def merge_plain(out_NHD: Tensor, lse_HN: Tensor, more_NHD: Tensor, more_lse_HN: Tensor) -> None:
-    both_HN = torch.logaddexp(lse_HN, more_lse_HN)
-    share, more_share = ((part - both_HN).exp().T[..., None] for part in (lse_HN, more_lse_HN))
-    out_NHD.copy_(out_NHD * share + more_NHD * more_share)
-    lse_HN.copy_(both_HN)
+def merged_plain(a_NHD: Tensor, lse_a_HN: Tensor, b_NHD: Tensor, lse_b_HN: Tensor, out_NHD: Tensor) -> Tensor:
+    lse_HN = torch.logaddexp(lse_a_HN, lse_b_HN)
+    share_a, share_b = ((part - lse_HN).exp().T[..., None] for part in (lse_a_HN, lse_b_HN))
+    out_NHD.copy_(a_NHD * share_a + b_NHD * share_b)
+    return lse_HN
 
 
 def remember(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD: Tensor, step: Tensor) -> None:

@@ -158,23 +158,23 @@ def norm_backward(
 
 @triton.jit
 def merge(
-    out, lse, more, more_lse, heads, head, token, more_head, more_token,
+    a, lse_a, b, lse_b, out, lse, heads, head_a, token_a, head_b, token_b, head_out, token_out,
     WIDTH: tl.constexpr, HEADS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """One token: two softmaxes become the first. `head` and `token` are how far apart its log-sum-exps lie."""
-    place, each = tl.program_id(0).to(tl.int64), tl.arange(0, HEADS)
-    real = each < heads
-    first = tl.load(lse + each * head + place * token, mask=real, other=0.0)
-    second = tl.load(more_lse + each * more_head + place * more_token, mask=real, other=0.0)
+    """One token: two softmaxes become one. `head_*` and `token_*` are how far apart log-sum-exps lie."""
+    token, head = tl.program_id(0).to(tl.int64), tl.arange(0, HEADS)
+    real = head < heads
+    first = tl.load(lse_a + head * head_a + token * token_a, mask=real, other=0.0)
+    second = tl.load(lse_b + head * head_b + token * token_b, mask=real, other=0.0)
     top = tl.maximum(first, second)
-    of_first, of_second = tl.exp(first - top), tl.exp(second - top)
-    total = of_first + of_second
-    tl.store(lse + each * head + place * token, top + tl.log(total), mask=real)
+    of_a, of_b = tl.exp(first - top), tl.exp(second - top)
+    total = of_a + of_b
+    tl.store(lse + head * head_out + token * token_out, top + tl.log(total), mask=real)
     column = tl.arange(0, COLUMNS)[None, :]
-    at = (place * heads + each)[:, None] * WIDTH + column
+    at = (token * heads + head)[:, None] * WIDTH + column
     inside = real[:, None] & (column < WIDTH)
-    x = tl.load(out + at, mask=inside, other=0.0).to(tl.float32) * (of_first / total)[:, None]
-    y = tl.load(more + at, mask=inside, other=0.0).to(tl.float32) * (of_second / total)[:, None]
+    x = tl.load(a + at, mask=inside, other=0.0).to(tl.float32) * (of_a / total)[:, None]
+    y = tl.load(b + at, mask=inside, other=0.0).to(tl.float32) * (of_b / total)[:, None]
     tl.store(out + at, (x + y).to(out.dtype.element_ty), mask=inside)
 
 

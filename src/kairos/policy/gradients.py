@@ -1,7 +1,7 @@
 """Gradients of matrices, summed in fp32 and, where that is asked for, onto those that are there.
 
 autograd takes a gradient that was written down, reads it and the `grad` that is there, and writes their sum: on a GPU
-as much as casting all weights takes. A product can begin with what is there instead; its sums are the same.
+that takes as long as casting all weights. A product can begin with what is there instead.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
-    """total += product(a, b, total.dtype), where torch can do that without writing the product down."""
+    """total += product(a, b, total.dtype); fp32 sums of bf16 products on a GPU without writing the product down."""
     if _unrounded(a, total.dtype):
         torch.addmm(total, a, b, out_dtype=total.dtype, out=total)
     else:
@@ -36,8 +36,9 @@ def _unrounded(a: Tensor, dtype: torch.dtype) -> bool:
 def accumulating(on: bool = True) -> Iterator[None]:
     """Of what is computed inside, `backward` adds a weight's gradient to its `grad` as it sums it.
 
-    autograd does it where there is no `grad` yet, and where the weight has hooks. Not for `torch.autograd.grad`, which
-    would find none, nor where others are told of every gradient (DDP, FSDP).
+    autograd does it where there is no `grad` yet or another than the product's (dtype, layout), and for weights with
+    hooks. Not for `torch.autograd.grad` or `backward(inputs=...)`, which would change the `grad` of weights that they
+    do not name, nor where others are told of every gradient (DDP, FSDP).
     """
     token = _accumulating.set(on)
     try:
@@ -70,31 +71,33 @@ class Gradients:
     def of(cls, weights: Sequence[Tensor], rows: Sequence[slice]) -> Gradients:
         return cls(rows, weights[0].shape[1], weights[0].dtype, weights if is_accumulating() else ())
 
-    def there(self, height: int) -> Tensor | None:
-        """The matrix [height, K] that holds each weight's `grad` in its rows; None where that may not be added to."""
-        grads = [None if _watched(weight) else weight.grad for weight in self.onto]
-        first = grads[0] if grads else None
-        if first is None:
-            return None
-        begin, whole = first.storage_offset(), first.untyped_storage()
-        for part, grad in zip(self.rows, grads, strict=True):
-            if grad is None or grad.dtype != self.dtype or not grad.is_contiguous():
-                return None
-            if grad.untyped_storage().data_ptr() != whole.data_ptr():
-                return None
-            if grad.storage_offset() != begin + part.start * self.width:
-                return None
-        if (begin + height * self.width) * first.element_size() > whole.nbytes():
-            return None
-        return first.as_strided((height, self.width), (self.width, 1))
+    def there(self) -> Sequence[Tensor | None]:
+        """Each weight's `grad`, where it is there and may be added to."""
+        if not self.onto:
+            return [None] * len(self.rows)
+        return [None if _watched(weight) else _whole(weight.grad, self.dtype) for weight in self.onto]
 
-    def of_weights(self, grad_MN: Tensor, x_MK: Tensor, needed: Sequence[bool]) -> Sequence[Tensor | None]:
+    def of_weights(self, grad_MN: Tensor, x_MK: Tensor | None, needed: Sequence[bool]) -> Sequence[Tensor | None]:
         """Of x @ weight.T; None where it was added to what is there. `x` may be wider than the weights."""
-        total = self.there(grad_MN.shape[1]) if all(needed) else None
-        if total is None:
-            return self._each(lambda part: product(grad_MN[:, part].T, x_MK[:, : self.width], self.dtype), needed)
-        add_product(total, grad_MN.T, x_MK[:, : self.width])
-        return [None] * len(needed)
+        if x_MK is None:  # not kept where none is needed
+            return [None] * len(needed)
+        x_MK, there = x_MK[:, : self.width], self.there()
+
+        def one(part: slice) -> Tensor:
+            return product(grad_MN[:, part].T, x_MK, self.dtype)
+
+        if all(total is None for total in there):
+            return self._each(one, needed)
+        together = _one_matrix(there, grad_MN.shape[1]) if all(needed) else None
+        if together is not None:
+            add_product(together, grad_MN.T, x_MK)
+            return [None] * len(needed)
+        found: list[Tensor | None] = []
+        for part, total, need in zip(self.rows, there, needed, strict=True):
+            if need and total is not None:
+                add_product(total, grad_MN[:, part].T, x_MK)
+            found.append(one(part) if need and total is None else None)
+        return found
 
     def of_biases(self, grad_MN: Tensor, needed: Sequence[bool]) -> Sequence[Tensor | None]:
         return self._each(lambda part: grad_MN[:, part].sum(0, dtype=self.dtype), needed)
@@ -107,6 +110,26 @@ class Gradients:
         return [gradient(part) if need else None for part, need in zip(self.rows, needed, strict=True)]
 
 
+def _whole(grad: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    return grad if grad is not None and grad.dtype == dtype and grad.is_contiguous() else None
+
+
+def _one_matrix(parts: Sequence[Tensor | None], height: int) -> Tensor | None:
+    """[height, K] where the parts, one right behind the other, are all of it: as the first gradients are made."""
+    first, end = parts[0], 0
+    if first is None:
+        return None
+    width = first.shape[1]
+    for part in parts:
+        if part is None or part.untyped_storage().data_ptr() != first.untyped_storage().data_ptr():
+            return None
+        if part.storage_offset() != first.storage_offset() + end * width:
+            return None
+        end += len(part)
+    return first.as_strided((height, width), (width, 1)) if end == height else None
+
+
 def _watched(weight: Tensor) -> bool:
-    """Whether somebody is to be told of its gradient."""
-    return bool(weight._backward_hooks) or bool(getattr(weight, "_post_accumulate_grad_hooks", None))
+    """Whether somebody is to be told of its gradient, be it what the weight was computed from."""
+    hooks = weight._backward_hooks or getattr(weight, "_post_accumulate_grad_hooks", None)
+    return bool(hooks) or not weight.is_leaf

@@ -161,9 +161,12 @@ def vision_activations(sizes: Sizes, given: Pass) -> float:
 
 
 def layer_gradient(sizes: Sizes, given: Pass) -> float:
-    """Of one text layer, fp32, where it is written beside those that it is added to: from the second micro-batch on."""
+    """Of one text layer, fp32, where it is written beside those that it is added to: from the second micro-batch on.
+
+    Compiled layers leave theirs to autograd.
+    """
     inner = sizes.hidden * (2 * sizes.queries + 2 * sizes.keys + 3 * sizes.intermediate)
-    return 4 * inner if _joint(sizes, given) and not given.accumulating else 0.0
+    return 4 * inner if _joint(sizes, given) and not (given.accumulating and given.fused) else 0.0
 
 
 def _learn(sizes: Sizes, load: Load) -> list[Part]:

@@ -19,7 +19,7 @@ from torch import Tensor, library
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from kairos.policy.fused import merge
+from kairos.policy.fused import merged
 
 Gradients = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
@@ -48,7 +48,7 @@ def _attended(
     if len(q) > base:
         seen = _seen(k, v, base, seen_index)
         on_prompt = _forward(q[base:], *seen, group_cuts, seen_cuts, longest[1], longest[2], False, scale)
-        merge(out[base:], lse[:, base:], *on_prompt)
+        lse[:, base:] = merged(*on_prompt, out[base:], lse[:, base:], out[base:])
     return out, lse
 
 
