@@ -75,6 +75,7 @@ class GRPOModule(L.LightningModule):
         self.credited: list[diagnostics.Credited] = []
         self.rollouts: RolloutBatch | None = None
         self._built = False
+        self._alone = False  # nobody else waits for a gradient
 
     # The story
 
@@ -171,7 +172,7 @@ class GRPOModule(L.LightningModule):
         for rows in self._microbatches(mini):
             asked = mini.take(rows)  # on the host: the policy moves what it needs, and waits for nothing
             micro, weights = asked.to(self.device), carried(weight_BA[rows], self.device)
-            with accumulating(isinstance(self.trainer.strategy, SingleDeviceStrategy)):
+            with accumulating(self._alone):
                 stats: ActionStats = self.policy(asked, entropy="entropy" in self.objective.needs)
             values, terms = self.objective.values(stats, micro)
             loss = (weights * values).sum() * (ranks.world() / whole)
@@ -239,6 +240,7 @@ class GRPOModule(L.LightningModule):
         return self.optimizer.build(self.policy.parameters())
 
     def on_fit_start(self) -> None:
+        self._alone = isinstance(self.trainer.strategy, SingleDeviceStrategy)
         if isinstance(self.reference, nn.Module):
             self.reference.to(self.device)
         self.engine.setup(self.device)
