@@ -95,8 +95,10 @@ def test_layers_computed_again_are_those_of_torchs_own_checkpoint(folder: str, f
         assert all(torch.equal(gradients[name], theirs[name]) for name in theirs)
 
 
-@pytest.mark.parametrize("where", ["an adapter", "attention"])
-def test_random_numbers_are_drawn_as_before(folder: str, where: str) -> None:
+@pytest.mark.parametrize(
+    ("where", "scorer"), [("an adapter", SharedPrefix()), ("an adapter", Repeated()), ("attention", Repeated())]
+)
+def test_random_numbers_are_drawn_as_before(folder: str, where: str, scorer: SharedPrefix | Repeated) -> None:
     language = policy(folder)
     if where == "an adapter":
         LoRA(rank=4, alpha=8, dropout=0.5).attach(language.model, language.family)
@@ -110,7 +112,7 @@ def test_random_numbers_are_drawn_as_before(folder: str, where: str) -> None:
     for level in ("none", "full"):
         recompute.use(language.model, level)
         torch.manual_seed(0)
-        found.append(scored(language, Repeated(), rollouts))
+        found.append(scored(language, scorer, rollouts))
     (stats, gradients), (again, gradients_again) = found
     assert torch.equal(stats.logprobs_BA, again.logprobs_BA)
     assert_equal_gradients(gradients_again, gradients)

@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.checkpoint import checkpoint
 
 from kairos.policy.gradients import accumulating, is_accumulating
+from kairos.policy.modules import modules_of, parameters_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,20 +37,12 @@ def layer_again(compute: partial[Tensor], x: Tensor) -> Tensor:
     is compiled or random numbers are drawn, it is `again`.
     """
     layer: nn.Module = compute.func.__self__  # type: ignore[attr-defined]
-    modules = _all(layer)
-    parameters = {id(p): p for module in modules for p in module._parameters.values() if p is not None}.values()
+    modules = modules_of(layer)
+    parameters = parameters_of(modules)
     special = any(isinstance(p, DTensor) or p._backward_hooks for p in parameters)
     if special or layer._compiled_call_impl is not None or any(map(_draws, modules)):
         return again(compute, x)
     return _Again.apply(compute, x, *(p for p in parameters if p.requires_grad))  # type: ignore[no-any-return]
-
-
-def _all(layer: nn.Module) -> list[nn.Module]:
-    """It and what is in it (twice where it is there twice), in a third of the time that `modules()` takes."""
-    modules = [layer]
-    for module in modules:
-        modules.extend(part for part in module._modules.values() if part is not None)
-    return modules
 
 
 def _draws(module: nn.Module) -> bool:

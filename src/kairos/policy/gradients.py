@@ -82,22 +82,15 @@ class Gradients:
         if x_MK is None:  # not kept where none is needed
             return [None] * len(needed)
         x_MK, there = x_MK[:, : self.width], self.there()
-
-        def one(part: slice) -> Tensor:
-            return product(grad_MN[:, part].T, x_MK, self.dtype)
-
-        if all(total is None for total in there):
-            return self._each(one, needed)
         together = _one_matrix(there, grad_MN.shape[1]) if all(needed) else None
         if together is not None:
             add_product(together, grad_MN.T, x_MK)
             return [None] * len(needed)
-        found: list[Tensor | None] = []
         for part, total, need in zip(self.rows, there, needed, strict=True):
             if need and total is not None:
                 add_product(total, grad_MN[:, part].T, x_MK)
-            found.append(one(part) if need and total is None else None)
-        return found
+        rest = [need and total is None for total, need in zip(there, needed, strict=True)]
+        return self._each(lambda part: product(grad_MN[:, part].T, x_MK, self.dtype), rest)
 
     def of_biases(self, grad_MN: Tensor, needed: Sequence[bool]) -> Sequence[Tensor | None]:
         return self._each(lambda part: grad_MN[:, part].sum(0, dtype=self.dtype), needed)

@@ -105,10 +105,10 @@ def _matrix(x_MK: Tensor, short: int, weights: Sequence[Tensor], biases: Sequenc
         key = (*map(id, weights), short, x_MK.shape[1], x_MK.dtype)
         if key in known:
             return known[key]
-    filled = short or x_MK.shape[1] != weights[0].shape[1]
+    rows = _rows(weights, short)
     made = _Matrix(
-        _with_zeros(x_MK, short, weights) if filled else _below_each_other(x_MK, weights),
-        None if all(bias is None for bias in biases) else _bias(x_MK, short, weights, biases),
+        _stacked(x_MK, weights, rows, short, x_MK.shape[1]),
+        None if all(bias is None for bias in biases) else _stacked(x_MK, biases, rows, short),
         weights,
     )
     if known is not None and key is not None:
@@ -116,34 +116,18 @@ def _matrix(x_MK: Tensor, short: int, weights: Sequence[Tensor], biases: Sequenc
     return made
 
 
-def _below_each_other(x_MK: Tensor, parts: Sequence[Tensor]) -> Tensor:
-    """In the dtype of `x`, each number read and written once."""
-    if len(parts) == 1:
-        return parts[0].detach().to(x_MK.dtype)
-    out = x_MK.new_empty(sum(part.shape[0] for part in parts), *parts[0].shape[1:])
-    return torch.cat(list(parts), out=out)
-
-
-def _with_zeros(x_MK: Tensor, short: int, weights: Sequence[Tensor]) -> Tensor:
-    """The same, as wide as `x` and with `short` rows behind each part."""
-    rows, width = _rows(weights, short), weights[0].shape[1]
-    out_NK = x_MK.new_zeros(rows[-1].stop + short, x_MK.shape[1])
-    for part, weight in zip(rows, weights, strict=True):
-        out_NK[part, :width].copy_(weight)
-    return out_NK
-
-
-def _bias(x_MK: Tensor, short: int, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> Tensor:
-    """Zeros where a part has none."""
-    given = [bias for bias in biases if bias is not None]
-    if short == 0 and len(given) == len(biases):
-        return _below_each_other(x_MK, given)
-    rows = _rows(weights, short)
-    out_N = x_MK.new_zeros(rows[-1].stop + short)
-    for part, bias in zip(rows, biases, strict=True):
-        if bias is not None:
-            out_N[part].copy_(bias)
-    return out_N
+def _stacked(x: Tensor, parts: Sequence[Tensor | None], rows: Sequence[slice], short: int, *columns: int) -> Tensor:
+    """The parts as `rows` [N, *columns] in the dtype of `x`; zeros for what is None, beside a part, or behind it."""
+    given = [part for part in parts if part is not None]
+    if short == 0 and len(given) == len(parts) and given[0].shape[1:] == columns:
+        if len(given) == 1:
+            return given[0].detach().to(x.dtype)
+        return torch.cat(given, out=x.new_empty(rows[-1].stop, *columns))
+    out = x.new_zeros(rows[-1].stop + short, *columns)
+    for row, part in zip(rows, parts, strict=True):
+        if part is not None:
+            out[(row, *map(slice, part.shape[1:]))].copy_(part)
+    return out
 
 
 def _rows(weights: Sequence[Tensor], short: int) -> list[slice]:

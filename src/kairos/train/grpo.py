@@ -10,7 +10,6 @@ from typing import TypeVar, cast
 
 import lightning as L
 import torch
-from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
@@ -26,6 +25,7 @@ from kairos.train import diagnostics, oversampling, ranks, sharding
 from kairos.train.batch import collate
 from kairos.train.meter import Meter
 from kairos.train.optimizer import Optimizer
+from kairos.train.strategies import alone
 
 _Item = TypeVar("_Item")
 
@@ -240,7 +240,7 @@ class GRPOModule(L.LightningModule):
         return self.optimizer.build(self.policy.parameters())
 
     def on_fit_start(self) -> None:
-        self._alone = isinstance(self.trainer.strategy, SingleDeviceStrategy)
+        self._alone = alone(self.trainer.strategy)
         if isinstance(self.reference, nn.Module):
             self.reference.to(self.device)
         self.engine.setup(self.device)

@@ -8,6 +8,11 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
 
 
+def alone(strategy: Strategy) -> bool:
+    """Whether there is one process with whole weights, so that nobody else waits for a gradient."""
+    return isinstance(strategy, SingleDeviceStrategy)
+
+
 class InPlace(Strategy):
     """Moves nothing to the host at the end, where 16 bytes a parameter and process may not fit.
 

@@ -13,6 +13,7 @@ from transformers import PreTrainedConfig
 
 from kairos.core.types import Prompt
 from kairos.policy.families.base import layout_of
+from kairos.policy.modules import modules_of, parameters_of
 from kairos.video.mapped import content_name
 
 VERSION = "3"
@@ -64,8 +65,7 @@ class TowerName:
         """32 hexadecimal digits; the device's kind counts, because its kernels round differently."""
         if self._kept:
             return self._name
-        own = [p for module in tower.modules() for p in module._parameters.values() if p is not None]
-        stamp = [(id(p), p._version, p.dtype, p.device) for p in own]
+        stamp = [(id(p), p._version, p.dtype, p.device) for p in parameters_of(modules_of(tower))]
         if stamp != self._stamp:
             self._stamp, self._name = stamp, _name_of(tower, family)
         return self._name

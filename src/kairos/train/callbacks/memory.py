@@ -6,7 +6,7 @@ from typing import Literal
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.strategies import ModelParallelStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies import ModelParallelStrategy
 
 from kairos.policy.levers import table
 from kairos.policy.memory import GIB
@@ -14,6 +14,7 @@ from kairos.train.datamodule import PromptDataModule
 from kairos.train.grpo import GRPOModule
 from kairos.train.memory import memory_of, plan_of
 from kairos.train.ranks import main_process
+from kairos.train.strategies import alone
 from kairos.video.budget import PixelBudget
 
 
@@ -39,8 +40,7 @@ class MemoryCheck(Callback):
         prompts = data.prompts if isinstance(data, PromptDataModule) else 1
         gpu = trainer.strategy.root_device.type == "cuda"
         shards = trainer.world_size if isinstance(trainer.strategy, ModelParallelStrategy) else 1
-        alone = isinstance(trainer.strategy, SingleDeviceStrategy)
-        plan = plan_of(pl_module, self.budget, prompts, shards, gpu, alone)
+        plan = plan_of(pl_module, self.budget, prompts, shards, gpu, alone(trainer.strategy))
         if plan is None:
             return
         there = self.gib * GIB if self.gib else memory_of(gpu, trainer.strategy.root_device.index or 0)
