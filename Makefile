@@ -44,7 +44,7 @@ lint: $(READY)
 	$(PY) -m pyright --pythonpath $(PY)
 
 doctor: $(READY)
-	$(PY) -m kairos.report.versions
+	$(PY) -m kairos.runs.versions
 
 clean:
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis src/*.egg-info

@@ -33,11 +33,11 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import resize
 
 from kairos.core.types import VideoSource
-from kairos.data.mini import MiniWorld
-from kairos.video import mapped
+from kairos.data.mini.world import MiniWorld
 from kairos.video.budget import PixelBudget
 from kairos.video.loader import ClipLoader
-from kairos.video.store import ClipStore
+from kairos.video.store import mapped
+from kairos.video.store.clips import ClipStore
 
 REAL = PixelBudget(factor=28, min_pixels=16 * 28**2, total_pixels=3584 * 28**2)
 MINI = PixelBudget(factor=32, min_pixels=32**2)

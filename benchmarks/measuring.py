@@ -22,7 +22,7 @@ from kairos.core.protocols import Template
 from kairos.core.spans import Span
 from kairos.core.types import Origin, Prompt, RolloutBatch, Target, VideoClip
 from kairos.data.templates.answer import AnswerOnly
-from kairos.policy.families.base import layout_of
+from kairos.policy.family import layout_of
 from kairos.policy.language import LanguagePolicy
 
 PEAK = 790e12  # bf16 FLOP/s that large matrix products reach on an H200; floors are counted at this

@@ -24,10 +24,10 @@ from pathlib import Path
 import torch
 
 from kairos.compose import CONF, folder_name
-from kairos.report.folder import RunFolder
-from kairos.report.packs import archive, pack, unpack
-from kairos.report.plan import Plan, read_plan
-from kairos.report.results import write_result
+from kairos.report.published.plan import Plan, read_plan
+from kairos.report.published.results import write_result
+from kairos.runs.folder import RunFolder
+from kairos.runs.packs import archive, pack, unpack
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 TABLES = Path(CONF) / "table" / "mini"

@@ -27,9 +27,9 @@ from rich.table import Table
 
 from kairos.compose import compose, part
 from kairos.core.types import Prompt
-from kairos.policy.families.base import layout_of
+from kairos.policy.family import layout_of
 from kairos.policy.processor import LanguageProcessor
-from kairos.train.datamodule import PromptDataModule
+from kairos.train.feed.datamodule import PromptDataModule
 from kairos.video.budget import PixelBudget
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"

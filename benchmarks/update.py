@@ -46,14 +46,14 @@ from rich.table import Table
 from kairos.compose import compose, part
 from kairos.core.threads import beside
 from kairos.core.types import Prompt, RolloutBatch
-from kairos.policy import recompute
-from kairos.policy.families.base import layout_of
-from kairos.policy.gradients import accumulating
+from kairos.policy.attention.varlen import Attention
+from kairos.policy.family import layout_of
+from kairos.policy.kernels.weight_gradients import accumulating
 from kairos.policy.language import LanguagePolicy
-from kairos.policy.out_of_memory import OutOfMemory
+from kairos.policy.memory import recompute
+from kairos.policy.memory.out_of_memory import OutOfMemory
 from kairos.policy.scoring.repeated import Repeated, unshared
 from kairos.policy.scoring.shared_prefix import SharedPrefix
-from kairos.policy.varlen import Attention
 
 GiB = 2**30
 

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from kairos.compose import CONF, user_errors
 from kairos.data.dataset import records_of
-from kairos.video.caching import cache
+from kairos.video.store.caching import cache
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="cache_videos")

@@ -14,10 +14,10 @@ from rich.table import Table
 from kairos.compose import assemble, command, compose, config_dir, user_errors, wording
 from kairos.evaluation.predictions import Prediction, write
 from kairos.evaluation.summary import summarise
-from kairos.report.folder import RunError, RunFolder, reworded
+from kairos.runs.folder import RunError, RunFolder, reworded
 from kairos.train.callbacks.checkpoint import newest
 from kairos.train.callbacks.validation import predict
-from kairos.train.device import place
+from kairos.train.devices.place import place
 from kairos.train.grpo import GRPOModule
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from kairos.data.mini import corpus
-from kairos.policy.tokenizer import build_tokenizer
+from kairos.data.mini.world import corpus
+from kairos.policy.models.mini_tokenizer import build_tokenizer
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:

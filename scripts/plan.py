@@ -8,10 +8,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from kairos.compose import command, user_errors
-from kairos.policy.levers import table
-from kairos.policy.memory import GIB
+from kairos.policy.memory.advice import table
+from kairos.policy.memory.estimate import GIB
 from kairos.train.grpo import GRPOModule
-from kairos.train.memory import plan_of
+from kairos.train.memory_plan import plan_of
 
 
 @command("plan")

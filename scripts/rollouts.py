@@ -8,11 +8,11 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from kairos.compose import UserError, command, user_errors
-from kairos.report.folder import find_run
-from kairos.report.rollout_query import Query, order_by
-from kairos.report.rollout_view import RolloutView
-from kairos.report.rollouts import Rollouts
-from kairos.report.where import parse
+from kairos.report.rollouts.query import Query, order_by
+from kairos.report.rollouts.selected import Rollouts
+from kairos.report.rollouts.view import RolloutView
+from kairos.report.rollouts.where import parse
+from kairos.runs.folder import find_run
 
 
 @command("rollouts")

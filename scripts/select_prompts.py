@@ -16,11 +16,11 @@ from kairos.core.types import Failure
 from kairos.curriculum.rewards import read_rewards
 from kairos.curriculum.selections import Selection, write_selection
 from kairos.evaluation.repeated import done, failures, repeated, write
-from kairos.report.folder import RunFolder
-from kairos.report.histogram import histogram
-from kairos.report.versions import versions
+from kairos.report.selection_histogram import histogram
+from kairos.runs.folder import RunFolder
+from kairos.runs.versions import versions
 from kairos.train.callbacks.validation import greedy_engine
-from kairos.train.device import place
+from kairos.train.devices.place import place
 
 NOT_MEASURED_BY = ("selector", "output")
 """What may change while the rewards stay what they are."""

@@ -19,10 +19,10 @@ from kairos.compose import (
     literal,
     user_errors,
 )
-from kairos.report.comparison import draw_sweep
-from kairos.report.folder import LOG, RunError, RunFolder
+from kairos.report.comparison.page import draw_sweep
+from kairos.runs.folder import LOG, RunError, RunFolder
 from kairos.train.callbacks.checkpoint import newest
-from kairos.train.ranks import main_process
+from kairos.train.devices.ranks import main_process
 
 STARTED = time.time()
 

@@ -71,7 +71,7 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A small tokenizer, saved."""
-    from tiny_language import tokenizer_folder  # here: most tests want no transformers
+    from helpers.tiny_language import tokenizer_folder  # here: most tests want no transformers
 
     return tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
 

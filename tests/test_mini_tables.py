@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from kairos.compose import CONF, assemble, compose, resolved
-from kairos.report.plan import read_plan
+from kairos.report.published.plan import read_plan
 
 ROWS = sorted(path.stem for path in (Path(CONF) / "experiment" / "mini").glob("*.yaml"))
 PLANS = sorted((Path(CONF) / "table" / "mini").glob("*.yaml"))

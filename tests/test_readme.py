@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kairos.data.mini import MiniWorld
+from kairos.data.mini.world import MiniWorld
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from running import TOY, assert_same_run, rows
+from helpers.running import TOY, assert_same_run, rows
 
 from kairos.compose import compose, part, train
 from kairos.credit.shapes import LogExp
-from kairos.report.folder import RunError
+from kairos.runs.folder import RunError
 
 RUN = [*TOY, "callbacks.validation=null", "callbacks.checkpoint.every=1", "prompts=2"]
 

@@ -35,8 +35,8 @@ from kairos.credit.rewards.rubric import RewardError
 if TYPE_CHECKING:
     import lightning as L
 
-    from kairos.report.folder import RunFolder
-    from kairos.train.datamodule import PromptDataModule
+    from kairos.runs.folder import RunFolder
+    from kairos.train.feed.datamodule import PromptDataModule
     from kairos.train.grpo import GRPOModule
 
 CONF = str(Path(__file__).parent / "conf")
@@ -86,7 +86,7 @@ def build(overrides: Sequence[str] = (), config_dir: str | None = None) -> Exper
 
 def assemble(config: DictConfig, overrides: Sequence[str] = (), folder: Path | None = None) -> Experiment:
     """Build the objects of a composed configuration; the run's folder is `folder`, or follows from the overrides."""
-    from kairos.train.quiet import quieten
+    from kairos.train.console import quieten
 
     quieten()
     folder = folder or folder_of(config, overrides)
@@ -115,7 +115,7 @@ def train(overrides: Sequence[str] = (), folder: Path | None = None, config_dir:
     Gives that folder. A finished one is left as it is, a begun one, or one with fewer iterations, goes on; RunError
     where it holds another configuration. `overwrite=true` begins afresh.
     """
-    from kairos.report.folder import RunFolder
+    from kairos.runs.folder import RunFolder
     from kairos.train.callbacks.checkpoint import newest
 
     started = time.time()
@@ -139,13 +139,13 @@ def carry_out(
     """
     import torch
 
-    from kairos.report.folder import reworded
-    from kairos.report.page import write_report
-    from kairos.report.sessions import begin_session, end_session
-    from kairos.report.strips import save_strips
-    from kairos.report.summary import summary_of, write_summary
-    from kairos.report.versions import versions
-    from kairos.train.ranks import main_process
+    from kairos.report.run_page.page import write_report
+    from kairos.report.run_page.strips import save_strips
+    from kairos.runs.folder import reworded
+    from kairos.runs.sessions import begin_session, end_session
+    from kairos.runs.summary import summary_of, write_summary
+    from kairos.runs.versions import versions
+    from kairos.train.devices.ranks import main_process
 
     torch.manual_seed(config.seed)
     experiment = assemble(config, overrides, run.path)

@@ -13,13 +13,13 @@ from torch.utils.data import DataLoader
 from kairos.core.spans import Span
 from kairos.core.types import Failure, Prompt, Target, VideoSource
 from kairos.data.dataset import PromptDataset, StandIns, collate
-from kairos.data.mini import MiniWorld
+from kairos.data.mini.world import MiniWorld
 from kairos.data.records import Record
 from kairos.data.templates.answer import AnswerOnly
 from kairos.data.toy import ToyGrounding
 from kairos.video.budget import PixelBudget
 from kairos.video.loader import ClipLoader
-from kairos.video.store import ClipStore
+from kairos.video.store.clips import ClipStore
 
 BUDGET = PixelBudget(factor=32, fps=2, max_frames=32, min_pixels=4096, max_pixels=4096)
 

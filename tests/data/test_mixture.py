@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from helpers.running import TOY, curve
 from PIL import Image
-from running import TOY, curve
 
 from kairos.compose import build, compose
 from kairos.core.spans import Span
@@ -20,7 +20,7 @@ from kairos.data.mixture import mixed
 from kairos.data.records import Record
 from kairos.data.toy import ToyGrounding
 from kairos.video.loader import ClipLoader
-from kairos.video.store import ClipStore
+from kairos.video.store.clips import ClipStore
 
 
 def part(name: str, size: int, folder: Path) -> dict[str, object]:

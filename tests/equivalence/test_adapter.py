@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.tiny_language import TINY
 from peft import PeftModel
 from test_scoring import GROUPS, RAGGED, assert_equal_gradients, rows, scored
-from tiny_language import TINY
 from transformers import Qwen3VLForConditionalGeneration
 
-from kairos.policy.adapters import LoRA
 from kairos.policy.language import LanguagePolicy
+from kairos.policy.models.lora import LoRA
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix

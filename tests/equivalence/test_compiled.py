@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_language import batch, policy, prompts
+from helpers.tiny_language import batch, policy, prompts
 
 from kairos.core.types import Sampling
-from kairos.policy import recompute
-from kairos.policy.compiled import compile_layers
+from kairos.policy.attention.varlen import Varlen
+from kairos.policy.memory import recompute
 from kairos.policy.scoring.shared_prefix import SharedPrefix
-from kairos.policy.varlen import Varlen
+from kairos.policy.text.compiled import compile_layers
 
 
 @pytest.mark.parametrize("level", ["none", "selective"])

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.tiny_hybrid import hybrid
+from helpers.tiny_language import batch, prompts
 from test_scoring import GROUPS, assert_equal_gradients, scored
-from tiny_hybrid import hybrid
-from tiny_language import batch, prompts
 
 from kairos.core.types import RolloutBatch
+from kairos.policy.attention.gathered_sdpa import Gathered
 from kairos.policy.delta_net.rule import CHUNK
-from kairos.policy.gathered import Gathered
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix

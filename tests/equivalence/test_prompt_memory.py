@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_language import policy, prompts
+from helpers.tiny_language import policy, prompts
 
 from kairos.core.types import Sampling
-from kairos.policy import sampling
-from kairos.policy.decoding import PackedPrompts, PackedRows, PaddedPrompts, PaddedRows
 from kairos.policy.language import LanguagePolicy
+from kairos.policy.sampling import draw as sampling
+from kairos.policy.sampling.cache import PackedPrompts, PackedRows, PaddedPrompts, PaddedRows
 
 
 @pytest.fixture(scope="module")

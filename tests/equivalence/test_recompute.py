@@ -10,23 +10,24 @@ from functools import partial
 
 import pytest
 import torch
+from helpers.tiny_language import policy
 from test_scoring import GROUPS, RAGGED, assert_equal_gradients, rows, scored
-from tiny_language import policy
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from kairos.policy import gradients, recompute
-from kairos.policy.adapters import LoRA
-from kairos.policy.gradients import accumulating, add_product
+from kairos.policy.kernels import weight_gradients as gradients
+from kairos.policy.kernels.weight_gradients import accumulating, add_product
 from kairos.policy.language import LanguagePolicy
-from kairos.policy.memory import Pass, text_activations, vision_activations
+from kairos.policy.memory import recompute
+from kairos.policy.memory.estimate import Pass, text_activations, vision_activations
+from kairos.policy.memory.recompute import Chooser, loads
+from kairos.policy.memory.sizes import of_model
+from kairos.policy.models.lora import LoRA
 from kairos.policy.processor import LanguageProcessor
-from kairos.policy.recompute import Chooser, loads
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix
-from kairos.policy.sizes import of_model
 
 PLAIN = Pass(0, 0, "none", gpu=False, fused=False, sharded=False, accumulating=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_language import FAMILIES, policy, prompts
+from helpers.tiny_language import FAMILIES, policy, prompts
 
 from kairos.core.types import Origin, Prompt, RolloutBatch, RolloutGroup, Sampling
 from kairos.policy.language import LanguagePolicy

@@ -6,19 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_language import batch, policy, prompts, tokenizer_folder
+from helpers.tiny_language import batch, policy, prompts, tokenizer_folder
 from torch import Tensor
 
 from kairos.core.types import Sampling
-from kairos.policy import decoding, sampling
-from kairos.policy.decoding import Memory, PackedPrompts, PackedRows
-from kairos.policy.fused import fast
-from kairos.policy.graphs import Replayed
-from kairos.policy.norms import fuse_norms
+from kairos.policy.attention.varlen import Varlen
+from kairos.policy.kernels.elementwise import fast
+from kairos.policy.sampling import cache as decoding
+from kairos.policy.sampling import draw as sampling
+from kairos.policy.sampling.cache import Memory, PackedPrompts, PackedRows
+from kairos.policy.sampling.cuda_graph import Replayed
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix
 from kairos.policy.segments import Segments
-from kairos.policy.varlen import Varlen
+from kairos.policy.text.norms import fuse_norms
 
 pytestmark = pytest.mark.gpu
 CASES = {

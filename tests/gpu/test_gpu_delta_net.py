@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_hybrid import hybrid
-from tiny_language import batch, prompts, tokenizer_folder
+from helpers.tiny_hybrid import hybrid
+from helpers.tiny_language import batch, prompts, tokenizer_folder
 from torch import Tensor
 from transformers import Qwen3_5TextConfig
 
 from kairos.core.types import Sampling
-from kairos.policy.delta_net.kernels import FlashLinear, Kernels, Tokens, Torch, refused
-from kairos.policy.delta_net.net import GatedDeltaNet
-from kairos.policy.gathered import Gathered
-from kairos.policy.packages import installed
+from kairos.policy.attention.gathered_sdpa import Gathered
+from kairos.policy.delta_net.backends import FlashLinear, Kernels, Tokens, Torch, refused
+from kairos.policy.delta_net.layer import GatedDeltaNet
+from kairos.policy.kernels.packages import installed
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import Scoring
 from kairos.policy.segments import Segments

@@ -8,9 +8,9 @@ from multiprocessing import get_context
 import pytest
 import torch
 
-from kairos.policy.packages import installed
+from kairos.policy.attention.varlen import Varlen
+from kairos.policy.kernels.packages import installed
 from kairos.policy.segments import Segments
-from kairos.policy.varlen import Varlen
 
 pytestmark = pytest.mark.gpu
 CASES = [

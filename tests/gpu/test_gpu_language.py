@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_language import batch, policy, prompts, tokenizer_folder
+from helpers.tiny_language import batch, policy, prompts, tokenizer_folder
 
 from kairos.core.types import Sampling
 from kairos.policy.scoring.repeated import Repeated

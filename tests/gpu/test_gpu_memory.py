@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import tiny_language as tiny
 import torch
-from tiny_architectures import FAMILIES
+from helpers import tiny_language as tiny
+from helpers.tiny_architectures import FAMILIES
 from torch import Tensor
 
 from kairos.policy.language import LanguagePolicy
-from kairos.policy.memory import Pass, text_activations
+from kairos.policy.memory.estimate import Pass, text_activations
+from kairos.policy.memory.sizes import of_model
 from kairos.policy.processor import LanguageProcessor
-from kairos.policy.sizes import of_model
 
 pytestmark = pytest.mark.gpu
 

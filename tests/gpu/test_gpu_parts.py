@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_language import TINY, batch, policy, prompts, tokenizer_folder
+from helpers.tiny_language import TINY, batch, policy, prompts, tokenizer_folder
 
 from kairos.core.types import RolloutBatch
-from kairos.policy import recompute
-from kairos.policy.adapters import LoRA
 from kairos.policy.language import LanguagePolicy
+from kairos.policy.memory import recompute
+from kairos.policy.models.lora import LoRA
 from kairos.policy.processor import LanguageProcessor
-from kairos.video.features import FeatureFiles, MemoryFeatures
+from kairos.video.store.features import FeatureFiles, MemoryFeatures
 
 pytestmark = pytest.mark.gpu
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_language import TINY, batch, policy, prompts
+from helpers.tiny_language import TINY, batch, policy, prompts
 from transformers import AutoTokenizer, Qwen3VLForConditionalGeneration
 
 from kairos.core.protocols import Policy

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tiny_language import FAMILIES, clip, prompt
+from helpers.tiny_language import FAMILIES, clip, prompt
 from transformers import (
     PreTrainedTokenizerBase,
     ProcessorMixin,
@@ -21,11 +21,11 @@ from transformers.models.qwen2_vl import Qwen2VLImageProcessor
 from transformers.video_utils import VideoMetadata
 
 from kairos.core.types import Prompt, VideoSource
+from kairos.policy.models.mini_tokenizer import CHAT_TEMPLATE
 from kairos.policy.processor import LanguageProcessor
-from kairos.policy.tokenizer import CHAT_TEMPLATE
 from kairos.video.budget import PixelBudget
 from kairos.video.loader import ClipLoader
-from kairos.video.store import ClipStore
+from kairos.video.store.clips import ClipStore
 
 AS_GIVEN = {"do_sample_frames": False, "do_resize": False, "cap_pixels_per_frame": False}
 SHAPES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_language import clip, prompt
+from helpers.tiny_language import clip, prompt
 
 from kairos.core.protocols import Policy
 from kairos.core.spans import Span, iou

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_language import clip, prompt
+from helpers.tiny_language import clip, prompt
 
 from kairos.core.types import Origin, Sampling
 from kairos.policy.toy import ToyPolicy

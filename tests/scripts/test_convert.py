@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scripting import Script
+from helpers.scripting import Script
 
 from kairos.core.spans import Span
 from kairos.core.types import Target, VideoSource
 from kairos.data.filters import Keep, measures
-from kairos.data.jsonl import Jsonl
+from kairos.data.readers.jsonl import Jsonl
+from kairos.data.readers.time_r1 import TimeR1Json
 from kairos.data.records import Record
-from kairos.data.time_r1 import TimeR1Json
 from kairos.data.writing import write_jsonl
 
 

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import fit, rows
-from scripting import Script
+from helpers.running import fit, rows
+from helpers.scripting import Script
 
 from kairos.train.callbacks.log import append
 

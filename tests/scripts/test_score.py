@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.running import fit
+from helpers.scripting import Script
 from hydra.utils import instantiate
-from running import fit
-from scripting import Script
 
 from kairos.compose import compose
 from kairos.core.types import Origin, Prompt, Rollout, RolloutGroup, Target, VideoClip

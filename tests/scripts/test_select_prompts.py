@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from helpers.running import curve, fit, rows
+from helpers.scripting import Script
 from PIL import Image
-from running import curve, fit, rows
-from scripting import Script
 
 from kairos.curriculum.rewards import PromptRewards, read_rewards
 from kairos.curriculum.selections import read_selection

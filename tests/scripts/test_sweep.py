@@ -12,13 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from helpers.running import rows
+from helpers.scripting import Script
 from hydra import compose, initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext
-from running import rows
-from scripting import Script
 
 from hydra_plugins.kairos_torchrun._places import Place, shared, visible
 from hydra_plugins.kairos_torchrun.launcher import TorchrunLauncher

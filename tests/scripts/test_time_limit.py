@@ -12,7 +12,7 @@ from hydra_plugins.kairos_torchrun._commands import Job
 from hydra_plugins.kairos_torchrun._places import Place
 from hydra_plugins.kairos_torchrun._pool import run_all
 from hydra_plugins.kairos_torchrun.launcher import TorchrunLauncher
-from kairos.report.folder import RunFolder
+from kairos.runs.folder import RunFolder
 
 
 def job(folder: Path, seconds: float) -> Job:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import curve, rows
-from scripting import Script
+from helpers.running import curve, rows
+from helpers.scripting import Script
 
 TOY = [
     "policy=toy",
@@ -159,7 +159,7 @@ def test_a_sweep_of_which_every_job_fails_says_so_of_each(
 def test_another_wording_than_the_weights_were_trained_with_is_said(
     script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
-    from kairos.report.folder import reworded
+    from kairos.runs.folder import reworded
 
     assert script("train", *TOY, "name=a") == 0
     trained = {"template": "answer", "grounding": "When do you see {question}? Write <answer>start to end</answer>."}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from running import assert_same_run, curve, weights
+from helpers.running import assert_same_run, curve, weights
 from test_start_from_weights import TINY, WORLD
 
 from kairos.compose import build, resolved, wording
 from kairos.policy.language import LanguagePolicy
-from kairos.report.folder import RunFolder
+from kairos.runs.folder import RunFolder
 from kairos.train.callbacks.checkpoint import newest
 from kairos.train.grpo import GRPOModule
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from running import TINY, curve
+from helpers.running import TINY, curve
 
 from kairos.compose import build, resolved, wording
-from kairos.report.folder import RunFolder
+from kairos.runs.folder import RunFolder
 from kairos.train.grpo import GRPOModule
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from running import curve, rows
+from helpers.running import curve, rows
 
 from kairos.compose import build
 from kairos.train.grpo import GRPOModule

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import curve, fit, rows
+from helpers.running import curve, fit, rows
 
 from kairos.core.types import Origin, Prompt, Rollout, RolloutGroup, Scores, Target, VideoClip
 from kairos.credit.advantages import Anchored, GroupNormalized

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pytest
 import torch
-from running import curve, fit, rows
+from helpers.running import curve, fit, rows
 
 from kairos.credit.rewards.rubric import RewardError
 from kairos.rollout.annotations import Annotations

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import TOY, curve, fit, metrics, weights
+from helpers.running import TOY, curve, fit, metrics, weights
 from torch import Tensor, nn
 
 from kairos.compose import build
 from kairos.core.types import Failure, PromptBatch
 from kairos.data.toy import ToyGrounding
-from kairos.train import ranks
+from kairos.train.devices import ranks
 from kairos.train.grpo import GRPOModule
 
 AGGREGATIONS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from running import TOY, curve, fit, rows
+from helpers.running import TOY, curve, fit, rows
 
 from kairos.compose import UserError, build, user_errors
 from kairos.train.oversampling import kept

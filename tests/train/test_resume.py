@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import assert_same_run, curve, fit, metrics, rows
+from helpers.running import assert_same_run, curve, fit, metrics, rows
 
 from kairos.train.callbacks.log import append, cut_back
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import TINY, curve
+from helpers.running import TINY, curve
 
 from kairos.compose import build, resolved, wording
 from kairos.policy.language import LanguagePolicy
-from kairos.report.folder import RunFolder
+from kairos.runs.folder import RunFolder
 from kairos.train.grpo import GRPOModule
 
 WORLD = [

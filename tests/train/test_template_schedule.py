@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from running import curve, fit, rows
+from helpers.running import curve, fit, rows
 from torch.utils.data import ConcatDataset
 
 from kairos.compose import build
@@ -14,8 +14,8 @@ from kairos.data.templates.answer import AnswerOnly
 from kairos.data.templates.schedule import Phase, Schedule, all_phases, in_phase, schedule_of
 from kairos.data.templates.think import Think
 from kairos.data.toy import ToyGrounding
-from kairos.report.run import read_run
-from kairos.report.summary import summary_of
+from kairos.runs.read import read_run
+from kairos.runs.summary import summary_of
 
 HYBRID = Schedule({"answer": Phase(AnswerOnly(), epochs=2), "think": Phase(Think())})
 

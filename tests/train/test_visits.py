@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from running import fit, rows
+from helpers.running import fit, rows
 
-from kairos.train.draws import Draws, IterationSampler
+from kairos.train.feed.stream import Draws, IterationSampler
 
 
 def visits(run: Path) -> list[list[str]]:

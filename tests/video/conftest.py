@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # a decoder of the tests must be importable in the decoding process
-
-from rendering import render
+from helpers.rendering import render
 
 from kairos.video.budget import PixelBudget
 from kairos.video.loader import ClipLoader
-from kairos.video.store import ClipStore
+from kairos.video.store.clips import ClipStore
 
 
 @pytest.fixture(scope="session")

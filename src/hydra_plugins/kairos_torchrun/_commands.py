@@ -12,7 +12,7 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig
 
 from kairos.compose import folder_name, literal
-from kairos.report.folder import LOG, RunError, RunFolder
+from kairos.runs.folder import LOG, RunError, RunFolder
 
 _SWEEPS = (
     "hydra/launcher",

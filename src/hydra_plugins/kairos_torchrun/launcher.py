@@ -65,7 +65,7 @@ class TorchrunLauncher(Launcher):
         from hydra_plugins.kairos_torchrun._places import places
         from hydra_plugins.kairos_torchrun._pool import run_all
         from kairos.compose import UserError
-        from kairos.report.comparison import draw_sweep
+        from kairos.report.comparison.page import draw_sweep
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)

@@ -10,8 +10,8 @@ from dataclasses import replace
 from torch.utils.data import ConcatDataset, Dataset
 
 from kairos.core.types import Failure, Prompt
-from kairos.data.choosing import choose
 from kairos.data.dataset import PromptDataset
+from kairos.data.limits import choose
 from kairos.data.records import Record
 
 Part = Mapping[str, object]  # a data option, built: its `train` and `val` make a data set

@@ -10,7 +10,7 @@ from kairos.data.records import Record
 
 
 def as_row(record: Record) -> dict[str, object]:
-    """One row of `kairos.data.jsonl`, with an absolute path of the video; what a record lacks is left out."""
+    """One row of `kairos.data.readers.jsonl`, with an absolute path of the video; what a record lacks is left out."""
     target, video = record.target, record.video
     row: dict[str, object] = {
         "uid": record.uid,

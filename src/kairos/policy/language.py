@@ -16,18 +16,19 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from kairos.core.protocols import FeatureStore
 from kairos.core.types import ActionStats, Prompt, Rollout, RolloutBatch, RolloutGroup, Sampling
-from kairos.policy import parts, trained_state
-from kairos.policy import recompute as levels
-from kairos.policy.compiled import compile_layers, uncompiled
-from kairos.policy.families.base import Family, Seen, layout_of
-from kairos.policy.linears import remembered
-from kairos.policy.out_of_memory import naming_the_levers
+from kairos.policy.family import Family, Seen, layout_of
+from kairos.policy.kernels.joint_linear import remembered
+from kairos.policy.memory import recompute as levels
+from kairos.policy.memory.context_limit import check_room
+from kairos.policy.memory.out_of_memory import naming_the_levers
+from kairos.policy.models import adapter_state as trained_state
+from kairos.policy.models import freezing as parts
+from kairos.policy.models.weights import locate
 from kairos.policy.processor import LanguageProcessor
-from kairos.policy.room import check_room
-from kairos.policy.sampling import draw
+from kairos.policy.sampling.draw import draw
 from kairos.policy.scoring.shared_prefix import SharedPrefix
-from kairos.policy.vision.once import SeeOnce
-from kairos.policy.weights import locate
+from kairos.policy.text.compiled import compile_layers, uncompiled
+from kairos.policy.vision.feature_cache import SeeOnce
 
 
 class CompletionScorer(Protocol):

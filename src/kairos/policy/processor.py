@@ -11,10 +11,10 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from kairos.core.types import Layout, Prompt
-from kairos.policy.families.base import Family, Markers
 from kairos.policy.families.qwen3_vl import Qwen3VL
-from kairos.policy.tokenizer import CHAT_TEMPLATE, token_id
-from kairos.policy.weights import locate
+from kairos.policy.family import Family, Markers
+from kairos.policy.models.mini_tokenizer import CHAT_TEMPLATE, token_id
+from kairos.policy.models.weights import locate
 
 _VIDEO = "<|vision_start|><|video_pad|><|vision_end|>"
 _REMEMBERED = 10_000

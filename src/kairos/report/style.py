@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kairos.report.files import write_whole
+from kairos.runs.files import write_whole
 
 INK, MUTED, RULE = "#1f2933", "#6b7785", "#dfe3e8"
 BEFORE, AFTER, TRUTH = "#a3adb8", "#1f6fb2", "#2f7d5b"

@@ -19,13 +19,14 @@ from kairos.core.seeds import mix
 from kairos.core.threads import beside
 from kairos.core.types import ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
 from kairos.objective.objective import Objective
-from kairos.policy.gradients import accumulating
-from kairos.policy.out_of_memory import naming_the_levers
-from kairos.train import diagnostics, oversampling, ranks, sharding
+from kairos.policy.kernels.weight_gradients import accumulating
+from kairos.policy.memory.out_of_memory import naming_the_levers
+from kairos.train import diagnostics, oversampling
 from kairos.train.batch import collate
+from kairos.train.devices import ranks, sharding
+from kairos.train.devices.strategies import alone
 from kairos.train.meter import Meter
 from kairos.train.optimizer import Optimizer
-from kairos.train.strategies import alone
 
 _Item = TypeVar("_Item")
 

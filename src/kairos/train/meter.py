@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from kairos.train import ranks
+from kairos.train.devices import ranks
 
 
 class Meter:

@@ -16,15 +16,15 @@ import torch
 
 from kairos.core.threads import threads
 from kairos.core.types import VideoClip, VideoSource
-from kairos.video.bounds import Bounds
 from kairos.video.budget import PixelBudget
-from kairos.video.decoder import Decoder, Probe
-from kairos.video.decoders import Decord, Images
+from kairos.video.decoding.bounds import Bounds
+from kairos.video.decoding.decoder import Decoder, Probe
+from kairos.video.decoding.decoders import Decord, Images
+from kairos.video.decoding.guard import Guards
 from kairos.video.errors import StoreError, VideoError
-from kairos.video.guard import Guards
-from kairos.video.mapped import StoredClip
 from kairos.video.resize import VERSION, resize
-from kairos.video.store import ClipStore
+from kairos.video.store.clips import ClipStore
+from kairos.video.store.mapped import StoredClip
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import conv1d, silu
 
 from kairos.policy.delta_net.decode import weighed
-from kairos.policy.delta_net.layout import Edges, edges
-from kairos.policy.fused import by_token, fast
-from kairos.policy.launching import launch
+from kairos.policy.delta_net.indices import Edges, edges
+from kairos.policy.kernels.elementwise import by_token, fast
+from kairos.policy.kernels.launch import launch
 from kairos.policy.segments import Segments
 
 _TOKENS, _CHANNELS = 32, 128  # that one program takes
@@ -74,7 +74,7 @@ class _Convolved(Function):
 
 def _run(kernel: str, x_ND: Tensor, *others: object, reach: int) -> None:
     """A kernel over all tokens and channels of its first argument."""
-    from kairos.policy.delta_net import convolution_kernels  # Triton is not everywhere
+    from kairos.policy.kernels.triton import delta_convolution as convolution_kernels  # Triton is not everywhere
 
     if len(x_ND):
         launch(

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from kairos.policy.delta_net.rule import as_many, unit
-from kairos.policy.fused import by_token, fast
-from kairos.policy.launching import launch, power
+from kairos.policy.kernels.elementwise import by_token, fast
+from kairos.policy.kernels.launch import launch, power
 
 _CHANNELS = 512  # that one program convolves
 _VALUES = 32  # columns of a state that one program looks at
@@ -18,7 +18,7 @@ def convolve_one(mixed_BD: Tensor, recent_BKD: Tensor, weight_DK: Tensor) -> Ten
     """silu of the convolution, [B, D] in the dtype of `mixed`; `recent` [B, K - 1, D] moves on by one, in place."""
     if not fast(mixed_BD):
         return convolve_one_plain(mixed_BD, recent_BKD, weight_DK)
-    from kairos.policy.delta_net import decode_kernels  # Triton is not everywhere
+    from kairos.policy.kernels.triton import delta_decode as decode_kernels  # Triton is not everywhere
 
     assert recent_BKD.is_contiguous()
     (rows, width), mixed, weight = mixed_BD.shape, by_token(mixed_BD), weight_DK.contiguous()
@@ -47,7 +47,7 @@ def one_token(
     """The delta rule's outputs [B, H, V], fp32; the contiguous fp32 state is written in place: no gradient flows."""
     if not fast(state_BHKV):
         return one_token_plain(q_BHK, k_BHK, v_BHV, decay_BH, beta_BH, state_BHKV)
-    from kairos.policy.delta_net import decode_kernels  # Triton is not everywhere
+    from kairos.policy.kernels.triton import delta_decode as decode_kernels  # Triton is not everywhere
 
     assert state_BHKV.is_contiguous()
     q, k, v = (x if x.stride()[1:] == (x.shape[2], 1) else x.contiguous() for x in (q_BHK, k_BHK, v_BHV))

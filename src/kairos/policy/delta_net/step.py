@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kairos.policy.delta_net.backends import Kernels, Tokens
 from kairos.policy.delta_net.convolution import convolved, or_zero
 from kairos.policy.delta_net.decode import convolve_one, one_token
-from kairos.policy.delta_net.kernels import Kernels, Tokens
-from kairos.policy.delta_net.layout import begun, tails
+from kairos.policy.delta_net.indices import begun, tails
 from kairos.policy.segments import Segments
 
 

@@ -17,8 +17,8 @@ from transformers import PreTrainedModel, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLRMSNorm
 
 from kairos.core.types import Layout, Prompt, VideoClip
-from kairos.policy.families.base import Markers, Seen
-from kairos.policy.loading import Released
+from kairos.policy.family import Markers, Seen
+from kairos.policy.models.pretrained import Released
 from kairos.policy.vision.patches import Cut
 from kairos.policy.vision.qwen2_5_tower import Qwen25Tower, look
 

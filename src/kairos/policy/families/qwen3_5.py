@@ -15,11 +15,11 @@ from transformers import PreTrainedModel, Qwen3_5ForConditionalGeneration, Qwen3
 from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5RMSNorm
 
 from kairos.core.types import Prompt
-from kairos.policy.delta_net.kernels import Kernels
-from kairos.policy.delta_net.net import with_context
-from kairos.policy.families.base import Seen
+from kairos.policy.delta_net.backends import Kernels
+from kairos.policy.delta_net.layer import with_context
 from kairos.policy.families.qwen3_vl import Qwen3VL
-from kairos.policy.norms import Fused, FusedAroundOne
+from kairos.policy.family import Seen
+from kairos.policy.text.norms import Fused, FusedAroundOne
 from kairos.policy.vision.qwen3_tower import Qwen3Tower, look
 
 

@@ -15,8 +15,8 @@ from transformers import PreTrainedModel, Qwen3VLForConditionalGeneration, Qwen3
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRMSNorm
 
 from kairos.core.types import Layout, Prompt, VideoClip
-from kairos.policy.families.base import Markers, Seen
-from kairos.policy.loading import Released
+from kairos.policy.family import Markers, Seen
+from kairos.policy.models.pretrained import Released
 from kairos.policy.vision.patches import Cut
 from kairos.policy.vision.qwen3_tower import Qwen3Tower, look
 from kairos.policy.vision.timed_blocks import timed_blocks

@@ -11,11 +11,11 @@ from transformers import PreTrainedModel
 
 from kairos.core.carry import carried
 from kairos.core.types import ActionStats, RolloutBatch
-from kairos.policy.families.base import Family, Seen, layout_of
-from kairos.policy.logprobs import chosen_logprobs, scoring_temperature
+from kairos.policy.attention.varlen import Attention
+from kairos.policy.family import Family, Seen, layout_of
 from kairos.policy.scoring.shared_prefix import SharedPrefix
 from kairos.policy.scoring.stats import on_rows
-from kairos.policy.varlen import Attention
+from kairos.policy.text.logprobs import chosen_logprobs, scoring_temperature
 
 
 @dataclass(frozen=True)

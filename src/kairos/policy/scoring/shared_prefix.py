@@ -10,14 +10,14 @@ from transformers import PreTrainedModel
 
 from kairos.core.carry import carried
 from kairos.core.types import ActionStats, RolloutBatch
+from kairos.policy.attention.varlen import Attention, AttentionPlan, Automatic
 from kairos.policy.delta_net.step import DeltaStep
-from kairos.policy.families.base import Family, Seen, layout_of
-from kairos.policy.logprobs import chosen_logprobs, scoring_temperature
-from kairos.policy.packing import pack
+from kairos.policy.family import Family, Seen, layout_of
+from kairos.policy.scoring.packing import pack
 from kairos.policy.scoring.stats import on_rows
 from kairos.policy.segments import Segments
-from kairos.policy.tower import run_text, video_places
-from kairos.policy.varlen import Attention, AttentionPlan, Automatic
+from kairos.policy.text.forward import run_text, video_places
+from kairos.policy.text.logprobs import chosen_logprobs, scoring_temperature
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from kairos.policy.fused import rotated
-from kairos.policy.linears import outputs
-from kairos.policy.vision.stretches import Stretch, attend_within
+from kairos.policy.attention.within_segments import Stretch, attend_within
+from kairos.policy.kernels.elementwise import rotated
+from kairos.policy.kernels.joint_linear import outputs
 
 
 class WithinSegments(nn.Module):

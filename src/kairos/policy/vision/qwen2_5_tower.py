@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from kairos.core.carry import carried
-from kairos.policy.families.base import Seen
+from kairos.policy.attention.within_segments import Stretch
+from kairos.policy.family import Seen
 from kairos.policy.vision.patches import Grid, rotary_angles, spots
-from kairos.policy.vision.stretches import Stretch
 from kairos.policy.vision.windows import windows
 
 

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from kairos.data.templates.schedule import schedule_of
 from kairos.evaluation.predictions import write
 from kairos.train.callbacks.validation import predict
-from kairos.train.datamodule import PromptDataModule
+from kairos.train.feed.datamodule import PromptDataModule
 from kairos.train.grpo import GRPOModule
 
 

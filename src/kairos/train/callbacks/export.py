@@ -8,7 +8,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from kairos.train import sharding
+from kairos.train.devices import sharding
 from kairos.train.grpo import GRPOModule
 
 

@@ -14,10 +14,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from kairos.core.types import PromptBatch
-from kairos.train import ranks
+from kairos.train.devices import ranks
 from kairos.train.diagnostics import records
+from kairos.train.feed.loader import CountedBatch
 from kairos.train.grpo import GRPOModule
-from kairos.train.loader import CountedBatch
 
 
 @runtime_checkable

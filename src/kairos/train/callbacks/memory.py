@@ -8,13 +8,13 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import ModelParallelStrategy
 
-from kairos.policy.levers import table
-from kairos.policy.memory import GIB
-from kairos.train.datamodule import PromptDataModule
+from kairos.policy.memory.advice import table
+from kairos.policy.memory.estimate import GIB
+from kairos.train.devices.ranks import main_process
+from kairos.train.devices.strategies import alone
+from kairos.train.feed.datamodule import PromptDataModule
 from kairos.train.grpo import GRPOModule
-from kairos.train.memory import memory_of, plan_of
-from kairos.train.ranks import main_process
-from kairos.train.strategies import alone
+from kairos.train.memory_plan import memory_of, plan_of
 from kairos.video.budget import PixelBudget
 
 

@@ -15,7 +15,7 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
 from kairos.core.types import PromptBatch
-from kairos.train import ranks
+from kairos.train.devices import ranks
 from kairos.train.grpo import GRPOModule
 
 _CLEAR = 0.1  # seconds

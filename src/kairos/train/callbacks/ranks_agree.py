@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Callback
 from torch.distributed.tensor import DTensor
 
 from kairos.core.types import PromptBatch
-from kairos.train import ranks
+from kairos.train.devices import ranks
 
 
 class RanksAgree(Callback):

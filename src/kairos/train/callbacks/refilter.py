@@ -17,11 +17,11 @@ from kairos.curriculum.rewards import PromptRewards
 from kairos.curriculum.selections import Selection, read_selection, write_selection
 from kairos.curriculum.subset import Refiltering, by_prompt
 from kairos.evaluation.repeated import repeated
-from kairos.train import ranks, sharding
 from kairos.train.callbacks.log import RunLog
 from kairos.train.callbacks.validation import greedy_engine
-from kairos.train.datamodule import PromptDataModule
-from kairos.train.draws import Draws, Epoch
+from kairos.train.devices import ranks, sharding
+from kairos.train.feed.datamodule import PromptDataModule
+from kairos.train.feed.stream import Draws, Epoch
 from kairos.train.grpo import GRPOModule
 
 

@@ -15,8 +15,8 @@ from kairos.data.templates.schedule import schedule_of
 from kairos.evaluation.metrics import scores
 from kairos.evaluation.predictions import Prediction, answer, complete
 from kairos.rollout.live import Live
-from kairos.train import ranks, sharding
-from kairos.train.datamodule import PromptDataModule
+from kairos.train.devices import ranks, sharding
+from kairos.train.feed.datamodule import PromptDataModule
 from kairos.train.grpo import GRPOModule
 
 

@@ -1,0 +1,18 @@
+"""ActivityNet Captions as distributed (train.json, val_1.json, val_2.json): a video's sentences and their times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kairos.data.readers.timezero import TimeZeroJson
+
+
+@dataclass(frozen=True)
+class ActivityNetCaptions(TimeZeroJson):
+    """One split of ActivityNet Captions (Krishna et al. 2017): 37,421 sentences of 10,009 videos to train on, val_1
+    17,505 of 4,917, val_2 (the test split of grounding papers) 17,031 of 4,885. TimeZero took this form over.
+
+    val_1 and val_2 describe the same videos, so the file's name is a part of the uid.
+    """
+
+    source: str = "activitynet"

@@ -1,0 +1,98 @@
+"""A generic annotation file: one JSON object a line, for data of one's own.
+
+| field | |
+|---|---|
+| `video` | required: a video file or a folder of frames, relative to `videos` |
+| `question` | required: the caption to find, or the question to answer |
+| `task` | grounding (default), choice, grounded_qa, needle, or a name of one's own |
+| `spans` | [[start, end], ...] in seconds from the start of the clip; required for grounding and grounded_qa |
+| `options`, `choice` | ["a dog", "a cat"] and "B"; required for choice, grounded_qa and needle |
+| `evidence` | [[start, end], ...]: the seconds that prove the choice |
+| `highlights` | [[seconds, saliency], ...] |
+| `demonstration` | a written-out reasoning, without the answer |
+| `start`, `end` | the part of the video that is meant, in seconds of the video; times above count from `start` |
+| `fps` | frames a second of a folder of frames; required for one |
+| `duration` | seconds of the clip |
+| `difficulty` | a number on a scale of your own, for filters |
+| `uid`, `source` | stable name of the row (default: file and row), name of the data set (default: the file's) |
+
+Other fields are not read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kairos.core.spans import Span
+from kairos.core.types import Target, VideoSource
+from kairos.data.readers.annotation_file import AnnotationFile, OnProblem
+from kairos.data.readers.fields import Fields
+from kairos.data.readers.files import lines_of
+from kairos.data.records import LETTERS, Record
+
+_NEEDS = {
+    "grounding": ("spans",),
+    "choice": ("options", "choice"),
+    "grounded_qa": ("spans", "options", "choice"),
+    "needle": ("options", "choice"),
+}
+
+
+@dataclass(frozen=True)
+class Jsonl(AnnotationFile[str]):
+    """Records of a JSONL file; the fields are those of this module's table.
+
+    Unlike the readers of foreign files, a row that cannot be used stops the reading (`invalid="skip"` counts it).
+    """
+
+    videos: str = "."
+    invalid: OnProblem = field(default="error", kw_only=True)
+
+    def rows(self) -> list[tuple[str, str]]:
+        return lines_of(self.file)
+
+    def record(self, key: str, row: str) -> Record:
+        fields = Fields.parse(self.where(key), row)
+        task = fields.text("task", "grounding")
+        for name in ("video", "question", *_NEEDS.get(task, ())):
+            fields.require(name, f"a row of task {task} needs it")
+        source = self._video(key, fields)
+        duration = fields.number("duration")
+        if duration is None and source.end is not None:
+            duration = source.end - (source.start or 0.0)
+        options, choice = fields.texts("options"), fields.text("choice", "") or None
+        if choice is not None and choice not in LETTERS[: len(options)]:
+            fields.fail(f"choice {choice!r} is none of its {len(options)} options; write a letter from A on")
+        return Record(
+            uid=fields.text("uid", f"{self.file.stem}:{key}"),
+            task=task,
+            source=fields.text("source", self.file.stem),
+            video=source,
+            question=fields.text("question"),
+            target=Target(
+                spans=self._spans(key, fields, "spans", duration),
+                choice=choice,
+                evidence=self._spans(key, fields, "evidence", duration),
+                highlights=fields.pairs("highlights", "[[seconds, saliency], ...]"),
+                demonstration=fields.text("demonstration", "") or None,
+            ),
+            options=options,
+            duration=duration,
+            difficulty=fields.number("difficulty", "a number"),
+        )
+
+    def _spans(self, key: str, fields: Fields, name: str, duration: float | None) -> tuple[Span, ...]:
+        remedy = f"correct `{name}`, or leave such rows out with invalid=skip"
+        return tuple(self.span(key, start, end, duration, remedy) for start, end in fields.pairs(name))
+
+    def _video(self, key: str, fields: Fields) -> VideoSource:
+        path = Path(self.videos) / fields.text("video")
+        source = VideoSource(str(path), fields.number("start"), fields.number("end"), fields.number("fps"))
+        start, end = source.start or 0.0, source.end
+        if start < 0 or (end is not None and end <= start):
+            fields.fail(f"the sub-clip {start:g} to {end} has no length; correct `start` and `end`")
+        if path.is_dir() and not (source.fps and source.fps > 0):
+            fields.fail(f"{path} is a folder of frames; give its `fps`, frames a second")
+        self.find(key, fields.text("video"))
+        return source

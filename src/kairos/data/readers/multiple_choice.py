@@ -1,0 +1,95 @@
+"""Multiple-choice questions in the forms that data sets have them: a .jsonl file, or a .json file of one list.
+
+| field | |
+|---|---|
+| `video` | required: a file or its stem, relative to `videos`; `suffixes` are tried |
+| `question` | required |
+| `options` | required: ["a dog", "a cat"]; a letter before the text ("A. a dog", "(A) a dog") is taken off |
+| `answer` | required: the letter ("B", "(B)", "B. a cat"), the option's own text, or its index, a number from 0 |
+| `spans` | [[start, end], ...] in seconds: where the answer is seen; makes the row grounded_qa |
+| `duration` | seconds of the clip |
+| `id` | stable name of the row (default: its number) |
+
+Other fields are not read. `names` maps a field to its name in the file: {video: video_name, options: candidates}.
+A row that is `task=needle` and the like is better written as `data=jsonl`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kairos.core.types import Target, VideoSource
+from kairos.data.readers.annotation_file import AnnotationFile
+from kairos.data.readers.fields import Fields
+from kairos.data.readers.files import items_of
+from kairos.data.records import LETTERS, Record
+
+FIELDS = ("video", "question", "options", "answer", "spans", "duration", "id")
+_LETTERED = re.compile(r"\s*(?:\(([A-J])\)|([A-J])[.):])\s*(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class MultipleChoice(AnnotationFile[object]):
+    """Records of such a file; `source` names the data set (None: the file's stem)."""
+
+    source: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    suffixes: Sequence[str] = ("", ".mp4", ".mkv", ".webm")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if unknown := sorted(set(self.names) - set(FIELDS)):
+            raise ValueError(f"names maps {', '.join(unknown)}, but the fields are {', '.join(FIELDS)}")
+
+    def rows(self) -> list[tuple[str, object]]:
+        return items_of(self.file)
+
+    def record(self, key: str, row: object) -> Record:
+        given = Fields.of(self.where(key), row)
+        named = {name: self.names.get(name, name) for name in FIELDS}
+        fields = Fields(given.where, {name: given.values[own] for name, own in named.items() if own in given.values})
+        for name in ("video", "question", "options"):
+            fields.require(name, "a multiple-choice row needs it; `names` says what the file calls it")
+        options = _without_letters(fields.texts("options"))
+        spans, duration = fields.pairs("spans"), fields.number("duration")
+        source = self.source or self.file.stem
+        return Record(
+            uid=f"{source}/{self.file.stem}:{fields.values.get('id', key)}",
+            task="grounded_qa" if spans else "choice",
+            source=source,
+            video=VideoSource(self.find(key, fields.text("video"), self.suffixes)),
+            question=fields.text("question").strip(),
+            target=Target(
+                spans=tuple(self.span(key, *pair, duration) for pair in spans), choice=_letter(fields, options)
+            ),
+            options=options,
+            duration=duration,
+        )
+
+
+def _without_letters(options: tuple[str, ...]) -> tuple[str, ...]:
+    """The texts without "A. " before the first, "B. " before the second; as they are where not all have theirs."""
+    found = [_LETTERED.fullmatch(option) for option in options]
+    if len(options) <= len(LETTERS) and all(m and (m[1] or m[2]) == LETTERS[i] for i, m in enumerate(found)):
+        return tuple(m[3].strip() for m in found if m)
+    return tuple(option.strip() for option in options)
+
+
+def _letter(fields: Fields, options: tuple[str, ...]) -> str:
+    answer = fields.values.get("answer")
+    allowed = LETTERS[: len(options)]
+    if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(allowed):
+        return allowed[answer]
+    if isinstance(answer, str):
+        text = answer.strip()
+        if text in options:
+            return allowed[options.index(text)]
+        lettered = _LETTERED.fullmatch(text)
+        letter = text if len(text) == 1 else (lettered[1] or lettered[2]) if lettered else ""
+        if letter and letter in allowed:
+            return letter
+    fields.fail(
+        f"answer {answer!r} is none of the {len(options)} options; write a letter, an option or an index from 0"
+    )

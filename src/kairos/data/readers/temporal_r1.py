@@ -1,0 +1,82 @@
+"""Temporal-R1's data: a yaml that lists annotation files and video folders, with spans as shares of the video."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from kairos.core.types import Target, VideoSource
+from kairos.data.limits import choose
+from kairos.data.readers.annotation_file import AnnotationError, AnnotationFile
+from kairos.data.readers.fields import Fields, as_pairs
+from kairos.data.readers.files import items_of
+from kairos.data.records import Record
+
+ItemRow = tuple[str, str, object]
+
+
+@dataclass(frozen=True)
+class TemporalR1Yaml(AnnotationFile[ItemRow]):
+    """`datasets:` lists {json_path, data_folder, sampling_strategy}; relative paths count from `videos` (`.`: here).
+
+    A strategy is first:N, end:N or random:N, or N% for N; "random" is drawn by `seed`. An item is {dataset, video,
+    problem, solution: [start, end] in [0, 1], video_length in seconds}: spans are the solution times the length, and
+    every item's own `dataset` is its source (the released reader takes the first item's for the whole file). An item is
+    named `<file>:<number in the file>`.
+
+    `query` finds the event in `problem`, as its first group: the wording of the training file is not known, the default
+    is that of the released evaluation. None takes the problem as it is.
+    """
+
+    videos: str = "."
+    seed: int = 1
+    query: str | None = r'query: "(.+)", when'
+
+    def rows(self) -> Iterator[tuple[str, ItemRow]]:
+        if not self.file.is_file():
+            raise AnnotationError(f"no annotation file {self.file}; correct data.annotations")
+        listed = yaml.safe_load(self.file.read_text(encoding="utf-8"))
+        entries = listed.get("datasets") if isinstance(listed, dict) else None
+        if not isinstance(entries, list) or not entries:
+            raise AnnotationError(f"{self.file}: no `datasets:`; list {{json_path, data_folder, sampling_strategy}}")
+        for number, entry in enumerate(entries, start=1):
+            fields = Fields.of(f"{self.file}, datasets, entry {number}", entry)
+            file, folder = Path(self.videos) / fields.text("json_path"), fields.text("data_folder")
+            strategy = fields.text("sampling_strategy", "") or None
+            for item, value in choose(
+                items_of(file), None if strategy == "all" else strategy, self.seed, str(file.name)
+            ):
+                yield f"{file.stem}:{item}", (file.stem, folder, value)
+
+    def record(self, key: str, row: ItemRow) -> Record:
+        _, folder, value = row
+        fields = Fields.of(self.where(key), value)
+        shares, length = as_pairs([fields.values.get("solution")]), fields.seconds("video_length")
+        if shares is None or not all(-1 <= share <= 2 for share in shares[0]):
+            got = fields.values.get("solution")
+            fields.fail(f"`solution` must be [start, end] as shares of the video, 0 to 1, got {got!r}; correct the row")
+        source = fields.text("dataset")
+        return Record(
+            uid=f"temporal_r1/{source}/{key}",
+            task="grounding",
+            source=source,
+            video=VideoSource(self.find(key, str(Path(folder) / fields.text("video")))),
+            question=self._question(fields),
+            target=Target(spans=(self.span(key, shares[0][0] * length, shares[0][1] * length, length),)),
+            duration=length,
+        )
+
+    def _question(self, fields: Fields) -> str:
+        problem = fields.text("problem")
+        if self.query is None:
+            return problem
+        found = re.search(self.query, problem, re.DOTALL)
+        if found is None:
+            fields.fail(
+                f"`query` {self.query!r} finds no event in `problem` {problem[:80]!r}; correct it, or query=null"
+            )
+        return found[1]

@@ -1,0 +1,56 @@
+"""TimeZero's annotations, Charades and ActivityNet alike: `{video: {duration, timestamps, sentences}}`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kairos.core.spans import Span
+from kairos.core.types import Target, VideoSource
+from kairos.data.readers.annotation_file import AnnotationFile
+from kairos.data.readers.fields import Fields
+from kairos.data.readers.files import table_of
+from kairos.data.records import Record
+from kairos.data.templates.time_r1 import events
+
+VideoRow = tuple[str, object, int]
+
+
+@dataclass(frozen=True)
+class TimeZeroJson(AnnotationFile[VideoRow]):
+    """One record a sentence; a row is named `<video>:<number of the sentence>`, times are in seconds.
+
+    Videos are `<video>` and the first of `suffixes` that is there; `source` names the data set. With `events` all the
+    sentences of the video and their times are each record's demonstration: the thought of Time-R1's cold start.
+    """
+
+    source: str = "timezero"
+    suffixes: Sequence[str] = (".mp4", ".mkv", ".webm")
+    events: bool = False
+
+    def rows(self) -> Iterator[tuple[str, VideoRow]]:
+        for video, row in table_of(self.file).items():
+            sentences = row.get("sentences") if isinstance(row, dict) else None
+            for number in range(len(sentences) if isinstance(sentences, list) and sentences else 1):
+                yield f"{video}:{number + 1}", (video, row, number)
+
+    def record(self, key: str, row: VideoRow) -> Record:
+        video, value, number = row
+        fields = Fields.of(self.where(key), value)
+        sentences, times = fields.texts("sentences"), fields.pairs("timestamps")
+        if not sentences or len(sentences) != len(times):
+            fields.fail(f"{len(sentences)} `sentences` but {len(times)} `timestamps`; give one [start, end] a sentence")
+        duration = fields.seconds("duration")
+        captions = [(Span(*time), sentence) for time, sentence in zip(times, sentences, strict=True)]
+        return Record(
+            uid=f"{self.source}/{video}/{self.file.stem}:{number + 1}",
+            task="grounding",
+            source=self.source,
+            video=VideoSource(self.find(key, video, self.suffixes)),
+            question=sentences[number].strip(),
+            target=Target(
+                spans=(self.span(key, *times[number], duration),),
+                demonstration=events(captions) if self.events else None,
+            ),
+            duration=duration,
+        )

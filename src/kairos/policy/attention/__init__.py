@@ -1,0 +1,1 @@
+"""Attention over packed tokens: kernels for scoring, prefill and decoding."""

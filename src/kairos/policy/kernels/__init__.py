@@ -1,0 +1,1 @@
+"""Fused operators, each with a plain torch twin, and the Triton kernels behind them."""

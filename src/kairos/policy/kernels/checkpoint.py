@@ -1,0 +1,75 @@
+"""What is computed again in the backward pass instead of kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ParamSpec, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.graph import get_gradient_edge
+from torch.distributed.tensor import DTensor
+from torch.nn.modules.dropout import _DropoutNd
+from torch.utils.checkpoint import checkpoint
+
+from kairos.policy.kernels.modules import modules_of, parameters_of
+from kairos.policy.kernels.weight_gradients import accumulating, is_accumulating
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def again(compute: Callable[P, T], *inputs: P.args, **options: P.kwargs) -> T:
+    """What `compute` gives; only what goes in is kept. Random numbers (an adapter's dropout) are drawn as before."""
+    if not torch.is_grad_enabled():
+        return compute(*inputs, **options)
+    return cast("T", checkpoint(compute, *inputs, use_reentrant=False, **options))
+
+
+def layer_again(compute: partial[Tensor], x: Tensor) -> Tensor:
+    """The same for `compute`, a layer's own method with all but its input, as transformers' layers hand it over.
+
+    It is one operator whose other inputs are the layer's trained parameters: forwards the host then builds no graph and
+    marks no tensors, which takes it as long as the GPU computes. Where parameters are sharded or have hooks, the layer
+    is compiled or random numbers are drawn, it is `again`.
+    """
+    layer: nn.Module = compute.func.__self__  # type: ignore[attr-defined]
+    modules = modules_of(layer)
+    parameters = parameters_of(modules)
+    special = any(isinstance(p, DTensor) or p._backward_hooks for p in parameters)
+    if special or layer._compiled_call_impl is not None or any(map(_draws, modules)):
+        return again(compute, x)
+    return _Again.apply(compute, x, *(p for p in parameters if p.requires_grad))  # type: ignore[no-any-return]
+
+
+def _draws(module: nn.Module) -> bool:
+    """Whether it drops anything at random; attentions of transformers say so in a number."""
+    return (isinstance(module, _DropoutNd) and module.p > 0) or vars(module).get("attention_dropout", 0.0) > 0
+
+
+class _Again(Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, compute: Callable[[Tensor], Tensor], x: Tensor, *trained: Tensor) -> Tensor:
+        kind = x.device.type
+        ctx.save_for_backward(x, *trained)
+        ctx.compute = compute  # type: ignore[attr-defined]
+        ctx.precision = partial(  # type: ignore[attr-defined]
+            torch.autocast, kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind),
+            torch.is_autocast_cache_enabled(),
+        )  # fmt: skip
+        ctx.accumulating = is_accumulating()  # type: ignore[attr-defined]
+        return compute(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, *trained = ctx.saved_tensors
+        needs_x = ctx.needs_input_grad[1]
+        x = x.detach().requires_grad_(needs_x)
+        with torch.enable_grad(), ctx.precision(), accumulating(ctx.accumulating):
+            out = get_gradient_edge(ctx.compute(x))  # not the output itself, which need not live on
+        grads = torch.autograd.grad(out, [x, *trained] if needs_x else trained, grad, allow_unused=True)
+        return (None, *grads) if needs_x else (None, None, *grads)

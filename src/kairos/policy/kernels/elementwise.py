@@ -1,0 +1,214 @@
+"""The elementwise work of a layer, each piece in one kernel forwards and one backwards on a GPU; plain torch elsewhere.
+
+Transformers writes it out of torch's operators, each of which reads and writes memory: a rotation is fourteen of them.
+The plain functions, `*_plain`, are the twins. torch's compiler is given those: it fuses them itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn.functional import silu
+
+from kairos.policy.kernels.launch import INTERPRETED, launch, power
+from kairos.policy.kernels.packages import installed
+
+_log = logging.getLogger(__name__)
+
+
+def fast(x: Tensor) -> bool:
+    """Whether tensors like this go through the kernels."""
+    return not torch.compiler.is_compiling() and (x.is_cuda or INTERPRETED) and _usable()
+
+
+def computing(x: Tensor, otherwise: torch.dtype) -> torch.dtype:
+    """What matrices compute in where `x` is: autocast's dtype, or `otherwise` without it."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else otherwise
+
+
+def gated(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) * up, of any shape."""
+    return _Gated.apply(gate, up) if fast(gate) else gated_plain(gate, up)  # type: ignore[no-any-return]
+
+
+def gated_plain(gate: Tensor, up: Tensor) -> Tensor:
+    return silu(gate) * up
+
+
+def gated_pair(pair: Tensor) -> Tensor:
+    """The same of [..., 2 * F], the gate first: [..., F]; no gradient."""
+    if not fast(pair):
+        return gated_plain(*pair.chunk(2, dim=-1))
+    gate, up = pair.chunk(2, dim=-1)
+    out = pair.new_empty(gate.shape)
+    run("gate_forward", _blocks(out), gate, up, out, pair.shape[-1], out.shape[-1], BLOCK=_BLOCK)
+    return out
+
+
+def gated_pair_gradient(grad: Tensor, pair: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradient of `gated_pair` with respect to the contiguous pair, and what it gave, from one pass over both."""
+    if not fast(pair):
+        return gated_pair_gradient_plain(grad, pair)
+    grad, grad_pair = grad.contiguous(), torch.empty_like(pair)
+    out = torch.empty_like(grad)
+    run(
+        "gate_backward", _blocks(grad), grad, *pair.chunk(2, dim=-1), *grad_pair.chunk(2, dim=-1), out,
+        pair.shape[-1], grad.shape[-1], GIVEN=True, BLOCK=_BLOCK,
+    )  # fmt: skip
+    return grad_pair, out
+
+
+def gated_pair_gradient_plain(grad: Tensor, pair: Tensor) -> tuple[Tensor, Tensor]:
+    gate, up = pair.float().chunk(2, dim=-1)
+    s, dy = gate.sigmoid(), grad.float()
+    grad_pair = torch.cat([dy * up * s * (1 + gate * (1 - s)), dy * gate * s], dim=-1)
+    return grad_pair.to(pair.dtype), (gate * s * up).to(pair.dtype)
+
+
+def rotated(q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotary position embedding of queries and of keys, which may have other heads, in fp32, in the dtype of each: the
+    first R of a head's D numbers turn, halves paired."""
+    if not fast(q_NHD):
+        return rotated_plain(q_NHD, cos_NR, sin_NR), rotated_plain(k_NHD, cos_NR, sin_NR)
+    return _Rotated.apply(q_NHD, k_NHD, cos_NR, sin_NR)  # type: ignore[no-any-return]
+
+
+def rotated_plain(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
+    cos_N1R, sin_N1R = cos_NR[:, None], sin_NR[:, None]
+    turning, staying = x_NHD.split([cos_NR.shape[-1], x_NHD.shape[-1] - cos_NR.shape[-1]], dim=-1)
+    first, second = turning.chunk(2, dim=-1)
+    turned = (turning * cos_N1R + torch.cat([-second, first], dim=-1) * sin_N1R).to(x_NHD.dtype)
+    return torch.cat([turned, staying], dim=-1) if staying.shape[-1] else turned
+
+
+def merged(a_NHD: Tensor, lse_a_HN: Tensor, b_NHD: Tensor, lse_b_HN: Tensor, out_NHD: Tensor) -> Tensor:
+    """Two softmaxes over parts of the keys, with their log-sum-exps, as one: written to `out`, which may be one of the
+    two; its log-sum-exp [H, N] (fp32). No gradient."""
+    if not (fast(a_NHD) and all(x.is_contiguous() for x in (a_NHD, b_NHD, out_NHD))):
+        return merged_plain(a_NHD, lse_a_HN, b_NHD, lse_b_HN, out_NHD)
+    (tokens, heads, width), lse_HN = a_NHD.shape, torch.empty_like(lse_a_HN)
+    if tokens:
+        run(
+            "merge", (tokens,), a_NHD, lse_a_HN, b_NHD, lse_b_HN, out_NHD, lse_HN, heads,
+            *lse_a_HN.stride(), *lse_b_HN.stride(), *lse_HN.stride(),
+            WIDTH=width, HEADS=power(heads), COLUMNS=power(width),
+        )  # fmt: skip
+    return lse_HN
+
+
+def merged_plain(a_NHD: Tensor, lse_a_HN: Tensor, b_NHD: Tensor, lse_b_HN: Tensor, out_NHD: Tensor) -> Tensor:
+    lse_HN = torch.logaddexp(lse_a_HN, lse_b_HN)
+    share_a, share_b = ((part - lse_HN).exp().T[..., None] for part in (lse_a_HN, lse_b_HN))
+    out_NHD.copy_(a_NHD * share_a + b_NHD * share_b)
+    return lse_HN
+
+
+def remember(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD: Tensor, step: Tensor) -> None:
+    """Write one token a row at place `step` [1] of keys and values, which have room for C; no gradient."""
+    if not (fast(k_BHD) and all(x.is_contiguous() for x in (k_BHD[0], v_BHD[0], keys_BCHD, values_BCHD))):
+        remember_plain(k_BHD, v_BHD, keys_BCHD, values_BCHD, step)
+        return
+    size = k_BHD[0].numel()
+    run(
+        "remember", (len(k_BHD),), k_BHD, v_BHD, keys_BCHD, values_BCHD, step,
+        k_BHD.stride(0), v_BHD.stride(0), keys_BCHD.shape[1],
+        SIZE=size, BLOCK=power(size),
+    )  # fmt: skip
+
+
+def remember_plain(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD: Tensor, step: Tensor) -> None:
+    keys_BCHD.index_copy_(1, step, k_BHD.to(keys_BCHD.dtype)[:, None])
+    values_BCHD.index_copy_(1, step, v_BHD.to(values_BCHD.dtype)[:, None])
+
+
+class _Gated(Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, gate: Tensor, up: Tensor) -> Tensor:
+        gate, up = gate.contiguous(), up.contiguous()
+        ctx.save_for_backward(gate, up)
+        out, width = torch.empty_like(gate), gate.shape[-1]
+        run("gate_forward", _blocks(out), gate, up, out, width, width, BLOCK=_BLOCK)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors  # type: ignore[attr-defined]
+        grad, width = grad.contiguous(), gate.shape[-1]
+        grad_gate, grad_up = torch.empty_like(gate), torch.empty_like(up)
+        run(
+            "gate_backward", _blocks(grad), grad, gate, up, grad_gate, grad_up, grad, width, width,
+            GIVEN=False, BLOCK=_BLOCK,
+        )  # fmt: skip
+        return grad_gate, grad_up
+
+
+class _Rotated(Function):
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(cos_NR, sin_NR)
+        return _turned(q_NHD, k_NHD, cos_NR, sin_NR, backwards=False)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad_q: Tensor, grad_k: Tensor) -> tuple[Tensor | None, ...]:
+        return *_turned(grad_q, grad_k, *ctx.saved_tensors, backwards=True), None, None  # type: ignore[attr-defined]
+
+
+def _turned(q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor, backwards: bool) -> tuple[Tensor, Tensor]:
+    if cos_NR.stride() != sin_NR.stride() or cos_NR.stride(-1) != 1:
+        cos_NR, sin_NR = cos_NR.contiguous(), sin_NR.contiguous()
+    q, k = by_token(q_NHD), by_token(k_NHD)
+    outs, width, turning = (q.new_empty(q.shape), k.new_empty(k.shape)), q.shape[-1], cos_NR.shape[-1]
+    if len(q):
+        run(
+            "rotate", (len(q), 2), q, k, cos_NR, sin_NR, *outs,
+            q.stride(0), k.stride(0), cos_NR.stride(0), q.shape[1], k.shape[1],
+            WIDTH=width, HALF=turning // 2, HEADS_Q=power(q.shape[1]), HEADS_K=power(k.shape[1]),
+            COLUMNS=power(turning // 2), REST=power(width - turning) if width > turning else 0, BACKWARDS=backwards,
+        )  # fmt: skip
+    return outs
+
+
+def by_token(x: Tensor) -> Tensor:
+    """As it lies where each of its first dimension is whole (heads that are views of one product); else contiguous."""
+    return x if x.is_contiguous() or (len(x) and x[0].is_contiguous()) else x.contiguous()
+
+
+_BLOCK = 1024
+
+
+def _blocks(x: Tensor) -> tuple[int, int]:
+    """A grid of all rows and what covers one of them."""
+    width = x.shape[-1]
+    return x.numel() // width, -(-width // _BLOCK)
+
+
+@cache
+def _usable() -> bool:
+    """Whether Triton is there and can build a kernel: it wants a C compiler for what launches one."""
+    if not installed("triton"):
+        return False
+    x = torch.zeros(1, device="cpu" if INTERPRETED else "cuda")
+    try:
+        run("gate_forward", (1,), x, x, x, 1, 1, BLOCK=1)
+    except (RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
+        _log.warning("the layers' elementwise work is not fused, because Triton builds no kernel here: %s", error)
+        return False
+    return True
+
+
+def run(kernel: str, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:
+    """A kernel of `fused_kernels`, on the device of `x`."""
+    from kairos.policy.kernels.triton import elementwise as fused_kernels  # Triton is not everywhere
+
+    launch(getattr(fused_kernels, kernel), grid, x, *others, **options)

@@ -1,0 +1,132 @@
+"""What of a layer is computed again for the backward pass instead of kept: nothing, its MLP, or all of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
+
+import psutil
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from kairos.core.types import RolloutBatch
+from kairos.policy.family import Family, layout_of
+from kairos.policy.kernels.checkpoint import layer_again
+from kairos.policy.kernels.elementwise import fast
+from kairos.policy.kernels.weight_gradients import is_accumulating
+from kairos.policy.memory.estimate import Pass, layer_gradient, text_activations, vision_activations
+from kairos.policy.memory.sizes import Sizes, of_model
+from kairos.policy.text.layers import Again
+
+LEVELS = ("none", "selective", "full")
+"""From the fastest to the one that needs the least memory: `selective` computes the MLPs again, whose inside is most of
+what a layer keeps. All give the same values and gradients."""
+CHOICES = (*LEVELS, "auto")
+_log = logging.getLogger(__name__)
+_SPARE = 0.85  # of what is free: the head's logits, the allocator's gaps, what kernels borrow
+
+
+def use(model: nn.Module, level: str) -> None:
+    """From now on every layer of the text and vision towers that is trained keeps this much."""
+    for layer in model.modules():
+        if isinstance(layer, GradientCheckpointingLayer):
+            layer.gradient_checkpointing = level == "full"
+            layer._gradient_checkpointing_func = layer_again  # type: ignore[assignment]
+            cast("Again", layer.mlp).again = level == "selective"
+
+
+def loads(batch: RolloutBatch, shared: bool) -> tuple[int, int]:
+    """The tokens and the patches of one pass."""
+    layouts = [layout_of(prompt) for prompt in batch.prompts]
+    lengths = torch.tensor([len(layout) for layout in layouts])
+    tokens = int(lengths.sum() if shared else lengths[batch.group_of_B.cpu()].sum()) + int(batch.mask_BA.sum())
+    return tokens, sum(int(layout.grid_thw_N3.prod(1).sum()) for layout in layouts)
+
+
+class Chooser:
+    """Chooses the fastest level that fits, and says so; asked again for more tokens it may only save more memory."""
+
+    def __init__(self) -> None:
+        self.level, self.words = "none", ""
+        self._sizes: Sizes | None = None
+        self._most = (-1, -1)
+        self._updates = 0
+
+    def for_batch(
+        self, model: PreTrainedModel, family: Family, batch: RolloutBatch, shared: bool, compiled: bool = False
+    ) -> str:
+        """Looks at the model only where a batch has more tokens or patches than any before: that takes milliseconds."""
+        if self._updates < 2 and not any(parameter.grad is not None for parameter in _trained(model)):
+            self._updates += 1  # one begins where no gradient is there
+        tokens, patches = map(max, loads(batch, shared), self._most)
+        if (tokens, patches) == self._most:
+            return self.level
+        self._sizes = self._sizes or of_model(model, family)
+        parameters = list(model.parameters())
+        sharded, fused = any(isinstance(p, DTensor) for p in parameters), not compiled and fast(parameters[0])
+        given = Pass(tokens, patches, "none", parameters[0].is_cuda, fused, sharded, is_accumulating())
+        return self(model, self._sizes, given)
+
+    def __call__(self, model: nn.Module, sizes: Sizes, given: Pass) -> str:
+        """The level, set in the model. Free memory is that of the model's device, now, less what is still `coming`."""
+        device = next(model.parameters()).device
+        passing = given.tokens * max((getattr(module, "passing", 0) for module in model.modules()), default=0)
+        needs = {
+            level: passing + layer_gradient(sizes, at) + text_activations(sizes, at) + vision_activations(sizes, at)
+            for level in LEVELS
+            for at in [replace(given, recompute=level)]
+        }
+        room = max(0, free(device) - self.coming(model))
+        self.level, self._most = fitting(needs, room, self.level), (given.tokens, given.patches)
+        listed = ", ".join(f"{level} {need / 1e9:.1f}" for level, need in needs.items())
+        self.words = (
+            f"policy.recompute=auto chose {self.level} for {given.tokens:,} tokens: activations take {listed} GB, and "
+            f"{room / 1e9:.1f} GB are free"
+        )
+        _log.info(self.words)
+        use(model, self.level)
+        return self.level
+
+    def coming(self, model: nn.Module) -> int:
+        """Bytes that an update will still take: gradients, before the first step (a run that goes on seems to be before
+        one, too) Adam's moments, and autocast's bf16 copies."""
+        trained = _trained(model)
+        gradients = sum(4 * _here(p) for p in trained if p.grad is None)
+        moments = sum(8 * _here(p) for p in trained) if self._updates < 2 else 0
+        return gradients + moments + sum(2 * p.numel() for p in trained if p.is_cuda and not isinstance(p, DTensor))
+
+
+def _trained(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def _here(parameter: Tensor) -> int:
+    """Its numbers on this device."""
+    return parameter.to_local().numel() if isinstance(parameter, DTensor) else parameter.numel()
+
+
+def fitting(needs: Mapping[str, float], room: float, least: str = "none") -> str:
+    """The first level from `least` on whose bytes fit into `room`, some of it spared; else the last.
+
+    >>> fitting({"none": 80, "selective": 40, "full": 10}, room=60)
+    'selective'
+    >>> fitting({"none": 80, "selective": 40, "full": 10}, room=5)
+    'full'
+    """
+    for level in LEVELS[LEVELS.index(least) :]:
+        if needs[level] <= _SPARE * room:
+            return level
+    return LEVELS[-1]
+
+
+def free(device: torch.device) -> int:
+    """Bytes of a device's memory that are free, those that torch holds and does not use included."""
+    if device.type == "cuda":
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + held
+    return psutil.virtual_memory().available

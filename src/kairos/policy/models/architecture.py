@@ -1,0 +1,66 @@
+"""The sizes of a published model as a value: enough to draw it at random, or to know its memory before a download."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
+
+from kairos.policy.models.mini_tokenizer import END, token_id
+from kairos.policy.models.weights import SHIPPED
+
+_MARKERS = {
+    "image_token_id": "<|image_pad|>",
+    "video_token_id": "<|video_pad|>",
+    "vision_start_token_id": "<|vision_start|>",
+    "vision_end_token_id": "<|vision_end|>",
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """`(tokenizer) -> PreTrainedConfig`. `kind` is transformers' model type, `text` and `vision` are its sizes.
+
+    `tied`: the head is the embedding. Special tokens get the tokenizer's own ids, so that a small tokenizer can lay
+    prompts out for a large vocabulary.
+    """
+
+    kind: str
+    text: Mapping[str, object]
+    vision: Mapping[str, object]
+    tied: bool = False
+
+    def __call__(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
+        """ValueError when the tokenizer knows more tokens than the model, or lacks a marker."""
+        vocabulary = cast("int", self.text["vocab_size"])
+        if len(tokenizer) > vocabulary:
+            raise ValueError(
+                f"the tokenizer {tokenizer.name_or_path} has {len(tokenizer)} tokens, the model only {vocabulary}: "
+                "policy and processor.tokenizer do not belong together"
+            )
+        ids = {name: token_id(tokenizer, token) for name, token in _MARKERS.items()}
+        return self._config({"eos_token_id": token_id(tokenizer, END)}, ids)
+
+    def sizes(self) -> PreTrainedConfig:
+        """The configuration without a tokenizer: for counting, not for running."""
+        return self._config({}, {})
+
+    def _config(self, text: Mapping[str, object], ids: Mapping[str, object]) -> PreTrainedConfig:
+        return AutoConfig.for_model(
+            self.kind,
+            text_config={**self.text, **text, "tie_word_embeddings": self.tied},
+            vision_config=dict(self.vision),
+            tie_word_embeddings=self.tied,
+            **ids,
+        )
+
+
+def tokenizer_of(weights: str, random_weights: bool = False) -> str:
+    """Whose tokenizer a policy reads with: its weights', or the shipped mini one's where the weights are random.
+
+    >>> tokenizer_of("Qwen/Qwen3-VL-2B-Instruct", random_weights=True)
+    'mini_base'
+    """
+    return SHIPPED if random_weights else weights

@@ -1,0 +1,37 @@
+"""The parts of a video language model that may be frozen, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from kairos.policy.family import Family
+
+PARTS = ("vision", "tower", "merger", "text")
+"""`vision` is all that turns pixels into tokens: the `tower` and the `merger`, which projects into the text's width."""
+
+
+def check(names: Sequence[str]) -> None:
+    """ValueError when one is no part."""
+    if unknown := set(names) - set(PARTS):
+        raise ValueError(f"policy.freeze may name {', '.join(map(repr, PARTS))}, got {sorted(unknown)}")
+
+
+def freeze(model: PreTrainedModel, family: Family, names: Sequence[str]) -> None:
+    """Parameters of these parts need no gradient. transformers calls what merges patches a merger in every family."""
+    vision = family.vision(model)
+    merging = [child for name, child in vision.named_children() if "merger" in name]
+    merger = {id(parameter): parameter for child in merging for parameter in child.parameters()}
+    text = [cast("nn.Module", family.text(model)), family.head(model)]
+    parts = {
+        "vision": list(vision.parameters()),
+        "tower": [parameter for parameter in vision.parameters() if id(parameter) not in merger],
+        "merger": list(merger.values()),
+        "text": [parameter for module in text for parameter in module.parameters()],
+    }
+    for name in names:
+        for parameter in parts[name]:
+            parameter.requires_grad_(False)

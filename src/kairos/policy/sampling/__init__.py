@@ -1,0 +1,1 @@
+"""Draws completions, with each prompt's keys and values stored once."""

@@ -1,0 +1,1 @@
+"""The text tower: transformers' layers on packed tokens."""

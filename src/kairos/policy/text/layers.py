@@ -1,0 +1,143 @@
+"""The forward passes of transformers' text layers, attention and gated MLP, on packed tokens and with their elementwise
+work fused.
+
+Modules keep their parameters, names and hooks: only their class changes. Without a `Context` they are as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from torch import Tensor, nn
+from transformers.activations import SiLUActivation
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from kairos.policy.context import Context
+from kairos.policy.kernels.checkpoint import again
+from kairos.policy.kernels.elementwise import gated, rotated
+from kairos.policy.kernels.joint_linear import joinable, joint_mlp, outputs, plain
+from kairos.policy.kernels.norms import added
+from kairos.policy.text.norms import Fused, before
+from kairos.policy.vision.attention import WithinSegments
+
+_ALIGNED = 8  # numbers: matrices whose sides are no multiples of it run on a GPU's slow kernels
+
+
+class PackedAttention(nn.Module):
+    """Grouped attention with rotary positions; norms of queries and keys, and a gate, where the module has them."""
+
+    q_proj: nn.Linear
+    k_proj: nn.Linear
+    v_proj: nn.Linear
+    o_proj: nn.Linear
+    head_dim: int
+    layer_idx: int
+    scaling: float
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        position_embeddings: tuple[Tensor, Tensor],
+        attention_mask: Tensor | None = None,
+        context: Context | None = None,
+        **others: object,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Tokens packed end to end, [1, N, D], that see what `context` says."""
+        if context is None:
+            return super().forward(  # type: ignore[no-any-return]
+                hidden_states=hidden_states, position_embeddings=position_embeddings, attention_mask=attention_mask,
+                **others,
+            )  # fmt: skip
+        x_ND = hidden_states.squeeze(0)
+        qkv = outputs(x_ND, self.q_proj, self.k_proj, self.v_proj)
+        q, k, v = (of_ND.unflatten(-1, (-1, self.head_dim)) for of_ND in qkv)
+        gate: Tensor | None = None
+        if q.shape[1] * self.head_dim == 2 * self.o_proj.in_features:
+            q, gate = q.unflatten(1, (-1, 2)).unbind(2)
+        if hasattr(self, "q_norm"):
+            q, k = cast("nn.Module", self.q_norm)(q), cast("nn.Module", self.k_norm)(k)
+        cos_NR, sin_NR = (angles.squeeze(0) for angles in position_embeddings)
+        q, k = rotated(q, k, cos_NR, sin_NR)
+        out_ND = context.attend(self.layer_idx, q, k, v, self.scaling).flatten(1)
+        if gate is not None:
+            out_ND = out_ND * gate.flatten(1).sigmoid()
+        return outputs(out_ND, self.o_proj)[0][None], None
+
+
+class Again(nn.Module):
+    """A module that, while `again` is set, keeps only its input for the backward pass and computes the rest again."""
+
+    again = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.once_more(super().forward, x)
+
+    def once_more(self, compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        return again(compute, x) if self.again else compute(x)
+
+
+class GatedMLP(Again):
+    """down(silu(gate(x)) * up(x)). On a GPU a width that is no multiple of 8 is filled up with zeros, which add 0."""
+
+    gate_proj: nn.Linear
+    up_proj: nn.Linear
+    down_proj: nn.Linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = self.gate_proj, self.up_proj, self.down_proj
+        short = -self.gate_proj.out_features % _ALIGNED if x.is_cuda else 0
+        if joinable(x, *parts) or (short and plain(*parts)):
+            return self.joint(x, short)
+        return self.once_more(self.apart, x)
+
+    def joint(self, x: Tensor, short: int) -> Tensor:
+        """With `short` more columns."""
+        return joint_mlp(x, self.gate_proj, self.up_proj, self.down_proj, self.again, short)
+
+    def apart(self, x: Tensor) -> Tensor:
+        return outputs(gated(self.gate_proj(x), self.up_proj(x)), self.down_proj)[0]
+
+
+class PackedLayer(nn.Module):
+    """Attention or a delta net, and an MLP, each of the norm of the residual stream and added to it."""
+
+    input_layernorm: nn.Module
+    post_attention_layernorm: Fused
+    mlp: nn.Module
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        position_embeddings: tuple[Tensor, Tensor] | None = None,
+        context: Context | None = None,
+        **others: object,
+    ) -> Tensor:
+        """Tokens packed end to end, [1, N, D], that see what `context` says."""
+        if context is None:
+            return super().forward(hidden_states, position_embeddings=position_embeddings, **others)  # type: ignore[no-any-return]
+        x = self.input_layernorm(hidden_states)
+        if hasattr(self, "linear_attn"):
+            x = cast("nn.Module", self.linear_attn)(x, context=context)
+        else:
+            x, _ = cast("nn.Module", self.self_attn)(x, position_embeddings, context=context)
+        hidden_states, x = self.post_attention_layernorm.of_sum(hidden_states, x)
+        return added(hidden_states, self.mlp(x))
+
+
+def fuse_layers(model: nn.Module) -> None:
+    """From now on attentions and MLPs gated by silu, of either tower, run as ours do, and so do text layers whose norms
+    are; a layer's MLP can be computed again."""
+    for module in list(model.modules()):
+        if hasattr(module, "q_proj") and hasattr(module, "layer_idx"):
+            module.__class__ = before(PackedAttention, type(module))
+        elif hasattr(module, "qkv") and hasattr(module, "proj"):
+            module.__class__ = before(WithinSegments, type(module))
+        elif hasattr(module, "gate_proj") and isinstance(getattr(module, "act_fn", None), (nn.SiLU, SiLUActivation)):
+            module.__class__ = before(GatedMLP, type(module))
+        elif isinstance(getattr(module, "post_attention_layernorm", None), Fused):
+            module.__class__ = before(PackedLayer, type(module))
+    for layer in model.modules():
+        if isinstance(layer, GradientCheckpointingLayer) and not isinstance(layer.mlp, Again):
+            mlp = cast("nn.Module", layer.mlp)
+            mlp.__class__ = before(Again, type(mlp))

@@ -1,0 +1,99 @@
+"""The words and numbers of a comparison: cells of its tables, ready to print."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+from kairos.evaluation.bootstrap import Interval
+from kairos.report.comparison.standings import Standing
+from kairos.report.run_page.curves import words
+
+
+class Row(TypedDict):
+    """One group: its cells stand below the columns of the table."""
+
+    name: str
+    runs: str
+    cells: list[dict[str, str]]
+
+
+class Table(TypedDict):
+    """One task: its scores are the columns."""
+
+    task: str
+    columns: list[str]
+    rows: list[Row]
+
+
+def tables(rows: Sequence[Standing], names: Sequence[str]) -> list[Table]:
+    """One table a task, its rows in the order of `names`."""
+    found: list[Table] = []
+    for task in dict.fromkeys(row.task for row in rows):
+        scores = list(dict.fromkeys(row.name for row in rows if row.task == task))
+        by_place = {(row.group, row.name): row for row in rows if row.task == task}
+        lines = [_row(name, [by_place.get((name, score)) for score in scores]) for name in names]
+        found.append(
+            {
+                "task": task.replace("_", " "),
+                "columns": [column(score) for score in scores],
+                "rows": [line for line in lines if any(each["mean"] for each in line["cells"])],
+            }
+        )
+    return found
+
+
+def column(score: str) -> str:
+    """The heading of a score.
+
+    >>> column("val/miou"), column("recall_50")
+    ('val mIoU', 'R1@0.5')
+    """
+    place, _, name = score.rpartition("/")
+    return f"{place} {words(name)}".strip()
+
+
+def cell(found: Mapping[str, str]) -> str:
+    """A cell as one line of text."""
+    if not found["mean"]:
+        return "–"
+    parts = [found["mean"], found["range"], f"(Δ {found['change']} {found['change_range']})" if found["change"] else ""]
+    return " ".join(part for part in parts if part)
+
+
+def difference_rows(differences: Mapping[str, Sequence[object]]) -> list[tuple[str, list[str]]]:
+    """What differs, a key a row; classes and functions by their last name."""
+    return [(key, [_short(key, value) for value in values]) for key, values in differences.items()]
+
+
+def _row(name: str, standings: Sequence[Standing | None]) -> Row:
+    runs = max((standing.runs for standing in standings if standing is not None), default=0)
+    return {"name": name, "runs": str(runs), "cells": [_cell(standing) for standing in standings]}
+
+
+def _cell(found: Standing | None) -> dict[str, str]:
+    if found is None:
+        return dict.fromkeys(("mean", "range", "before", "change", "change_range", "direction"), "")
+    digits = 1 if found.name == "length" else 3
+    change = found.change
+    clear = change is not None and found.name != "length" and (change.low > 0 or change.high < 0)
+    better = change is not None and (change.low > 0) != (found.name == "parse_failures")
+    return {
+        "mean": f"{found.value.mean:.{digits}f}",
+        "range": _range(found.value, digits),
+        "before": "" if found.before is None else f"{found.before:.{digits}f}",
+        "change": "" if change is None else f"{change.mean:+.{digits}f}",
+        "change_range": "" if change is None else _range(change, digits, "+"),
+        "direction": ("up" if better else "down") if clear else "",
+    }
+
+
+def _range(found: Interval, digits: int, sign: str = "") -> str:
+    if math.isnan(found.low):
+        return ""
+    return f"[{found.low:{sign}.{digits}f}, {found.high:{sign}.{digits}f}]"
+
+
+def _short(key: str, value: object) -> str:
+    return str(value).rpartition(".")[2] if key.endswith("_target_") else "–" if value is None else str(value)

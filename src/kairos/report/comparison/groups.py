@@ -1,0 +1,129 @@
+"""Runs that differ in their seed only, put together; and in what the groups' configurations differ."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from kairos.runs.read import Run
+
+_NO_METHOD = ("name", "run", "folder", "overwrite", "allow_changes", "logger", "workers", "store", "trainer")
+_WIRING = ("module", "datamodule", "loader")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one configuration by their seeds; `config` is flat, without what names the run and without seeds."""
+
+    name: str
+    runs: Mapping[str, Run]
+    config: Mapping[str, object]
+
+
+def grouped(runs: Sequence[Run]) -> list[Group]:
+    """Groups in the order of their first runs. A run without a config.yaml is judged by its folder's name."""
+    together: dict[str, list[Run]] = {}
+    for run in runs:
+        config = comparable(run)
+        key = json.dumps(config, sort_keys=True, default=str) if config else without_seed(run.name)
+        together.setdefault(key, []).append(run)
+    members = list(together.values())
+    names = _unique(_names([group[0] for group in members]), members)
+    return [Group(name, _by_seed(group), comparable(group[0])) for name, group in zip(names, members, strict=True)]
+
+
+def comparable(run: Run) -> dict[str, object]:
+    """A run's configuration as flat keys, those aside that say who it is and where it lies; empty without one."""
+    tree = _config(run)
+    if not tree:
+        return {}
+    folder, seed = str(tree.get("folder")), tree.get("seed")
+    found: dict[str, object] = {}
+    for key, value in _flat(tree):
+        if key.split(".")[0] in _NO_METHOD or key.split(".")[-1] == "seed":
+            continue
+        if isinstance(value, str):
+            value = re.sub(rf"seed([=_-]?){seed}\b", r"seed\1*", value.replace(folder, "<folder>"))
+        found[key] = value
+    for override in _overrides(run):
+        key, _, value = override.partition("=")
+        if key != "seed" and key.endswith("seed"):
+            found[key] = value
+    return found
+
+
+def config_difference(groups: Sequence[Group]) -> dict[str, list[object]]:
+    """The keys in which the groups differ, with each group's value (None where it has none).
+
+    Slots that `module` and its like only refer to are named once, by their shortest key.
+    """
+    keys = {key: None for group in groups for key in group.config}
+    values = {key: [group.config.get(key) for group in groups] for key in keys}
+    different = {key: found for key, found in values.items() if any(value != found[0] for value in found)}
+    shortest: dict[str, str] = {}
+    for key in sorted(different, key=lambda key: (key.split(".")[0] in _WIRING, key.count("."), key)):
+        shortest.setdefault(f"{key.split('.')[-1]} {different[key]!r}", key)
+    return {key: different[key] for key in different if key in shortest.values()}
+
+
+def without_seed(name: str) -> str:
+    """A job's folder name without its seed.
+
+    >>> without_seed("seed=1,shape=log_exp")
+    'shape=log_exp'
+    """
+    return re.sub(r"(^|(?<=,))seed=[^,]*,?", "", name).strip(",") or "all seeds"
+
+
+def _names(firsts: Sequence[Run]) -> list[str]:
+    """What the groups' names do not share; a run that was given a name keeps it."""
+    parts = [_parts(run) for run in firsts]
+    shared = set(parts[0]).intersection(*parts) if len(parts) > 1 else set()
+    return [",".join(p for p in mine if p not in shared) or "otherwise the same" for mine in parts]
+
+
+def _parts(run: Run) -> list[str]:
+    if "=" not in run.name:
+        return [run.name]
+    overrides = [o for o in _overrides(run) if o.split("=")[0] not in ("seed", "name", "overwrite", "trainer")]
+    return sorted(overrides) or without_seed(run.name).split(",")
+
+
+def _unique(names: Sequence[str], members: Sequence[Sequence[Run]]) -> list[str]:
+    return [
+        name if names.count(name) == 1 else f"{name} ({group[0].name})"
+        for name, group in zip(names, members, strict=True)
+    ]
+
+
+def _by_seed(runs: Sequence[Run]) -> dict[str, Run]:
+    """Two runs of the same seed keep apart by their folder's name."""
+    found: dict[str, Run] = {}
+    for run in runs:
+        stated = _config(run).get("seed")
+        in_name = re.search(r"(?:^|,)seed=([^,]*)", run.name)
+        seed = str(stated) if stated is not None else in_name[1] if in_name else run.name
+        found[seed if seed not in found else f"{seed} ({run.name})"] = run
+    return found
+
+
+def _config(run: Run) -> dict[str, object]:
+    tree = yaml.safe_load(run.config) if run.config else None
+    return tree if isinstance(tree, dict) else {}
+
+
+def _overrides(run: Run) -> list[str]:
+    listed = yaml.safe_load(run.overrides) if run.overrides else None
+    return [str(item) for item in listed] if isinstance(listed, list) else []
+
+
+def _flat(tree: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(tree, Mapping) and tree:
+        for name, branch in tree.items():
+            yield from _flat(branch, f"{prefix}{name}.")
+    else:
+        yield prefix[:-1], tree

@@ -1,0 +1,54 @@
+"""Curves of groups of runs beside each other, a panel a metric: for the page of a comparison and for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from kairos.report.comparison.groups import Group
+from kairos.report.run_page.curves import iterations
+from kairos.report.style import INK, SERIES, panel, title
+
+_LINES = ("-", "--", ":", "-.")
+
+
+def panels(groups: Sequence[Group], metrics: Mapping[str, str], columns: int = 3) -> Figure:
+    """`metrics` are headings by name; a colour a group, a line style a seed, each curve a running mean.
+
+    ValueError when no run has logged any of them.
+    """
+    shown = [name for name in metrics if any(name in run.metrics for group in groups for run in group.runs.values())]
+    if not shown:
+        raise ValueError(f"nothing to draw: no run logs any of {', '.join(metrics)}")
+    rows, columns = -(-len(shown) // columns), min(columns, len(shown))
+    figure = Figure(figsize=(3.6 * max(2, columns), 2.8 * rows + 0.5), layout="constrained")
+    axes = panel(figure, rows, columns)
+    for axis, metric in zip(axes, shown, strict=False):
+        draw_groups(axis, metric, metrics[metric], groups)
+    for axis in axes[len(shown) :]:
+        axis.set_visible(False)
+    named = [
+        Line2D([], [], color=color, label=group.name) for color, group in zip(colors(len(groups)), groups, strict=True)
+    ]
+    figure.legend(handles=named, loc="outside lower center", ncols=3, frameon=False, fontsize=8, labelcolor=INK)
+    return figure
+
+
+def draw_groups(axis: Axes, metric: str, heading: str, groups: Sequence[Group]) -> None:
+    """One metric of every run that logged it."""
+    for color, group in zip(colors(len(groups)), groups, strict=True):
+        for style, run in zip(_LINES * len(group.runs), group.runs.values(), strict=False):
+            if metric in run.metrics:
+                series = run.metrics[metric]
+                marker = "o" if len(series) == 1 else ""
+                axis.plot(series.at, series.smooth(), color=color, linestyle=style, linewidth=1.5, marker=marker)
+    title(axis, heading)
+    iterations(axis)
+
+
+def colors(count: int) -> list[str]:
+    """A colour a group, in order."""
+    return [SERIES[index % len(SERIES)] for index in range(count)]

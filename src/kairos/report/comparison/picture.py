@@ -1,0 +1,59 @@
+"""Several runs in one picture: the curves of a sweep's jobs and a small table of where they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from kairos.report.comparison.cells import column
+from kairos.report.comparison.groups import Group, grouped
+from kairos.report.comparison.panels import colors, draw_groups
+from kairos.report.style import INK, MUTED, quiet, save
+from kairos.runs.read import Run
+
+_PANELS = {"reward/total": "Reward, total", "val/miou": "Validation mIoU", "val/accuracy": "Validation accuracy"}
+
+
+def compare(runs: Sequence[Run], output: Path) -> Path:
+    """Write the curves of `runs` to `output` (PNG). Runs that differ in their seed only share a colour and a row.
+
+    ValueError when no run has logged an iteration.
+    """
+    read = [run for run in runs if run.iterations]
+    if not read:
+        raise ValueError(f"nothing to compare: none of {len(runs)} runs has logged an iteration yet")
+    shown = [name for name in _PANELS if any(name in run.metrics for run in read)]
+    if not shown:
+        raise ValueError(f"nothing to compare: no run logs any of {', '.join(_PANELS)}")
+    groups = grouped(read)
+    lines = 0.24 * (len(groups) + 2)
+    figure = Figure(figsize=(4.8 * max(2, len(shown)), 3.4 + lines), layout="constrained")
+    grid = figure.add_gridspec(2, len(shown), height_ratios=(3.4, lines))
+    for at, metric in enumerate(shown):
+        draw_groups(quiet(figure.add_subplot(grid[0, at])), metric, _PANELS[metric], groups)
+    _table(figure.add_subplot(grid[1, :]), groups, shown)
+    return save(figure, output)
+
+
+def _table(axis: Axes, groups: Sequence[Group], metrics: Sequence[str]) -> None:
+    """Each group's mean over its runs at the end, over the last tenth of the iterations."""
+    axis.set_axis_off()
+    rows = [[group.name, str(len(group.runs)), *(_ended(group, metric) for metric in metrics)] for group in groups]
+    table = axis.table(
+        rows, colLabels=["", "runs", *map(column, metrics)], loc="upper center", cellLoc="left", edges="open"
+    )
+    table.auto_set_font_size(False)
+    table.set_fontsize(8)
+    table.auto_set_column_width(list(range(2 + len(metrics))))
+    for (row, place), cell in table.get_celld().items():
+        color = colors(len(groups))[row - 1] if row > 0 and place == 0 else MUTED if row == 0 else INK
+        cell.get_text().set_color(color)
+
+
+def _ended(group: Group, metric: str) -> str:
+    runs = [run for run in group.runs.values() if metric in run.metrics]
+    return f"{fmean(fmean(run.metrics[metric].last_tenth(run.iterations)) for run in runs):.3f}" if runs else "–"

@@ -1,0 +1,184 @@
+"""Where groups of runs ended: means with intervals over seeds, and paired differences from one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kairos.evaluation.bootstrap import Interval, interval, paired
+from kairos.evaluation.metrics import SCORES, Share, metrics
+from kairos.evaluation.predictions import UNKNOWN, Prediction
+from kairos.report.comparison.groups import Group
+from kairos.report.run_page.tables import RATES
+from kairos.runs.read import Run
+
+LOGGED = ("reward/total", "val/miou", "val/accuracy")
+TRAINING = "training, last tenth"
+WHOLE = "training, whole"
+THROUGHOUT = (
+    "advantage/sign_flips", "advantage/groups_with_flips", "advantage/groups_without_positives",
+    "injected/contamination",
+)  # fmt: skip
+"""Logged, and of interest over all iterations alike."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One score of one group. `over` and `change_over` say what an interval is drawn over: seeds or prompts."""
+
+    group: str
+    task: str
+    name: str
+    runs: int
+    value: Interval
+    over: str
+    before: float | None
+    change: Interval | None
+    change_over: str
+
+
+@dataclass(frozen=True)
+class _Score:
+    """One score of one run: its mean, the mean before training, and the prompts behind it where they are known."""
+
+    mean: float
+    before: float | None = None
+    prompts: Mapping[str, float] = field(default_factory=dict)
+
+
+def standings(groups: Sequence[Group], baseline: str | None = None) -> list[Standing]:
+    """Task by task, score by score, group by group. Differences are from `baseline`, by default the first group.
+
+    With two seeds or more an interval is Student's over them (so it is wide with few); with one it is bootstrapped
+    over prompts, and so it is where all seeds give the same number, as of an untrained model. Differences are paired by
+    seed, or by prompt. Runs that have not finished count only where
+    none has. ValueError when there is no such group.
+    """
+    names = [group.name for group in groups]
+    if baseline is not None and baseline not in names:
+        raise ValueError(f"baseline={baseline} is no group of these runs; there are {', '.join(names)}")
+    found = _found(groups)
+    keys = dict.fromkeys(key for runs in found.values() for scores in runs.values() for key in scores)
+    order = sorted(keys, key=lambda key: (key[0] in (TRAINING, WHOLE), key[0]))
+    base = found[names[0] if baseline is None else baseline] if names else {}
+    rows: list[Standing] = []
+    for task, name in order:
+        reference = {seed: scores[task, name] for seed, scores in base.items() if (task, name) in scores}
+        for group in names:
+            mine = {seed: scores[task, name] for seed, scores in found[group].items() if (task, name) in scores}
+            if mine:
+                rows.append(_standing(group, task, name, mine, {} if found[group] is base else reference))
+    return rows
+
+
+def means(groups: Sequence[Group]) -> dict[str, dict[tuple[str, str], dict[str, float]]]:
+    """The numbers behind the standings: by group, by (task, score), by seed."""
+    found: dict[str, dict[tuple[str, str], dict[str, float]]] = {}
+    for group, runs in _found(groups).items():
+        here = found.setdefault(group, {})
+        for seed, scores in runs.items():
+            for key, score in scores.items():
+                here.setdefault(key, {})[seed] = score.mean
+    return found
+
+
+def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Student's interval of a mean over two values or more.
+
+    >>> [round(end, 3) for end in over_seeds([1.0, 2.0, 3.0])]
+    [2.0, -0.484, 4.484]
+    """
+    data = np.asarray(values, dtype=np.float64)
+    half = _student((1 + confidence) / 2, len(data) - 1) * float(data.std(ddof=1)) / len(data) ** 0.5
+    mean = float(data.mean())
+    return Interval(mean, mean - half, mean + half)
+
+
+def _student(probability: float, degrees: int) -> float:
+    """The quantile of Student's t: with t = sqrt(degrees) tan(a) its density is cos(a) ** (degrees - 1)."""
+    angle = np.linspace(-np.pi / 2, np.pi / 2, 200_001)
+    density = np.cos(angle) ** (degrees - 1)
+    mass = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
+    return float(np.sqrt(degrees) * np.tan(np.interp(probability * mass[-1], mass, angle)))
+
+
+def _found(groups: Sequence[Group]) -> dict[str, dict[str, dict[tuple[str, str], _Score]]]:
+    """By group, seed, and task and score. Runs that have not finished count only where none has."""
+    finished = any(run.summary is not None for group in groups for run in group.runs.values())
+    return {
+        group.name: {s: _scores(run) for s, run in group.runs.items() if run.summary is not None or not finished}
+        for group in groups
+    }
+
+
+def _standing(group: str, task: str, name: str, mine: dict[str, _Score], base: dict[str, _Score]) -> Standing:
+    value, over = _interval(mine)
+    before = [score.before for score in mine.values() if score.before is not None]
+    change, change_over = _change(mine, base)
+    return Standing(
+        group, task, name, len(mine), value, over, float(np.mean(before)) if before else None, change, change_over
+    )
+
+
+def _interval(scores: Mapping[str, _Score]) -> tuple[Interval, str]:
+    means = [score.mean for score in scores.values()]
+    score = next(iter(scores.values()))
+    if len(set(means)) == 1 and score.prompts:
+        return interval(list(score.prompts.values())), "prompts"
+    if len(means) > 1:
+        return over_seeds(means), "seeds"
+    return Interval(score.mean, float("nan"), float("nan")), ""
+
+
+def _change(mine: Mapping[str, _Score], base: Mapping[str, _Score]) -> tuple[Interval | None, str]:
+    common = [seed for seed in mine if seed in base]
+    changes = [mine[seed].mean - base[seed].mean for seed in common]
+    if len(set(changes)) == 1:
+        after, before = mine[common[0]].prompts, base[common[0]].prompts
+        if after and after.keys() == before.keys():
+            return paired([before[uid] for uid in after], list(after.values())), "prompts"
+    return (over_seeds(changes), "seeds") if len(changes) > 1 else (None, "")
+
+
+def _scores(run: Run) -> dict[tuple[str, str], _Score]:
+    """By task and score. From the predictions after training, and beside them what was logged.
+
+    Of a probe the task is "<task> (<probe>)".
+    """
+    found: dict[tuple[str, str], _Score] = {}
+    collection = metrics()
+    before = _by_task(run.before)
+    after = _by_task(run.after) | {
+        f"{task} ({probe})": rows for probe, answers in run.probes.items() for task, rows in _by_task(answers).items()
+    }
+    for task, rows in after.items():
+        asked = [row for row in rows if row.task != UNKNOWN]
+        for name in (*SCORES, *RATES):
+            metric = collection[name]
+            assert isinstance(metric, Share)
+            if any(metric.value(row) is not None for row in asked):
+                values, first = _values(metric, rows), _values(metric, before.get(task, []))
+                found[task, name] = _Score(_mean(values), _mean(first) if first else None, values)
+    for name in LOGGED:
+        if name in run.metrics:
+            found[TRAINING, name] = _Score(float(np.mean(run.metrics[name].last_tenth(run.iterations))))
+    for name in THROUGHOUT:
+        if name in run.metrics:
+            found[WHOLE, name] = _Score(float(np.mean(run.metrics[name].values)))
+    return found
+
+
+def _by_task(rows: Sequence[Prediction]) -> dict[str, list[Prediction]]:
+    """Prompts that failed without anybody knowing their task count in every task."""
+    tasks = sorted({row.task for row in rows} - {UNKNOWN})
+    return {task: [row for row in rows if row.task in (task, UNKNOWN)] for task in tasks}
+
+
+def _values(metric: Share, rows: Sequence[Prediction]) -> dict[str, float]:
+    return {row.uid: value for row in rows if (value := metric.value(row)) is not None}
+
+
+def _mean(values: Mapping[str, float]) -> float:
+    return float(np.mean(list(values.values())))

@@ -1,0 +1,1 @@
+"""Committed tables: results of many runs beside what papers published."""

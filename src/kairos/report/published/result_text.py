@@ -1,0 +1,77 @@
+"""A table's result as markdown: scores with intervals, what is shown over time, published orders, and the commands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from kairos.evaluation.bootstrap import Interval
+from kairos.report.comparison.groups import Group
+from kairos.report.published.ordering import Pair, tally
+from kairos.report.published.plan import Plan
+from kairos.report.run_page.curves import words
+
+
+def result_text(
+    plan: Plan,
+    groups: Sequence[Group],
+    table: str,
+    curves: Mapping[str, Mapping[str, Sequence[float | None]]],
+    compared: Mapping[str, Sequence[Pair]],
+    commands: Sequence[str],
+) -> str:
+    """The page around `table`, which is markdown already."""
+    rows = [f"- {row}: `experiment={experiment}`. {plan.about.get(row, '')}" for row, experiment in plan.rows.items()]
+    parts = [f"# {plan.title}", "", _head(groups), "", *rows, "", table, *_curves(curves), *_orders(plan, compared)]
+    return "\n".join([*parts, "```", *commands, "```", ""])
+
+
+def _head(groups: Sequence[Group]) -> str:
+    short = [f"{group.name} ({len(group.runs)})" for group in groups]
+    return (
+        "Mini world: says that the machinery works, and nothing about any benchmark. Finished seeds: "
+        + ", ".join(short) + "."
+    )  # fmt: skip
+
+
+def _curves(curves: Mapping[str, Mapping[str, Sequence[float | None]]]) -> list[str]:
+    lines = [
+        f"| {row} | {words(name.rpartition('/')[2])} | " + " | ".join(map(_number, series)) + " |"
+        for row, found in curves.items()
+        for name, series in found.items()
+    ]
+    parts = max((len(series) for found in curves.values() for series in found.values()), default=0)
+    heads = "".join(f" {part + 1}/{parts} |" for part in range(parts))
+    return ["**over the iterations**", "", f"| | |{heads}", "|" + "---|" * (parts + 2), *lines, ""] if lines else []
+
+
+def _orders(plan: Plan, compared: Mapping[str, Sequence[Pair]]) -> list[str]:
+    lines: list[str] = []
+    for claim in plan.published:
+        found = compared[claim.name]
+        counts = ", ".join(f"{count} {name}" for name, count in tally(found).items() if count)
+        lines += [f"**Published order**: {claim.source}; {claim.where}. Of {len(found)} pairs {counts}.", ""]
+        for pair in found:
+            lines.append(
+                f"- {_cell(pair, 'higher')} > {_cell(pair, 'lower')} ({pair.published[0]:g} > {pair.published[1]:g}): "
+                + (pair.verdict if pair.change is None else f"{pair.verdict}, {_signed(pair.change)}")
+            )
+        lines.append("")
+    if lines:
+        lines += ["Agrees, contradicts: the 95 % interval of our paired difference over seeds excludes 0 (each pair by "
+                  "itself, without a correction for their number); undecided: it does not.", ""]  # fmt: skip
+    return lines
+
+
+def _cell(pair: Pair, side: str) -> str:
+    row, task = pair.higher if side == "higher" else pair.lower
+    return row if pair.higher[1] == pair.lower[1] else f"{row}, {task}"
+
+
+def _signed(change: Interval) -> str:
+    known = not math.isnan(change.low)
+    return f"{change.mean:+.3f} " + (f"[{change.low:+.3f}, {change.high:+.3f}]" if known else "with every seed")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

@@ -1,0 +1,113 @@
+"""Finished runs as a committed result: <table>.json with every number, <table>.md for readers."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from kairos.evaluation.bootstrap import Interval
+from kairos.report.comparison.groups import Group
+from kairos.report.comparison.page import markdown
+from kairos.report.comparison.standings import Standing, means, standings
+from kairos.report.published.ordering import Pair, pairs, tally
+from kairos.report.published.plan import Plan
+from kairos.report.published.result_text import result_text
+from kairos.runs.files import write_whole
+from kairos.runs.read import Run, read_run
+
+PARTS = 6
+"""Into so many equal parts of a run's iterations a metric over time is averaged."""
+
+
+def write_result(plan: Plan, folders: Mapping[str, Sequence[Path]], output: Path, commands: Sequence[str]) -> str:
+    """Write <output>/<table>.json and .md from the finished runs of each row, and give the text of the latter.
+
+    Of `folders`, by row, those that hold no finished run are left out. ValueError where none is left.
+    """
+    groups = [Group(row, _finished(folders.get(row, ())), {}) for row in plan.rows]
+    if not any(group.runs for group in groups):
+        raise ValueError(f"{plan.name}: none of its runs has finished")
+    values = means(groups)
+    rows = [row for row in standings(groups, plan.baseline) if row.name in plan.scores.get(row.task, ())]
+    rows.sort(key=lambda row: (list(plan.scores).index(row.task), plan.scores[row.task].index(row.name)))
+    compared = {claim.name: pairs(claim, values) for claim in plan.published}
+    curves = {group.name: over_time(list(group.runs.values()), plan.over_time) for group in groups if group.runs}
+    whole = {
+        "table": plan.name,
+        "title": plan.title,
+        "baseline": plan.baseline,
+        "experiments": dict(plan.rows),
+        "seeds": {group.name: sorted(group.runs) for group in groups},
+        "rows": [_row(row, values[row.group][row.task, row.name]) for row in rows],
+        "over_time": {row: {name: list(series) for name, series in found.items()} for row, found in curves.items()},
+        "published": [
+            {
+                "where": claim.where, "source": claim.source, "score": claim.score,
+                **tally(compared[claim.name]), "pairs": [_pair(pair) for pair in compared[claim.name]],
+            }
+            for claim in plan.published
+        ],
+        "commands": list(commands),
+        "machine": _machine(groups),
+    }  # fmt: skip
+    write_whole(output / f"{plan.name}.json", json.dumps(whole, indent=1) + "\n")
+    text = result_text(plan, groups, markdown(rows, list(plan.rows), plan.baseline), curves, compared, commands)
+    write_whole(output / f"{plan.name}.md", text)
+    return text
+
+
+def over_time(runs: Sequence[Run], metrics: Sequence[str]) -> dict[str, list[float | None]]:
+    """Each metric's mean over the runs in each of six equal parts of their iterations; None in a part without one.
+
+    Runs of fewer iterations than parts are left out.
+    """
+    found: dict[str, list[float | None]] = {}
+    for name in metrics:
+        series = [run.metrics[name] for run in runs if name in run.metrics]
+        last = max(run.iterations for run in runs)
+        if series and last >= PARTS:
+            ends = [round(last * part / PARTS) for part in range(PARTS + 1)]
+            found[name] = [
+                _mean([v for one in series for at, v in zip(one.at, one.values, strict=True) if low < at <= high])
+                for low, high in pairwise(ends)
+            ]
+    return found
+
+
+def _finished(folders: Sequence[Path]) -> dict[str, Run]:
+    runs = [read_run(folder) for folder in folders if (folder / "summary.json").is_file()]
+    return {str((run.summary or {}).get("seed", run.name)): run for run in runs}
+
+
+def _row(row: Standing, seeds: Mapping[str, float]) -> dict[str, object]:
+    return {
+        "row": row.group, "task": row.task, "score": row.name, "n": row.runs, **_interval(row.value),
+        "over": row.over, "seeds": dict(seeds), "difference": None if row.change is None else _interval(row.change),
+    }  # fmt: skip
+
+
+def _pair(pair: Pair) -> dict[str, object]:
+    return {
+        "higher": list(pair.higher), "lower": list(pair.lower), "published": list(pair.published), "n": pair.seeds,
+        "difference": None if pair.change is None else _interval(pair.change), "verdict": pair.verdict,
+    }  # fmt: skip
+
+
+def _interval(found: Interval) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in found._asdict().items()}
+
+
+def _machine(groups: Sequence[Group]) -> list[str]:
+    """What the first run was run with: its versions, those that are known, without the places of its machine."""
+    run = next(run for group in groups for run in group.runs.values())
+    return [re.sub(r" \(/\S*\)", "", line) for line in run.versions.splitlines() if "not installed" not in line]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None

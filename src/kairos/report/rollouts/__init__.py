@@ -1,0 +1,1 @@
+"""Rollouts on a terminal: read, filter, sort, show."""

@@ -1,0 +1,85 @@
+"""The page of one run: report.html, complete in itself, and its pictures as PNGs beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+from jinja2 import Environment
+from matplotlib.figure import Figure
+
+from kairos.evaluation.summary import floors
+from kairos.report.run_page.cells import examples, failures, group, table, tiles
+from kairos.report.run_page.curves import curves
+from kairos.report.run_page.intervals import intervals
+from kairos.report.run_page.markup import PAGE
+from kairos.report.run_page.tables import Line, before_and_after
+from kairos.report.run_page.timeline import timeline
+from kairos.report.style import data_uri, save
+from kairos.runs.files import write_whole
+from kairos.runs.read import Run, read_run
+
+
+def write_report(folder: Path, summary: Mapping[str, object] | None = None) -> Path:
+    """Write `report.html` and `figures/*.png` from what a run folder holds; says of what is missing that it is.
+
+    `summary` stands for summary.json where that is yet to be written. Needs neither videos nor the model. ValueError
+    when there is no such folder or a predictions file is broken.
+    """
+    run = read_run(folder)
+    if summary is not None:
+        run = replace(run, summary=summary)
+    lines = before_and_after(run.before, run.after)
+    trivial = {name: value for name, value in floors(run.before or run.after).items() if isinstance(value, float)}
+    figures: dict[str, Figure | None] = {
+        **curves(run.metrics, trivial),
+        "intervals": intervals(lines),
+        "timeline": timeline(run.before, run.after, run.folder / "strips"),
+    }
+    pictures = {
+        name: data_uri(save(figure, run.folder / "figures" / f"{name}.png"))
+        for name, figure in figures.items()
+        if figure is not None
+    }
+    html = Environment(autoescape=True, trim_blocks=True).from_string(PAGE).render(_values(run, lines, pictures))
+    return write_whole(run.folder / "report.html", html)
+
+
+def _values(run: Run, lines: Sequence[Line], pictures: Mapping[str, str]) -> dict[str, object]:
+    return {
+        "name": run.name,
+        "subtitle": _subtitle(run),
+        "overrides": _overrides(run.overrides),
+        "notes": run.notes,
+        "tiles": tiles(lines),
+        "table": table(lines),
+        "pictures": pictures,
+        "has_metrics": run.iterations > 0,
+        "examples": examples(run.before, run.after),
+        "group": group(run.rollouts),
+        "asked": str(run.rollouts[0].get("question", "")) if run.rollouts else "",
+        "reasons": failures(run.before, run.after),
+        "files": (
+            ("summary.json", json.dumps(run.summary, indent=2) if run.summary is not None else ""),
+            ("config.yaml", run.config),
+            ("versions.txt", run.versions),
+        ),
+    }
+
+
+def _subtitle(run: Run) -> str:
+    parts = [f"{run.iterations} iterations" if run.iterations else "no iterations yet"]
+    if run.before or run.after:
+        parts.append(f"{len(run.after or run.before)} prompts evaluated")
+    seconds = (run.summary or {}).get("seconds")
+    if isinstance(seconds, int | float):
+        parts.append(f"{seconds:.0f} s")
+    return " · ".join(parts)
+
+
+def _overrides(text: str) -> str:
+    listed = yaml.safe_load(text) if text else None
+    return "  ".join(str(item) for item in listed) if isinstance(listed, list) else ""

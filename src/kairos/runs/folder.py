@@ -1,0 +1,158 @@
+"""The folder of one run: what is in it, whether it is new, begun or finished, and what may change when it goes on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from kairos.runs.files import write_whole
+
+FREE = (
+    "run",
+    "name",
+    "iterations",
+    "allow_changes",
+    "overwrite",
+    "trainer",
+    "logger",
+    "callbacks",
+    "folder",
+    "workers",
+)
+"""Top-level keys that may change when a run goes on."""
+FREE_PARTS = ("module.iterations", "datamodule.workers")
+FIXED_PARTS = ("trainer.devices", "trainer.num_nodes")
+"""The number of processes says how many prompts a step has."""
+FOR_THE_COMMAND = ("overwrite", "allow_changes", "run")
+"""Overrides that speak of one command, and not of the run."""
+FINISHED = "summary.json"
+LOG = "log.txt"
+"""What the processes of the run said, where a launcher wrote it down."""
+
+
+class RunError(ValueError):
+    """A run folder that cannot be used as asked; the message says what to do instead."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`runs/<name>/` with config.yaml, overrides.yaml, versions.txt, metrics.jsonl, rollouts.jsonl, checkpoints/ ..."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions"
+
+    @property
+    def begun(self) -> bool:
+        return (self.path / "config.yaml").exists()
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / FINISHED).exists()
+
+    def overrides(self) -> list[str]:
+        """The overrides that the run was begun with, those aside that spoke of the command only."""
+        begun = list(yaml.safe_load((self.path / "overrides.yaml").read_text(encoding="utf-8")))
+        return [override for override in begun if override.partition("=")[0] not in FOR_THE_COMMAND]
+
+    def config(self) -> dict[str, object]:
+        return dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
+
+    def begin(
+        self,
+        config: Mapping[str, object],
+        overrides: Sequence[str],
+        versions: str,
+        allow_changes: bool = False,
+        wording: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write down what is run; a begun folder must hold the same method, or RunError shows the difference.
+
+        From here on it is not finished. `wording` is what the template says, for whoever uses the weights later.
+        """
+        if self.begun:
+            self.check(config, allow_changes)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._write("config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        self._write("overrides.yaml", yaml.safe_dump(list(overrides), allow_unicode=True))
+        self._write("versions.txt", versions)
+        if wording:
+            self._write("template.yaml", yaml.safe_dump(dict(wording), sort_keys=False, allow_unicode=True))
+        (self.path / FINISHED).unlink(missing_ok=True)
+
+    def check(self, config: Mapping[str, object], allow_changes: bool = False) -> None:
+        """RunError, with the difference, where the run was begun with another method."""
+        changes = differences(self.config(), config)
+        if changes and not allow_changes:
+            listed = "\n".join(f"  {key}: {old!r} -> {new!r}" for key, (old, new) in changes.items())
+            raise RunError(
+                f"{self.path} was begun with another configuration:\n{listed}\n"
+                "continue it unchanged, say allow_changes=true, or choose another name="
+            )
+
+    def clear(self) -> None:
+        """Remove what the folder holds, if it is a run's and nothing else's; the log stays, it may be being written."""
+        held = [path for path in self.path.iterdir() if path.name != LOG] if self.path.exists() else []
+        if held and not self.begun:
+            raise RunError(f"{self.path} is not the folder of a run: it has no config.yaml; remove it yourself")
+        for path in held:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def _write(self, name: str, text: str) -> None:
+        write_whole(self.path / name, text)
+
+
+def find_run(name: str) -> Path:
+    """A folder as it is named, or else the one of that name below runs/."""
+    below = Path("runs") / name
+    return below if not Path(name).exists() and below.exists() else Path(name)
+
+
+def differences(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, tuple[object, object]]:
+    """Flat keys whose values differ, without those a run may change: (old, new), None where a key is absent."""
+    before, after = _flat(old), _flat(new)
+    return {
+        key: (before.get(key), after.get(key))
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) and not _free(key)
+    }
+
+
+def reworded(weights: object, wording: Mapping[str, str]) -> str | None:
+    """How `wording` differs from the one that `weights` (a run, its checkpoint, its model/) was trained with, in lines.
+
+    None where it does not, or where the weights do not say.
+    """
+    if not isinstance(weights, str):
+        return None
+    path = Path(weights)
+    written = next((f for p in (path, path.parent, path.parent.parent) if (f := p / "template.yaml").is_file()), None)
+    if written is None:
+        return None
+    trained = dict(yaml.safe_load(written.read_text(encoding="utf-8")))
+    names = [name for name in {**trained, **wording} if trained.get(name) != wording.get(name)]
+    lines = [f"  {name}: {trained.get(name)!r} -> {wording.get(name)!r}" for name in names]
+    return "\n".join([f"the template is not the one that {weights} was trained with:", *lines]) if names else None
+
+
+def _free(key: str) -> bool:
+    return key not in FIXED_PARTS and (key in FREE_PARTS or key.split(".")[0] in FREE)
+
+
+def _flat(tree: object, prefix: str = "") -> dict[str, object]:
+    if isinstance(tree, Mapping) and tree:
+        return {k: v for name, branch in tree.items() for k, v in _flat(branch, f"{prefix}{name}.").items()}
+    return {prefix[:-1]: tree}

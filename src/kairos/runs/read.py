@@ -1,0 +1,111 @@
+"""A run folder as values: what is there is read, what is not there is empty, and what is broken is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kairos.evaluation.predictions import Prediction, read_file
+from kairos.runs.series import Series, by_metric
+
+_TAIL = 2**20  # bytes
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its metrics over iterations, what was answered, and the texts that say how it was run.
+
+    `before` and `after` are the predictions of the two evaluations, empty while there are none, `probes` those to
+    each probe; `rollouts` are the rows of one group of the last iteration; the texts are empty when their
+    file is missing; `notes` say what could not be read.
+    """
+
+    folder: Path
+    metrics: Mapping[str, Series]
+    before: tuple[Prediction, ...] = ()
+    after: tuple[Prediction, ...] = ()
+    rollouts: tuple[Mapping[str, object], ...] = ()
+    summary: Mapping[str, object] | None = None
+    config: str = ""
+    overrides: str = ""
+    versions: str = ""
+    notes: tuple[str, ...] = ()
+    probes: Mapping[str, tuple[Prediction, ...]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def iterations(self) -> int:
+        """The last iteration that was logged, 0 before there is one."""
+        return max((series.at[-1] for series in self.metrics.values()), default=0)
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder; ValueError when it is no folder, or a predictions file in it is broken."""
+    folder = folder.resolve()
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a run folder: there is no such folder")
+    rows, notes = json_lines(folder / "metrics.jsonl")
+    summary = folder / "summary.json"
+    return Run(
+        folder=folder,
+        metrics=by_metric(rows),
+        before=_predictions(folder / "predictions" / "before.jsonl"),
+        after=_predictions(folder / "predictions" / "after.jsonl"),
+        rollouts=_last_group(folder / "rollouts.jsonl"),
+        summary=json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else None,
+        config=_text(folder / "config.yaml"),
+        overrides=_text(folder / "overrides.yaml"),
+        versions=_text(folder / "versions.txt"),
+        notes=notes,
+        probes={path.parent.name: _predictions(path) for path in probe_predictions(folder)},
+    )
+
+
+def probe_predictions(folder: Path) -> list[Path]:
+    """The files of answers to probes in a run folder: predictions/<probe>/after.jsonl, sorted."""
+    return sorted((folder / "predictions").glob("*/after.jsonl"))
+
+
+def json_lines(path: Path) -> tuple[list[dict[str, object]], tuple[str, ...]]:
+    """The objects of a JSONL file and notes on lines that are none: a run that was killed may leave a cut last line."""
+    rows: list[dict[str, object]] = []
+    notes: list[str] = []
+    for number, line in enumerate(_text(path).split("\n"), start=1):
+        row = _object(line)
+        if row is not None:
+            rows.append(row)
+        elif line:
+            notes.append(f"{path.name}: line {number} is not a JSON object and was left out")
+    return rows, tuple(notes)
+
+
+def _object(line: str | bytes) -> dict[str, object] | None:
+    try:
+        row = json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _last_group(path: Path) -> tuple[dict[str, object], ...]:
+    """The rows of the first prompt of the last iteration that stand in the last megabyte: the file may be huge."""
+    if not path.is_file():
+        return ()
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        rows = [row for line in file.read().split(b"\n") if (row := _object(line)) is not None]
+    last = [row for row in rows if row.get("iteration") == rows[-1].get("iteration")]
+    return tuple(row for row in last if row.get("uid") == last[0].get("uid"))
+
+
+def _predictions(path: Path) -> tuple[Prediction, ...]:
+    return tuple(read_file(path)) if path.is_file() else ()
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""

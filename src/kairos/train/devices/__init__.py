@@ -1,0 +1,1 @@
+"""Ranks, strategies and sharding."""

@@ -1,0 +1,64 @@
+"""What a configured run asks of one device: from its objects to the numbers of the memory estimate."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+
+from kairos.policy.language import LanguagePolicy
+from kairos.policy.memory.estimate import Load
+from kairos.policy.memory.prompt_size import text_tokens, vision_tokens
+from kairos.policy.memory.savings import Plan
+from kairos.policy.memory.skeleton import sizes_of
+from kairos.rollout.live import Live
+from kairos.train.grpo import GRPOModule
+from kairos.video.budget import PixelBudget
+
+
+def plan_of(module: GRPOModule, budget: PixelBudget, prompts: int, shards: int, gpu: bool, alone: bool) -> Plan | None:
+    """None where the policy is no language model whose sizes are known: there is nothing to estimate, nor any cost.
+
+    `prompts` is how many one rank draws a step, `shards` how many devices share weights and moments; `alone`: there is
+    one device.
+    """
+    policy = module.policy
+    if not isinstance(policy, LanguagePolicy):
+        return None
+    sizes = sizes_of(policy)
+    if sizes is None:
+        return None
+    sampling = module.sampling.at(0, module.iterations)
+    drawn = prompts * module.oversample
+    groups = max(1, prompts // module.minibatches)
+    shared = policy.microbatch_unit == "group"
+    units = groups if shared else groups * sampling.group_size
+    step = min(module.microbatch or units, units)
+    rows = step * sampling.group_size if shared else step
+    at_once = drawn
+    if isinstance(module.engine, Live) and module.engine.prompts_at_once:
+        at_once = min(drawn, module.engine.prompts_at_once)
+    load = Load(
+        text_tokens=text_tokens(budget, sizes.stamped),
+        vision_tokens=vision_tokens(budget),
+        completion=sampling.max_actions,
+        group=sampling.group_size,
+        at_once=at_once,
+        prompts=step if shared else -(-step // sampling.group_size),
+        rows=rows,
+        shared=shared,
+        recompute="full" if policy.recompute == "auto" else policy.recompute,  # auto ends there where nothing else fits
+        reference="reference" in module.objective.needs,
+        moments=8 if module.optimizer.kind == "adamw" else 0,
+        shards=shards,
+        gpu=gpu,
+        fused=policy.compile_with is None,
+        accumulating=alone,
+    )
+    return Plan(sizes, load)
+
+
+def memory_of(gpu: bool, device: int = 0) -> float:
+    """Bytes of one device: the GPU's whole memory, or what the machine has to spare."""
+    if gpu:
+        return float(torch.cuda.get_device_properties(device).total_memory)
+    return float(psutil.virtual_memory().available)

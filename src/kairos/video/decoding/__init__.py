@@ -1,0 +1,1 @@
+"""Decoders, and the guarded process that runs them."""

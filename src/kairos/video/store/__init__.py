@@ -1,0 +1,1 @@
+"""Decoded clips and features on disk, sealed and memory-mapped."""

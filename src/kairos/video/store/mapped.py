@@ -1,0 +1,130 @@
+"""Memory-mapped clips: frames read from the page cache when touched, that cross processes as a file name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kairos.core.types import VideoClip
+from kairos.video.errors import VideoError
+from kairos.video.store.sealed import BrokenFile, read_sealed
+
+FORMAT = "kairos clip 1"
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A file of the store, mapped: `frames_TCHW` shares its memory; `about` is what was written beside the frames."""
+
+    path: str
+    frames_TCHW: Tensor
+    seconds_T: Tensor
+    about: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class StoredClip(VideoClip):
+    """A clip whose frames are mapped from `path`. Pickling writes the name and which part of the map, never pixels.
+
+    `filled` tells that this load had to decode it (`on_miss=fill`).
+    """
+
+    path: str = ""
+    filled: bool = False
+    mapped: Tensor | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def view(self) -> tuple[tuple[int, ...], tuple[int, ...], int] | None:
+        """Which part of the map the frames are: shape, strides, offset; None where they are a copy."""
+        frames = self.frames_TCHW
+        if frames is None or self.mapped is None or not _shares(frames, self.mapped):
+            return None
+        return tuple(frames.shape), frames.stride(), int(frames.storage_offset() - self.mapped.storage_offset())
+
+    def __reduce__(self) -> tuple:
+        if (view := self.view) is None:
+            facts = (self.uid, self.frames_TCHW, self.seconds_T, self.duration, dict(self.features), self.content)
+            return VideoClip, facts
+        facts = (self.uid, _packed(self.seconds_T), self.duration, dict(self.features))
+        return _again, (self.path, view, self.filled, *facts)
+
+
+def content_name(clip: VideoClip) -> str | None:
+    """A name that equal frames share: of a mapped clip its file's, which tells content and budget, and the part it is.
+
+    None where only the frames themselves could tell.
+    """
+    view = clip.view if isinstance(clip, StoredClip) else None
+    if view is None:
+        return clip.content
+    part = hashlib.blake2b(str(view).encode(), digest_size=8).hexdigest()
+    return f"{Path(cast('StoredClip', clip).path).stem}-{part}"
+
+
+def open_clip(path: str) -> Mapped:
+    """Map the file at `path`; maps of the last 1,024 files are kept. FileNotFoundError, BrokenFile."""
+    status = os.stat(path)  # noqa: PTH116 - this is the hot path
+    return _open(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def release() -> None:
+    """Forget the maps that are kept; clips in use keep theirs."""
+    _open.cache_clear()
+
+
+@lru_cache(maxsize=1024)
+def _open(path: str, inode: int, size: int, modified_ns: int) -> Mapped:
+    del inode
+    try:
+        sealed = read_sealed(path, size, FORMAT)
+        seconds = sealed.bytes("seconds", "F64").clone().view(torch.float64)
+        frames = sealed.bytes("frames", "U8").view(cast("list[int]", sealed.parts["frames"]["shape"]))
+        text = sealed.metadata["about"]
+        about = json.loads(text)
+        if frames.dim() != 4 or len(frames) != len(seconds):
+            raise BrokenFile(f"frames {tuple(frames.shape)} do not fit {len(seconds)} frame times")
+        sealed.check(text, [seconds, frames], modified_ns)
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise error if isinstance(error, BrokenFile) else BrokenFile(f"unreadable ({error!r}, {size} bytes)") from error
+    return Mapped(path, frames, seconds, about)
+
+
+def _shares(frames: Tensor, mapped: Tensor) -> bool:
+    return frames.untyped_storage().data_ptr() == mapped.untyped_storage().data_ptr()
+
+
+def _packed(seconds_T: Tensor) -> tuple[str, bytes]:
+    array = seconds_T.numpy()
+    return array.dtype.str, array.tobytes()
+
+
+def _again(
+    path: str,
+    view: tuple[tuple[int, ...], tuple[int, ...], int],
+    filled: bool,
+    uid: str,
+    seconds: tuple[str, bytes],
+    duration: float,
+    features: Mapping[str, Tensor],
+) -> StoredClip:
+    """Unpickle: map the file again in this process."""
+    try:
+        mapped = open_clip(path).frames_TCHW
+    except (FileNotFoundError, BrokenFile) as error:
+        raise VideoError(
+            f"{Path(path).name}: the stored clip went away while in use ({error}); cache it again"
+        ) from error
+    shape, stride, offset = view
+    frames = mapped.as_strided(shape, stride, mapped.storage_offset() + offset)
+    times = torch.from_numpy(np.frombuffer(seconds[1], dtype=seconds[0]).copy())
+    return StoredClip(uid, frames, times, duration, features, path=path, filled=filled, mapped=mapped)

@@ -1,0 +1,144 @@
+"""The page of a run, whole, half and empty."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from kairos.core.spans import Span
+from kairos.core.types import Prompt, Rollout, Target, VideoClip
+from kairos.evaluation.predictions import Prediction, predict, unanswered, write
+from kairos.report.run_page.page import write_report
+from kairos.report.run_page.strips import save_strips
+from kairos.report.run_page.tables import before_and_after
+
+
+def prompts(count: int) -> list[Prompt]:
+    frames = torch.arange(20, dtype=torch.uint8)[:, None, None, None].expand(20, 3, 16, 24).contiguous() * 12
+    return [
+        Prompt(
+            f"u{i}", "grounding", "test", VideoClip(f"c{i}", frames, torch.arange(20) / 2, 10.0),
+            f"When does <b>{i}</b> cost $5 & more?", Target(spans=(Span(2.0, 4.0 + i / 10),)),
+        )
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def answers(text: str, count: int = 15) -> list[Prediction]:
+    return [predict(prompt, Rollout(text, torch.arange(9))) for prompt in prompts(count)]
+
+
+def log(run: Path, iterations: int = 12) -> None:
+    rows = [
+        {"iteration": i, "reward/total": i / 10, "reward/iou": i / 12, "rollout/length": 9.0, "policy/entropy": 1 / i}
+        for i in range(1, iterations + 1)
+    ] + [{"iteration": iterations, "val/miou": 0.4, "val/length": 9.0}]
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def pictures(html: str) -> list[bytes]:
+    return [base64.b64decode(data) for data in re.findall(r'src="data:image/png;base64,([^"]+)"', html)]
+
+
+def test_a_whole_run_becomes_one_page_that_fetches_nothing(tmp_path):
+    run = tmp_path / "quickstart"
+    log(run)
+    write(
+        [*answers("<answer>1.0 to 9.0</answer>")[:-1], unanswered("u14", "failed: broken")],
+        run / "predictions/before.jsonl",
+    )
+    write(answers("<answer>2.0 to 4.5</answer>"), run / "predictions/after.jsonl")
+    save_strips(prompts(15), run / "strips")
+    (run / "config.yaml").write_text("shape: <identity>\n")
+    (run / "overrides.yaml").write_text("- experiment=quickstart\n- seed=0\n")
+    page = write_report(run)
+    html = page.read_text()
+    assert page == run / "report.html" and "experiment=quickstart  seed=0" in html
+    assert html.count("<table") == 3, "scores, answers, reasons"
+    assert "mIoU" in html and "R1@0.5" in html and "constant [" in html and "failed" in html
+    assert "shape: &lt;identity&gt;" in html and "<b>3</b>" not in html, "what a run says is shown, never run"
+    assert not re.findall(r'(?:src|href)="(?!data:)', html) and "<script" not in html
+    found = pictures(html)
+    assert len(found) == 6 and all(data.startswith(b"\x89PNG") for data in found)
+    assert {path.stem for path in (run / "figures").glob("*.png")} == {
+        "intervals", "length", "rest", "reward", "timeline", "validation",
+    }  # fmt: skip
+
+
+def test_a_report_is_rebuilt_without_the_strips_or_after_predictions(tmp_path):
+    log(tmp_path / "half")
+    write(answers("<answer>1.0 to 9.0</answer>"), tmp_path / "half/predictions/before.jsonl")
+    html = write_report(tmp_path / "half").read_text()
+    assert (tmp_path / "half/figures/timeline.png").is_file(), "spans are drawn without frames"
+    assert "No predictions yet" not in html
+
+
+def test_an_empty_run_says_what_is_missing(tmp_path):
+    html = write_report(tmp_path).read_text()
+    assert "No predictions yet" in html and "No iterations yet" in html
+    assert pictures(html) == []
+
+
+def test_a_run_of_choices_only_has_chance_and_no_timeline(tmp_path):
+    clip = VideoClip("c", None, torch.arange(4) / 2, 2.0)
+    asked = [
+        Prompt(f"q{i}", "choice", "toy", clip, "Which?", Target(choice="A"), ("x", "y", "z", "w")) for i in range(8)
+    ]
+    write(
+        [predict(prompt, Rollout("<answer>A</answer>", None)) for prompt in asked], tmp_path / "predictions/after.jsonl"
+    )
+    html = write_report(tmp_path).read_text()
+    assert "accuracy" in html and "0.250 <small>chance" in html and not (tmp_path / "figures/timeline.png").exists()
+
+
+def test_a_cut_last_line_is_named_and_the_rest_is_shown(tmp_path):
+    log(tmp_path, iterations=3)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"iteration": 4, "rew')
+    html = write_report(tmp_path).read_text()
+    assert "metrics.jsonl: line 5 is not a JSON object" in html and "3 iterations" in html
+
+
+def test_the_last_group_of_rollouts_is_shown_best_first(tmp_path):
+    rows = [
+        {"iteration": i, "uid": uid, "text": f"says {i} {uid} {row}", "reward": row / 4, "terms": {"iou": row / 4}}
+        for i in (1, 2)
+        for uid in ("a", "b")
+        for row in range(3)
+    ]  # fmt: skip
+    (tmp_path / "rollouts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"cut')
+    html = write_report(tmp_path).read_text()
+    assert re.findall(r"says \d \w \d", html) == ["says 2 a 2", "says 2 a 1", "says 2 a 0"] and "iou 0.5" in html
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="no such folder"):
+        write_report(tmp_path / "nowhere")
+
+
+def test_the_change_is_paired_by_prompt_whatever_the_order():
+    before, after = answers("<answer>1.0 to 9.0</answer>"), answers("<answer>2.0 to 4.5</answer>")
+    (miou,) = [line for line in before_and_after(before, after[::-1]) if line.name == "miou"]
+    differences = [b.iou - a.iou for a, b in zip(before, after, strict=True)]  # type: ignore[operator]
+    assert miou.change is not None and miou.change.mean == pytest.approx(sum(differences) / 15)
+    assert miou.n == 15 and miou.floor is not None and miou.floor > 0.5
+    assert all(line.change is None for line in before_and_after(before[1:], after)), "other prompts are no pairs"
+
+
+def test_failed_prompts_of_an_unknown_task_have_a_line_of_their_own_beside_several_tasks():
+    rows = answers("<answer>2.0 to 4.5</answer>")
+    other = [
+        replace(row, uid=f"q{i}", task="choice", iou=None, correct=True, target_spans=()) for i, row in enumerate(rows)
+    ]
+    lost = unanswered("lost", "failed: broken")
+    several = before_and_after([], [*rows, *other, lost])
+    assert [(line.name, line.n) for line in several if line.task == "unknown"] == [("parse_failures", 1)]
+    (miou,) = [line for line in before_and_after([], [*rows, lost]) if line.name == "miou"]
+    assert miou.n == 16, "beside a single task it is one of its prompts"

@@ -1,0 +1,46 @@
+"""What `make doctor` prints."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import torch
+
+from kairos.runs.versions import EXTRAS, install_line, installed, versions, warnings
+
+
+def test_versions_name_what_is_installed_and_how_to_get_what_is_not():
+    text = versions()
+    assert torch.__version__.partition("+")[0] in text and "GiB free" in text and "GPU" in text
+    for name, extra in EXTRAS.items():
+        assert (f"not installed: {install_line(extra)}" in text) == (installed(name) is None)
+
+
+def test_a_full_opencv_is_warned_of_only_where_there_is_no_screen():
+    (warning,) = warnings(["decord", "opencv-python"], screen=False)
+    assert "pip uninstall opencv-python && pip install opencv-python-headless" in warning
+    assert warnings(["decord", "opencv-python"], screen=True) == []
+    assert warnings(["decord", "opencv-python-headless"], screen=False) == []
+
+
+def test_a_host_that_cannot_decode_is_warned_of():
+    assert "no video can be decoded" in warnings([], screen=True)[0]
+
+
+def test_the_revision_is_that_of_the_folder(tmp_path):
+    assert "revision" not in versions(tmp_path)
+    for arguments in (
+        ["init", "-q"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x"],
+    ):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout.strip()
+    assert f"revision                {head}" in versions(tmp_path)
+
+
+def test_it_runs_as_a_program():
+    done = subprocess.run([sys.executable, "-m", "kairos.runs.versions"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("python ")
