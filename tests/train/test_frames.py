@@ -48,4 +48,4 @@ def test_training_has_never_heard_of_frames(repository: Path):
             name = getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "arg", None)
             if isinstance(name, str) and "frame" in name.lower():
                 known.add(f"{path.name}: {name}")
-    assert known == {"travel.py: frames_TCHW"}, "only the carrier of clips may touch a clip's frames"
+    assert known == {"parcel.py: frames_TCHW"}, "only the carrier of clips may touch a clip's frames"

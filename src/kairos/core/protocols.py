@@ -64,6 +64,16 @@ class Processor(Protocol):
     def __call__(self, prompt: Prompt) -> Layout: ...
 
 
+class Enrich(Protocol):
+    """Adds features to a decoded prompt, in the loader's workers: of its clip's frames [T, ...], or of its question.
+
+    VideoError (`kairos.video.errors`) where this one prompt cannot be used: it becomes a Failure. Any other error stops
+    the run.
+    """
+
+    def __call__(self, prompt: Prompt) -> Prompt: ...
+
+
 class RolloutEngine(Protocol):
     """Schedules rollouts. Sampling itself belongs to the policy; `asks_policy` is False where others write the rows."""
 

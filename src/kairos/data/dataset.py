@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch.utils.data import ConcatDataset, Dataset
 
-from kairos.core.protocols import Processor, Template
+from kairos.core.protocols import Enrich, Processor, Template
 from kairos.core.types import Failure, Prompt, PromptBatch, VideoClip, VideoSource
 from kairos.data.records import Reader, Record
 from kairos.video.errors import VideoError
@@ -22,10 +22,11 @@ class Loader(Protocol):
 
 
 class PromptDataset(Dataset[Prompt | Failure]):
-    """Map-style: item i is record i as a Prompt, decoded and laid out, or a Failure that names it and says why.
+    """Map-style: item i is record i as a Prompt (decoded, enriched, laid out), or a Failure that names it.
 
-    `records` are records, or the reader that gives them (which may render or open files). A video that will not decode
-    and a target span without length are failures of one prompt; anything else that goes wrong is a crash.
+    `records` are records, or the reader that gives them (which may render or open files). `enrich` maps names to what
+    adds features to each decoded prompt, applied in the mapping's order (None: left out). A video that will not decode,
+    a VideoError of `enrich` and a target span without length are failures of one prompt; all other errors are crashes.
     """
 
     def __init__(
@@ -34,36 +35,45 @@ class PromptDataset(Dataset[Prompt | Failure]):
         loader: Loader,
         template: Template | None = None,
         processor: Processor | None = None,
+        enrich: Mapping[str, Enrich | None] | None = None,
     ) -> None:
         self.records = list(records) if isinstance(records, Sequence) else records.records()
         if not self.records:
             raise ValueError("no records to learn from: check the paths and the filters of `data`")
         self.loader, self.template, self.processor = loader, template, processor
+        self.enrich = dict(enrich or {})
+
+    def of(self, records: Sequence[Record]) -> PromptDataset:
+        """A data set of other records that treats them in the same way."""
+        return PromptDataset(records, self.loader, self.template, self.processor, self.enrich)
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, index: int) -> Prompt | Failure:
         record = self.records[index]
-        target = record.target
-        for span in (*target.spans, *target.evidence):
+        for span in (*record.target.spans, *record.target.evidence):
             if not span.proper:
                 return Failure(record.uid, f"span {span.start:g} to {span.end:g} has no length: correct the annotation")
         try:
-            clip = self.loader.load(record.video)
+            prompt = self._decoded(record)
+            for add in self.enrich.values():
+                prompt = prompt if add is None else add(prompt)
         except VideoError as error:
             return Failure(record.uid, str(error))
-        prompt = Prompt(
+        return prompt if self.processor is None else replace(prompt, layout=self.processor(prompt))
+
+    def _decoded(self, record: Record) -> Prompt:
+        return Prompt(
             uid=record.uid,
             task=record.task,
             source=record.source,
-            clip=clip,
+            clip=self.loader.load(record.video),
             question=record.question,
-            target=target,
+            target=record.target,
             options=record.options,
             template=self.template,
         )
-        return prompt if self.processor is None else replace(prompt, layout=self.processor(prompt))
 
 
 def concatenated(parts: Mapping[str, Callable[[], Dataset[Prompt | Failure]]]) -> Dataset[Prompt | Failure]:

@@ -44,7 +44,7 @@ def mixed(
         dataset = _built(name, part, split)
         limited = choose(dataset.records, limits.get(name), seed, f"part {name} of the mixture")
         records = list(weighted(limited, weights.get(name, 1.0), seed, name))
-        chosen.append(PromptDataset(_named(records, name, seen), dataset.loader, dataset.template, dataset.processor))
+        chosen.append(dataset.of(_named(records, name, seen)))
     return ConcatDataset(chosen)
 
 
