@@ -44,7 +44,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kairos.compose import compose, part
-from kairos.core.threads import beside
+from kairos.core.threads import one_host_thread
 from kairos.core.types import Prompt, RolloutBatch
 from kairos.policy.attention.varlen import Attention
 from kairos.policy.family import layout_of
@@ -119,7 +119,7 @@ class Bench:
         advantage_B = batch.advantages_B.to(self.device)
 
         def update() -> None:
-            with beside(self.device), accumulating():  # as in a training step
+            with one_host_thread(self.device), accumulating():  # as in a training step
                 loss = (language(batch).logprobs_BA * advantage_B[:, None]).mean()
                 loss.backward()
 

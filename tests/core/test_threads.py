@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kairos.core.threads import beside, threads
+from kairos.core.threads import one_host_thread, threads
 
 
 @pytest.mark.parametrize(("count", "inside"), [(1, 1), (2, 2), (9, 3), (0, 1)])
@@ -26,7 +26,7 @@ def test_beside_a_gpu_one_does(device: str, inside: int):
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        with beside(torch.device(device)):
+        with one_host_thread(torch.device(device)):
             assert torch.get_num_threads() == inside
         assert torch.get_num_threads() == 3
     finally:

@@ -71,7 +71,7 @@ def test_an_unknown_implementation_is_named() -> None:
 
 @pytest.mark.parametrize(("name", "package"), [("FA3", "flash-attn-3, or xformers"), ("FA4", "flash-attn-4")])
 def test_kernels_that_are_not_installed_are_named(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kairos.policy.attention.varlen.installed", lambda module: False)
+    monkeypatch.setattr("kairos.policy.attention.varlen.has_package", lambda module: False)
     with pytest.raises(ValueError, match=f"attn.implementation={name} needs the package {package}"):
         Varlen(name).plan(CASES["ragged"], CPU)
     with pytest.raises(ValueError, match=r"must be null or one of \['FA3', 'FA4'\], got FA5"):

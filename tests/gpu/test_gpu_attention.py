@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kairos.core.types import Sampling
 from kairos.policy.attention.varlen import Varlen
-from kairos.policy.kernels.elementwise import fast
+from kairos.policy.kernels.dispatch import uses_triton
 from kairos.policy.sampling import cache as decoding
 from kairos.policy.sampling import draw as sampling
 from kairos.policy.sampling.cache import Memory, PackedPrompts, PackedRows
@@ -102,10 +102,10 @@ def decoded(device: torch.device, heads: tuple[int, int, int], replayed: bool = 
 def test_decoding_in_two_kernels_is_the_flash_kernels_and_replays(
     heads: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not fast(torch.zeros(1, device="cuda")):
+    if not uses_triton(torch.zeros(1, device="cuda")):
         pytest.skip("Triton builds no kernel here")
     ours, replayed = (decoded(torch.device("cuda"), heads, replayed) for replayed in (False, True))
-    monkeypatch.setattr(decoding, "fast", lambda x: False)
+    monkeypatch.setattr(decoding, "uses_triton", lambda x: False)
     assert torch.equal(ours, replayed)
     for device in ("cuda", "cpu"):
         theirs = decoded(torch.device(device), heads)

@@ -15,7 +15,7 @@ from kairos.core.types import Sampling
 from kairos.policy.attention.gathered_sdpa import Gathered
 from kairos.policy.delta_net.backends import FlashLinear, Kernels, Tokens, Torch, refused
 from kairos.policy.delta_net.layer import GatedDeltaNet
-from kairos.policy.kernels.packages import installed
+from kairos.policy.kernels.dispatch import has_package
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import Scoring
 from kairos.policy.segments import Segments
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.gpu
 
 REFUSED = refused(torch.cuda.get_device_capability()) if torch.cuda.is_available() else None
 needs_fla = pytest.mark.skipif(
-    not installed("fla") or REFUSED is not None, reason=REFUSED or "needs flash-linear-attention: the extra `fla`"
+    not has_package("fla") or REFUSED is not None, reason=REFUSED or "needs flash-linear-attention: the extra `fla`"
 )
 
 

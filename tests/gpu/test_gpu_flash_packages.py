@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kairos.policy.attention.varlen import Varlen
-from kairos.policy.kernels.packages import installed
+from kairos.policy.kernels.dispatch import has_package
 from kairos.policy.segments import Segments
 
 pytestmark = pytest.mark.gpu
@@ -43,7 +43,7 @@ def differences(implementation: str) -> list[float]:
 
 @pytest.mark.parametrize("implementation", ["FA3", "FA4"])
 def test_other_flash_kernels_give_the_same(implementation: str) -> None:
-    if not any(map(installed, PACKAGES[implementation])):
+    if not any(map(has_package, PACKAGES[implementation])):
         pytest.skip(f"needs one of {', '.join(PACKAGES[implementation])}")
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         assert max(pool.submit(differences, implementation).result()) < 0.02

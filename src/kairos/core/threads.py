@@ -19,6 +19,6 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def beside(device: torch.device) -> AbstractContextManager[None]:
+def one_host_thread(device: torch.device) -> AbstractContextManager[None]:
     """One where a GPU computes: the host has small tensors only, for which waking all threads takes milliseconds."""
     return threads(1) if device.type == "cuda" else nullcontext()

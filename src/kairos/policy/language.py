@@ -17,7 +17,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from kairos.core.protocols import FeatureStore
 from kairos.core.types import ActionStats, Prompt, Rollout, RolloutBatch, RolloutGroup, Sampling
 from kairos.policy.family import Family, Seen, layout_of
-from kairos.policy.kernels.joint_linear import remembered
+from kairos.policy.kernels.joint_linear import weights_cast_once
 from kairos.policy.memory import recompute as levels
 from kairos.policy.memory.context_limit import check_room
 from kairos.policy.memory.out_of_memory import naming_the_levers
@@ -178,7 +178,7 @@ class LanguagePolicy(nn.Module):
                 naming_the_levers(doing),
                 torch.no_grad(),
                 self._precision(),
-                remembered(),
+                weights_cast_once(),
                 uncompiled(self.compile_with is not None),
             ):
                 drawn = draw(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from kairos.core.carry import carried
 from kairos.core.protocols import Advantage, Gate, Injection, Policy, Reward, RolloutEngine, Scorer
 from kairos.core.seeds import mix
-from kairos.core.threads import beside
+from kairos.core.threads import one_host_thread
 from kairos.core.types import ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
 from kairos.objective.objective import Objective
 from kairos.policy.kernels.weight_gradients import accumulating
@@ -82,7 +82,7 @@ class GRPOModule(L.LightningModule):
 
     def training_step(self, batch: PromptBatch, batch_idx: int) -> None:
         del batch_idx
-        with beside(self.device):
+        with one_host_thread(self.device):
             self._step(batch)
         self.metrics = self.meter.reduce()
         self.iteration += 1

@@ -10,8 +10,8 @@ from helpers.interpreting import interpret, needs_kernels
 from torch import Tensor
 
 from kairos.policy.attention import decode as module
-from kairos.policy.attention.decode import Own, Told, decode_attention, decode_attention_plain
-from kairos.policy.kernels import elementwise as fused
+from kairos.policy.attention.decode import PromptKV, RowKV, decode_attention, decode_attention_plain
+from kairos.policy.kernels.dispatch import uses_triton
 from kairos.policy.sampling.cache import Memory, PackedPrompts, PackedRows, PaddedPrompts, PaddedRows
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -42,13 +42,13 @@ def agree(
     """`used` tokens of the rows in turn; what lies behind them is not a number."""
     (many, few, width), rows = heads, len(lengths) * group
     cuts = torch.tensor([0, *lengths]).cumsum(0).to(DEVICE, torch.int32)
-    told = Told(*(drawn(sum(lengths), few, width, kind=kind, seed=seed) for seed in (1, 2)), cuts, max(lengths))
+    told = PromptKV(*(drawn(sum(lengths), few, width, kind=kind, seed=seed) for seed in (1, 2)), cuts, max(lengths))
     used_B = torch.tensor(used, dtype=torch.int32).repeat(-(-rows // len(used)))[:rows].to(DEVICE)
-    own = Own(*(drawn(rows, room, few, width, kind=kind, seed=seed) for seed in (3, 4)), used_B)
+    own = RowKV(*(drawn(rows, room, few, width, kind=kind, seed=seed) for seed in (3, 4)), used_B)
     for row, last in enumerate(used_B.tolist()):
         own.keys_BCHD[row, last:] = own.values_BCHD[row, last:] = torch.nan
     q = drawn(rows, many, width, kind=kind)
-    assert fused.fast(q)
+    assert uses_triton(q)
     ours, theirs = (attend(q, told, own, width**-0.5) for attend in (decode_attention, decode_attention_plain))
     assert ours.dtype == theirs.dtype == kind and ours.shape == theirs.shape
     difference = ((ours.float() - theirs.float()).norm() / theirs.float().norm()).item()

@@ -10,7 +10,7 @@ from torch.nn.functional import silu
 
 from kairos.policy.delta_net.convolution import convolved, convolved_plain
 from kairos.policy.delta_net.indices import edges
-from kairos.policy.kernels import elementwise as fused
+from kairos.policy.kernels.dispatch import uses_triton
 from kairos.policy.segments import Segments, starts
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -72,7 +72,7 @@ def test_plain_torch_is_the_definition(segments: Segments, reach: int) -> None:
 @pytest.mark.parametrize(("width", "reach"), [(6, 4), (200, 4), (130, 2), (5, 1)])
 def test_the_kernels_are_plain_torch(segments: Segments, width: int, reach: int) -> None:
     mixed, weight = drawn(len(segments), width), drawn(width, reach, seed=1)
-    assert fused.fast(mixed)
+    assert uses_triton(mixed)
     plain = values_and_gradients(convolved_plain, mixed, weight, edges(segments, reach, DEVICE))
     agree(values_and_gradients(convolved, mixed, weight, segments), plain, 1e-6)
 

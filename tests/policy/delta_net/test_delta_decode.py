@@ -12,7 +12,7 @@ from kairos.policy.attention.gathered_sdpa import Gathered
 from kairos.policy.delta_net.decode import convolve_one, convolve_one_plain, one_token, one_token_plain
 from kairos.policy.delta_net.layer import GatedDeltaNet
 from kairos.policy.delta_net.step import DeltaState, DeltaStep
-from kairos.policy.kernels import elementwise as fused
+from kairos.policy.kernels.dispatch import uses_triton
 from kairos.policy.scoring.shared_prefix import Scoring
 from kairos.policy.segments import Segments
 
@@ -41,7 +41,7 @@ def test_a_convolution_moves_on_by_one(width: int, reach: int, kind: torch.dtype
     mixed, weight = drawn(3, 2, width, kind=kind), drawn(width, reach, seed=1)
     recent = drawn(3, reach - 1, width, kind=kind, seed=2)
     ours, theirs = recent.clone(), recent.clone()
-    assert fused.fast(recent)
+    assert uses_triton(recent)
     for step in range(2):
         fast, plain = convolve_one(mixed[:, step], ours, weight), convolve_one_plain(mixed[:, step], theirs, weight)
         close(fast, plain, 1e-6 if kind == torch.float32 else 4e-3)
@@ -59,7 +59,7 @@ def test_a_state_takes_one_token_more(key_heads: int, heads: int, keys: int, val
     decay, beta = -drawn(rows, heads, seed=1).exp(), drawn(rows, heads, kind=kind, seed=2).sigmoid()
     state = drawn(rows, heads, keys, values, seed=3)
     ours, theirs = state.clone(), state.clone()
-    assert fused.fast(state)
+    assert uses_triton(state)
     for _ in range(2):
         close(one_token(q, k, v, decay, beta, ours), one_token_plain(q, k, v, decay, beta, theirs), 1e-5)
         close(ours, theirs, 1e-5)

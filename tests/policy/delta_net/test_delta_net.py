@@ -226,11 +226,11 @@ def test_a_copy_of_a_layer_keeps_its_kernels(layer: GatedDeltaNet) -> None:
 
 def test_kernels_that_are_not_installed_are_refused_and_a_cpu_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert automatic(torch.device("cpu")) == Torch()
-    monkeypatch.setattr(kernels_, "installed", lambda package: False)
+    monkeypatch.setattr(kernels_, "has_package", lambda package: False)
     assert automatic(torch.device("cuda")) == Torch()
     with pytest.raises(ValueError, match=r"kairos-video\[fla\]"):
         FlashLinear()
-    monkeypatch.setattr(kernels_, "installed", lambda package: package == "fla")
+    monkeypatch.setattr(kernels_, "has_package", lambda package: package == "fla")
     monkeypatch.setattr(kernels_, "refused", lambda capability: None)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     assert automatic(torch.device("cuda")) == FlashLinear()
@@ -249,7 +249,7 @@ def test_where_the_package_gives_no_gradients_torch_computes_and_says_so(
 ) -> None:  # fmt: skip
     kernels_.refused.cache_clear()
     kernels_._say_once.cache_clear()
-    monkeypatch.setattr(kernels_, "installed", lambda package: package in ("fla", "triton", *others))
+    monkeypatch.setattr(kernels_, "has_package", lambda package: package in ("fla", "triton", *others))
     monkeypatch.setattr(kernels_, "version", lambda package: triton)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     chosen = [automatic(torch.device("cuda")) for _ in range(2)]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kairos.policy.kernels import elementwise as fused
 from kairos.policy.kernels import norms as fused_norms
+from kairos.policy.kernels.dispatch import uses_triton
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 KINDS = [torch.float32, torch.bfloat16]
@@ -34,7 +35,7 @@ def close(ours: Tensor, theirs: Tensor, kind: torch.dtype = torch.float32) -> No
 
 def agree(fast: Callable[..., Tensor], plain: Callable[..., Tensor], *inputs: Tensor) -> None:
     """Values, and gradients for every input that asks for one; the twin computes in fp32 and rounds."""
-    assert fused.fast(inputs[0])
+    assert uses_triton(inputs[0])
     results = []
     for function, wide in ((fast, False), (plain, True)):
         leaves = [x.detach().clone().requires_grad_(x.requires_grad) for x in inputs]
@@ -63,7 +64,7 @@ def test_a_gated_product_of_both_halves_of_a_tensor(kind: torch.dtype, shape: tu
     theirs = fused.gated_plain(gate, up)
     grad = drawn(*theirs.shape, kind=kind, seed=5)
     expected = [torch.cat(torch.autograd.grad(theirs, [gate, up], grad.float()), dim=-1), theirs]
-    assert fused.fast(pair)
+    assert uses_triton(pair)
     close(fused.gated_pair(pair), theirs.to(kind), kind)
     for gradient in (fused.gated_pair_gradient, fused.gated_pair_gradient_plain):
         for ours, wanted in zip(gradient(grad, pair), expected, strict=True):
@@ -231,7 +232,7 @@ def test_what_was_compiled_for_other_arguments_is_not_launched() -> None:
 def test_a_token_a_row_is_remembered_at_its_step() -> None:
     k, v = drawn(5, 2, 6), drawn(5, 4, 6, seed=1)[:, 1:3]
     step = torch.tensor([2], device=DEVICE)
-    for write in (fused.remember, fused.remember_plain):
+    for write in (fused.write_kv, fused.write_kv_plain):
         keys, values = (torch.zeros(5, 4, 2, 6, device=DEVICE) for _ in range(2))
         write(k, v, keys, values, step)
         assert torch.equal(keys[:, 2], k) and torch.equal(values[:, 2], v)

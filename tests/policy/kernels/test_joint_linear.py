@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
-from kairos.policy.kernels.joint_linear import joinable, joint, joint_mlp, outputs, plain, remembered
+from kairos.policy.kernels.dispatch import joinable, only_multiply
+from kairos.policy.kernels.joint_linear import joint, joint_mlp, outputs, weights_cast_once
 
 SIZES = (6, 3, 5)
 LOW = 2**-7  # bf16 rounds to 8 bits: what two orders of summing may differ by, relative to the largest
@@ -74,13 +75,13 @@ def test_what_is_frozen_gets_no_gradient(frozen: str) -> None:
 def test_zeros_follow_each_part_and_what_is_beyond_its_width_is_not_read() -> None:
     parts = linears()
     x, wide = drawn(7, 8), drawn(7, 10)
-    padded = joint(x, *parts, short=2).split([size + 2 for size in SIZES], dim=-1)
+    padded = joint(x, *parts, pad_columns=2).split([size + 2 for size in SIZES], dim=-1)
     for piece, part in zip(padded, parts, strict=True):
         torch.testing.assert_close(piece[:, :-2], part(x))
         assert piece[:, -2:].count_nonzero() == 0
     torch.testing.assert_close(joint(wide, *parts), torch.cat(separate(wide[:, :8], *parts), dim=-1))
     leaves = [wide, *parts.parameters()]
-    ours = torch.autograd.grad(joint(wide, *parts, short=2).sin().sum(), leaves)
+    ours = torch.autograd.grad(joint(wide, *parts, pad_columns=2).sin().sum(), leaves)
     theirs = torch.autograd.grad(torch.cat(separate(wide[:, :8], *parts)[:], dim=-1).sin().sum(), leaves)
     for mine, expected in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine, expected)
@@ -148,7 +149,7 @@ def test_where_they_are_remembered_weights_are_cast_once_and_forgotten_afterward
     parts, x = linears(), drawn(7, 8).bfloat16()
     size = sum(parameter.numel() for parameter in parts.parameters())
     with torch.autocast("cpu", torch.bfloat16):
-        with remembered(), Copies() as copies:
+        with weights_cast_once(), Copies() as copies:
             first = outputs(x, *parts)
             assert copies.cast == size
             assert all(torch.equal(a, b) for a, b in zip(outputs(x, *parts), first, strict=True))
@@ -163,14 +164,14 @@ def test_where_they_are_remembered_weights_are_cast_once_and_forgotten_afterward
             outputs(x, *parts)
             outputs(x, *parts)
         assert copies.cast == 2 * size
-        with remembered():
+        with weights_cast_once():
             torch.testing.assert_close(outputs(x, *parts)[0], parts[0](x))
 
 
 def test_weights_that_need_no_cast_are_not_copied() -> None:
     parts = linears()
     x, low = drawn(7, 8), linears().bfloat16()
-    assert plain(*parts) and not joinable(x, *parts)
+    assert only_multiply(*parts) and not joinable(x, *parts)
     with torch.autocast("cpu", torch.bfloat16):
         assert joinable(x, *parts) and not joinable(x, *low)
 
@@ -243,7 +244,7 @@ def test_an_mlp_in_one_gives_what_its_layers_give(low: bool, biased: bool, froze
     with torch.autocast("cpu", torch.bfloat16) if low else nullcontext():
         for again in (False, True):
             found.append(results(x, parts, lambda x, *parts, again=again: [joint_mlp(x, *parts, again)]))
-        padded = results(x, parts, lambda x, *parts: [joint_mlp(x, *parts, True, short=2)])
+        padded = results(x, parts, lambda x, *parts: [joint_mlp(x, *parts, True, pad_columns=2)])
         expected = results(x, parts, apart)
     for kept, again, filled, theirs in zip(*found, padded, expected, strict=True):
         assert torch.equal(kept, again)
@@ -272,14 +273,16 @@ def test_an_mlp_that_is_computed_again_keeps_its_input_alone() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("short", [0, 8])
-def test_on_a_gpu_gradients_of_weights_are_finer_than_autocast_gives_them(short: int) -> None:
+@pytest.mark.parametrize("pad_columns", [0, 8])
+def test_on_a_gpu_gradients_of_weights_are_finer_than_autocast_gives_them(pad_columns: int) -> None:
     torch.manual_seed(0)
     parts = nn.ModuleList([nn.Linear(256, size) for size in (512, 64, 64)]).cuda()
     x, leaves = torch.randn(1000, 256, device="cuda", requires_grad=True), list(parts.parameters())
 
     def pieces() -> list[Tensor]:
-        whole = joint(x, *parts, short=short).split([part.out_features + short for part in parts], dim=-1)
+        whole = joint(x, *parts, pad_columns=pad_columns).split(
+            [part.out_features + pad_columns for part in parts], dim=-1
+        )
         return [piece[:, : part.out_features] for piece, part in zip(whole, parts, strict=True)]
 
     def gradients(pieces: list[Tensor]) -> list[Tensor]:

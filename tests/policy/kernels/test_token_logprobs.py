@@ -7,9 +7,10 @@ import torch
 from helpers.interpreting import interpret, needs_kernels
 from torch import Tensor, nn
 
-from kairos.policy.kernels.token_logprobs import choosable, chosen
+from kairos.policy.kernels.dispatch import fuses_head
+from kairos.policy.kernels.token_logprobs import token_logprobs
 from kairos.policy.kernels.weight_gradients import accumulating
-from kairos.policy.text.logprobs import chosen_logprobs, chosen_plain
+from kairos.policy.text.logprobs import chosen_logprobs, token_logprobs_plain
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 FINE = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
@@ -48,9 +49,9 @@ def test_values_and_gradients(
     never = torch.tensor(banned, dtype=torch.long, device=DEVICE)
     wanted = torch.tensor([0, 5, 36, 1, 2, 36, 0], device=DEVICE)
     results = []
-    for compute in (chosen, chosen_plain):
+    for compute in (token_logprobs, token_logprobs_plain):
         hidden, head = drawn(M, D, kind=kind).requires_grad_(), head_of(width, kind)
-        assert choosable(head, hidden)
+        assert fuses_head(head, hidden)
         logprobs, entropies = compute(hidden, head, wanted, temperature, never, entropy, rows)
         loss = (logprobs * drawn(M, seed=2)).sum()
         if entropy:
@@ -67,7 +68,7 @@ def test_values_and_gradients(
 def test_an_fp32_head_under_autocast_gets_an_fp32_gradient() -> None:
     never, wanted = torch.tensor([3], device=DEVICE), torch.tensor([0, 5, 36, 1, 2, 36, 0], device=DEVICE)
     results = []
-    for compute in (chosen, chosen_plain):
+    for compute in (token_logprobs, token_logprobs_plain):
         hidden, head = drawn(M, D).requires_grad_(), head_of(37)
         with torch.autocast(DEVICE, torch.bfloat16):
             logprobs, entropies = compute(hidden, head, wanted, 1.0, never, True, 3)
@@ -87,20 +88,20 @@ def test_the_heads_gradient_is_added_to_what_is_there(rows: int) -> None:
         head = head_of(37)
         for seed in range(2):
             with accumulating(on), torch.autocast(DEVICE, torch.bfloat16):
-                logprobs, _ = chosen(drawn(M, D, seed=seed), head, wanted, 1.0, never, False, rows)
+                logprobs, _ = token_logprobs(drawn(M, D, seed=seed), head, wanted, 1.0, never, False, rows)
             (logprobs * drawn(M, seed=2)).sum().backward()
         found.append(head.weight.grad)
     torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-6)
     hidden = drawn(M, D).requires_grad_()
     with accumulating(), torch.autocast(DEVICE, torch.bfloat16):
-        logprobs, _ = chosen(hidden, head, wanted, 1.0, never, False, rows)
+        logprobs, _ = token_logprobs(hidden, head, wanted, 1.0, never, False, rows)
     assert torch.autograd.grad(logprobs.sum(), [hidden, head.weight], allow_unused=True)[1] is None
 
 
 @needs_kernels
 def test_a_chosen_token_that_is_banned_is_out_of_reach_and_teaches_it_nothing() -> None:
     head, never = head_of(37), torch.tensor([4], device=DEVICE)
-    logprobs, _ = chosen(drawn(2, D), head, torch.tensor([4, 5], device=DEVICE), 1.0, never, False, 9)
+    logprobs, _ = token_logprobs(drawn(2, D), head, torch.tensor([4, 5], device=DEVICE), 1.0, never, False, 9)
     assert logprobs[0] < -1e29 and logprobs[1] > -1e3
     logprobs.sum().backward()
     assert head.weight.grad is not None and not head.weight.grad[4].any() and head.weight.grad[5].any()
@@ -111,17 +112,17 @@ def test_only_one_half_is_asked_for() -> None:
     never, wanted = torch.tensor([], dtype=torch.long, device=DEVICE), torch.tensor([1, 2], device=DEVICE)
     head, hidden = head_of(37), drawn(2, D).requires_grad_()
     head.requires_grad_(False)
-    chosen(hidden, head, wanted, 1.0, never, False, 1)[0].sum().backward()
+    token_logprobs(hidden, head, wanted, 1.0, never, False, 1)[0].sum().backward()
     assert hidden.grad is not None and head.weight.grad is None
     head.requires_grad_(True)
-    chosen(hidden.detach(), head, wanted, 1.0, never, True, 9)[1].sum().backward()
+    token_logprobs(hidden.detach(), head, wanted, 1.0, never, True, 9)[1].sum().backward()
     assert head.weight.grad is not None and head.weight.grad.any()
 
 
 @needs_kernels
 def test_a_second_backward_pass_through_what_the_first_wrote_over_is_an_error() -> None:
     never, wanted = torch.tensor([], dtype=torch.long, device=DEVICE), torch.tensor([1, 2], device=DEVICE)
-    total = chosen(drawn(2, D), head_of(37), wanted, 1.0, never, False, 9)[0].sum()
+    total = token_logprobs(drawn(2, D), head_of(37), wanted, 1.0, never, False, 9)[0].sum()
     total.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         total.backward()
@@ -131,9 +132,9 @@ def test_a_second_backward_pass_through_what_the_first_wrote_over_is_an_error() 
 def test_heads_with_biases_or_hooks_are_called() -> None:
     hidden, wanted = drawn(3, D), torch.tensor([1, 2, 3], device=DEVICE)
     biased = nn.Linear(D, 37).to(DEVICE)
-    assert not choosable(biased, hidden)
+    assert not fuses_head(biased, hidden)
     hooked = head_of(37)
     hooked.register_forward_hook(lambda module, inputs, output: output * 2)
-    assert not choosable(hooked, hidden)
+    assert not fuses_head(hooked, hidden)
     expected = (2 * (hidden @ hooked.weight.T)).log_softmax(-1).gather(1, wanted[:, None]).squeeze(1)
     torch.testing.assert_close(chosen_logprobs(hidden, hooked, wanted)[0], expected)

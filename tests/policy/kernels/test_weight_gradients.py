@@ -18,12 +18,12 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Layer = Callable[[Tensor, nn.ModuleList], Tensor]
 LAYERS: dict[str, tuple[Layer, int]] = {  # and how many matrices it adds; zeros between them are not added to
     "one": (lambda x, parts: joint(x, parts[0]), 1),
-    "one, with zeros": (lambda x, parts: joint(x, parts[0], short=2), 1),
+    "one, with zeros": (lambda x, parts: joint(x, parts[0], pad_columns=2), 1),
     "two": (lambda x, parts: joint(x, parts[0], parts[1]), 1),
-    "two, with zeros": (lambda x, parts: joint(x, parts[0], parts[1], short=2), 2),
-    "MLP": (lambda x, parts: joint_mlp(x, *parts, again=False), 2),
-    "MLP again": (lambda x, parts: joint_mlp(x, *parts, again=True), 2),
-    "MLP with zeros": (lambda x, parts: joint_mlp(x, *parts, again=True, short=2), 3),
+    "two, with zeros": (lambda x, parts: joint(x, parts[0], parts[1], pad_columns=2), 2),
+    "MLP": (lambda x, parts: joint_mlp(x, *parts, recompute=False), 2),
+    "MLP recomputed": (lambda x, parts: joint_mlp(x, *parts, recompute=True), 2),
+    "MLP with zeros": (lambda x, parts: joint_mlp(x, *parts, recompute=True, pad_columns=2), 3),
 }
 
 

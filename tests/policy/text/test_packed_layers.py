@@ -47,7 +47,7 @@ def test_an_mlp_computed_again_drops_the_same_numbers() -> None:
     mlp, x = whole[0], torch.randn(5, 16, requires_grad=True)
     assert isinstance(mlp, GatedMLP)
     learnt, found = [p for p in mlp.parameters() if p.requires_grad], []
-    for mlp.again in (False, True):
+    for mlp.recompute in (False, True):
         torch.manual_seed(1)
         found.append(torch.autograd.grad(mlp(x).square().sum(), [x, *learnt]))
     for kept, again in zip(*found, strict=True):

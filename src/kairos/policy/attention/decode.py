@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kairos.policy.kernels.launch import launch, power
+from kairos.policy.kernels.launch import launch, next_power_of_2
 
 _PER_PROCESSOR = 1  # programs that look at prompts
 _OWN = 128  # of a row's own tokens that one program looks at
@@ -22,7 +22,7 @@ _TILE = 64  # queries
 _JOINED = 4096  # numbers that one program joins at a time
 
 
-class Told(NamedTuple):
+class PromptKV(NamedTuple):
     """Prompts end to end: keys and values [N, Hkv, D], contiguous; cuts [P + 1] (int32); the most tokens of one."""
 
     keys_NHD: Tensor
@@ -31,7 +31,7 @@ class Told(NamedTuple):
     longest: int
 
 
-class Own(NamedTuple):
+class RowKV(NamedTuple):
     """Keys and values [B, C, Hkv, D], contiguous, of which a row's first `used_B` (int32, at least 1) count."""
 
     keys_BCHD: Tensor
@@ -39,7 +39,7 @@ class Own(NamedTuple):
     used_B: Tensor
 
 
-def decode_attention(q_BHD: Tensor, told: Told, own: Own, scale: float) -> Tensor:
+def decode_attention(q_BHD: Tensor, told: PromptKV, own: RowKV, scale: float) -> Tensor:
     """[B, H, D] in the dtype of the values, no gradient; the rows of a prompt are next to one another.
 
     Only where `fused.fast`. On a GPU keys and values are bf16 or fp16.
@@ -49,9 +49,9 @@ def decode_attention(q_BHD: Tensor, told: Told, own: Own, scale: float) -> Tenso
     q = q_BHD.to(told.keys_NHD.dtype).contiguous()
     (rows, heads, width), (tokens, key_heads, _), prompts = q.shape, told.keys_NHD.shape, len(told.cuts) - 1
     group, repeat, room = rows // prompts, heads // key_heads, own.keys_BCHD.shape[1]
-    columns = max(16, power(width))
+    columns = max(16, next_power_of_2(width))
     block = 64 if columns <= 128 else 32
-    tile = max(16, min(_TILE, power(group * repeat)))
+    tile = max(16, min(_TILE, next_power_of_2(group * repeat)))
     tiles = -(-group * repeat // tile)
     size = block * -(-tokens * key_heads * tiles // (block * _PER_PROCESSOR * _processors(q.device)))
     told_parts, own_parts = -(-told.longest // size), -(-room // _OWN)
@@ -63,7 +63,7 @@ def decode_attention(q_BHD: Tensor, told: Told, own: Own, scale: float) -> Tenso
         q, told.keys_NHD, told.values_NHD, told.cuts, *own, partial, lse, scale * log2(e),
         asked, told_parts, size, own_parts, _OWN, room,
         GROUP=group, REPEAT=repeat, KEY_HEADS=key_heads, WIDTH=width, TILES=tiles, TILE=tile,
-        OWN_TILE=max(16, power(repeat)), COLUMNS=columns, BLOCK=block, num_warps=4, num_stages=2,
+        OWN_TILE=max(16, next_power_of_2(repeat)), COLUMNS=columns, BLOCK=block, num_warps=4, num_stages=2,
     )  # fmt: skip
     launch(
         decode_kernels.decode_join, (rows * heads,), partial, lse, out, parts,
@@ -72,7 +72,7 @@ def decode_attention(q_BHD: Tensor, told: Told, own: Own, scale: float) -> Tenso
     return out
 
 
-def decode_attention_plain(q_BHD: Tensor, told: Told, own: Own, scale: float) -> Tensor:
+def decode_attention_plain(q_BHD: Tensor, told: PromptKV, own: RowKV, scale: float) -> Tensor:
     outs, group = [], len(q_BHD) // (len(told.cuts) - 1)
     for row, (q_HD, used) in enumerate(zip(q_BHD.float(), own.used_B.tolist(), strict=True)):
         begin, end = told.cuts[row // group :][:2].tolist()

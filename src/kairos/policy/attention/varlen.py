@@ -16,7 +16,7 @@ from torch.nn.attention._registry import FlashAttentionHandle
 from kairos.core.carry import carried
 from kairos.policy.attention.gathered_sdpa import Gathered
 from kairos.policy.attention.shared_prompt_op import attend
-from kairos.policy.kernels.packages import installed
+from kairos.policy.kernels.dispatch import has_package
 from kairos.policy.segments import Segments, starts
 
 
@@ -109,7 +109,7 @@ _KERNELS = {
 @cache
 def _activate(implementation: str) -> None:
     kernels = _KERNELS[implementation]
-    path = next((path for module, path in kernels.modules.items() if installed(module)), None)
+    path = next((path for module, path in kernels.modules.items() if has_package(module)), None)
     if path is None:
         raise ValueError(
             f"attn.implementation={implementation} needs the package {kernels.packages}; attn=varlen needs none"

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from kairos.policy.delta_net.indices import cuts, padded
 from kairos.policy.delta_net.rule import over_sequences
-from kairos.policy.kernels.checkpoint import again
-from kairos.policy.kernels.packages import installed
+from kairos.policy.kernels.checkpoint import recomputed
+from kairos.policy.kernels.dispatch import has_package
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Torch:
     """
 
     def scan(self, tokens: Tokens, lengths: tuple[int, ...], state_SHKV: Tensor | None) -> tuple[Tensor, Tensor]:
-        return again(self._scanned, tokens, lengths, state_SHKV)
+        return recomputed(self._scanned, tokens, lengths, state_SHKV)
 
     def _scanned(self, tokens: Tokens, lengths: tuple[int, ...], state_SHKV: Tensor | None) -> tuple[Tensor, Tensor]:
         batches, home_N, home_S = padded(lengths, tokens.v_NHV.device)
@@ -73,7 +73,7 @@ class FlashLinear:
     """The package flash-linear-attention (extra `fla`): on a GPU, in bf16 or fp16. ValueError where it is missing."""
 
     def __post_init__(self) -> None:
-        if not installed("fla"):
+        if not has_package("fla"):
             raise ValueError("these kernels need flash-linear-attention: pip install 'kairos-video[fla]'")
 
     def scan(self, tokens: Tokens, lengths: tuple[int, ...], state_SHKV: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -91,7 +91,7 @@ class FlashLinear:
 
 def automatic(device: torch.device) -> Kernels:
     """`FlashLinear` where a GPU and the package can learn, `Torch` elsewhere."""
-    if device.type == "cuda" and installed("fla"):
+    if device.type == "cuda" and has_package("fla"):
         reason = refused(torch.cuda.get_device_capability(device))
         if reason is None:
             _say_once(
@@ -110,7 +110,7 @@ def refused(capability: tuple[int, int]) -> str | None:
 
     On Hopper, Triton 3.4.0 to 3.7.0 miscompile its backward pass, and it refuses without tilelang (its issue 640).
     """
-    if capability != (9, 0) or not installed("triton") or installed("tilelang"):
+    if capability != (9, 0) or not has_package("triton") or has_package("tilelang"):
         return None
     triton = version("triton")
     if not (3, 4, 0) <= tuple(map(int, re.findall(r"\d+", triton)[:3])) < (3, 7, 1):

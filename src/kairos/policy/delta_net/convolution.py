@@ -12,7 +12,8 @@ from torch.nn.functional import conv1d, silu
 
 from kairos.policy.delta_net.decode import weighed
 from kairos.policy.delta_net.indices import Edges, edges
-from kairos.policy.kernels.elementwise import by_token, fast
+from kairos.policy.kernels.dispatch import uses_triton
+from kairos.policy.kernels.elementwise import by_token
 from kairos.policy.kernels.launch import launch
 from kairos.policy.segments import Segments
 
@@ -25,7 +26,7 @@ def convolved(mixed_ND: Tensor, weight_DK: Tensor, segments: Segments) -> Tensor
     Before a prompt stand zeros, before a row its prompt's end.
     """
     found = edges(segments, weight_DK.shape[1], mixed_ND.device)
-    if fast(mixed_ND):
+    if uses_triton(mixed_ND):
         return _Convolved.apply(mixed_ND, weight_DK, found)  # type: ignore[no-any-return]
     return convolved_plain(mixed_ND, weight_DK, found)
 

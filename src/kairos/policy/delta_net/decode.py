@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from kairos.policy.delta_net.rule import as_many, unit
-from kairos.policy.kernels.elementwise import by_token, fast
-from kairos.policy.kernels.launch import launch, power
+from kairos.policy.kernels.dispatch import uses_triton
+from kairos.policy.kernels.elementwise import by_token
+from kairos.policy.kernels.launch import launch, next_power_of_2
 
 _CHANNELS = 512  # that one program convolves
 _VALUES = 32  # columns of a state that one program looks at
@@ -16,7 +17,7 @@ _VALUES = 32  # columns of a state that one program looks at
 
 def convolve_one(mixed_BD: Tensor, recent_BKD: Tensor, weight_DK: Tensor) -> Tensor:
     """silu of the convolution, [B, D] in the dtype of `mixed`; `recent` [B, K - 1, D] moves on by one, in place."""
-    if not fast(mixed_BD):
+    if not uses_triton(mixed_BD):
         return convolve_one_plain(mixed_BD, recent_BKD, weight_DK)
     from kairos.policy.kernels.triton import delta_decode as decode_kernels  # Triton is not everywhere
 
@@ -45,7 +46,7 @@ def one_token(
     q_BHK: Tensor, k_BHK: Tensor, v_BHV: Tensor, decay_BH: Tensor, beta_BH: Tensor, state_BHKV: Tensor
 ) -> Tensor:
     """The delta rule's outputs [B, H, V], fp32; the contiguous fp32 state is written in place: no gradient flows."""
-    if not fast(state_BHKV):
+    if not uses_triton(state_BHKV):
         return one_token_plain(q_BHK, k_BHK, v_BHV, decay_BH, beta_BH, state_BHKV)
     from kairos.policy.kernels.triton import delta_decode as decode_kernels  # Triton is not everywhere
 
@@ -53,12 +54,13 @@ def one_token(
     q, k, v = (x if x.stride()[1:] == (x.shape[2], 1) else x.contiguous() for x in (q_BHK, k_BHK, v_BHV))
     rows, heads, keys, values = state_BHKV.shape
     out = state_BHKV.new_empty(rows, heads, values)
-    block = min(_VALUES, power(values))
+    block = min(_VALUES, next_power_of_2(values))
     launch(
         decode_kernels.delta, (rows * heads, -(-values // block)),
         q, k, v, decay_BH.contiguous(), beta_BH.contiguous(), state_BHKV, out,
         q.stride(0), k.stride(0), v.stride(0), keys**-0.5,
-        HEADS=heads, SHARE=heads // q.shape[1], KEYS=keys, VALUES=values, ROWS=power(keys), BLOCK=block, num_warps=4,
+        HEADS=heads, SHARE=heads // q.shape[1], KEYS=keys, VALUES=values, ROWS=next_power_of_2(keys), BLOCK=block,
+        num_warps=4,
     )  # fmt: skip
     return out
 

@@ -15,7 +15,7 @@ from kairos.policy.context import Context
 from kairos.policy.delta_net.backends import Kernels, Torch, automatic
 from kairos.policy.delta_net.rule import inside_bytes
 from kairos.policy.delta_net.step import DeltaStep
-from kairos.policy.kernels.checkpoint import again
+from kairos.policy.kernels.checkpoint import recomputed
 from kairos.policy.kernels.elementwise import gated
 from kairos.policy.kernels.joint_linear import outputs
 from kairos.policy.kernels.norms import normed
@@ -60,7 +60,7 @@ class GatedDeltaNet(Qwen3_5GatedDeltaNet):
             kernels=self._kernels(hidden_ND.device),
         )
         output_NHV = context.recur(self.layer_idx, step)
-        normed_NV = again(self._normed, output_NHV, gate_NV.unflatten(1, output_NHV.shape[1:])).flatten(1)
+        normed_NV = recomputed(self._normed, output_NHV, gate_NV.unflatten(1, output_NHV.shape[1:])).flatten(1)
         return outputs(normed_NV, self.out_proj)[0][None]
 
     def _normed(self, output_NHV: Tensor, gate_NHV: Tensor) -> Tensor:

@@ -42,9 +42,9 @@ def over_sequences(
         v, decay, beta = (x.float().transpose(1, 2) for x in (v_SLHV, decay_SLH, beta_SLH))
         q = q * q.shape[-1] ** -0.5
         size = min(CHUNK, length)
-        short = -length % size
-        q, k, v = (pad(x, (0, 0, 0, short)).unflatten(2, (-1, size)) for x in (q, k, v))
-        decay, beta = (pad(x, (0, short)).unflatten(2, (-1, size)) for x in (decay, beta))
+        padding = -length % size
+        q, k, v = (pad(x, (0, 0, 0, padding)).unflatten(2, (-1, size)) for x in (q, k, v))
+        decay, beta = (pad(x, (0, padding)).unflatten(2, (-1, size)) for x in (decay, beta))
 
         total = decay.double().cumsum(-1)  # neighbours' differences are small beside their sums
         later = torch.ones(size, size, dtype=torch.bool, device=q.device).triu(1)

@@ -22,14 +22,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def again(compute: Callable[P, T], *inputs: P.args, **options: P.kwargs) -> T:
+def recomputed(compute: Callable[P, T], *inputs: P.args, **options: P.kwargs) -> T:
     """What `compute` gives; only what goes in is kept. Random numbers (an adapter's dropout) are drawn as before."""
     if not torch.is_grad_enabled():
         return compute(*inputs, **options)
     return cast("T", checkpoint(compute, *inputs, use_reentrant=False, **options))
 
 
-def layer_again(compute: partial[Tensor], x: Tensor) -> Tensor:
+def recomputed_layer(compute: partial[Tensor], x: Tensor) -> Tensor:
     """The same for `compute`, a layer's own method with all but its input, as transformers' layers hand it over.
 
     It is one operator whose other inputs are the layer's trained parameters: forwards the host then builds no graph and
@@ -41,8 +41,8 @@ def layer_again(compute: partial[Tensor], x: Tensor) -> Tensor:
     parameters = parameters_of(modules)
     special = any(isinstance(p, DTensor) or p._backward_hooks for p in parameters)
     if special or layer._compiled_call_impl is not None or any(map(_draws, modules)):
-        return again(compute, x)
-    return _Again.apply(compute, x, *(p for p in parameters if p.requires_grad))  # type: ignore[no-any-return]
+        return recomputed(compute, x)
+    return _Recomputed.apply(compute, x, *(p for p in parameters if p.requires_grad))  # type: ignore[no-any-return]
 
 
 def _draws(module: nn.Module) -> bool:
@@ -50,7 +50,7 @@ def _draws(module: nn.Module) -> bool:
     return (isinstance(module, _DropoutNd) and module.p > 0) or vars(module).get("attention_dropout", 0.0) > 0
 
 
-class _Again(Function):
+class _Recomputed(Function):
     @staticmethod
     def forward(ctx: FunctionCtx, compute: Callable[[Tensor], Tensor], x: Tensor, *trained: Tensor) -> Tensor:
         kind = x.device.type

@@ -6,36 +6,19 @@ The plain functions, `*_plain`, are the twins. torch's compiler is given those: 
 
 from __future__ import annotations
 
-import logging
-import subprocess
-from functools import cache
-
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import silu
 
-from kairos.policy.kernels.launch import INTERPRETED, launch, power
-from kairos.policy.kernels.packages import installed
-
-_log = logging.getLogger(__name__)
-
-
-def fast(x: Tensor) -> bool:
-    """Whether tensors like this go through the kernels."""
-    return not torch.compiler.is_compiling() and (x.is_cuda or INTERPRETED) and _usable()
-
-
-def computing(x: Tensor, otherwise: torch.dtype) -> torch.dtype:
-    """What matrices compute in where `x` is: autocast's dtype, or `otherwise` without it."""
-    device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else otherwise
+from kairos.policy.kernels.dispatch import uses_triton
+from kairos.policy.kernels.launch import launch, next_power_of_2
 
 
 def gated(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) * up, of any shape."""
-    return _Gated.apply(gate, up) if fast(gate) else gated_plain(gate, up)  # type: ignore[no-any-return]
+    return _Gated.apply(gate, up) if uses_triton(gate) else gated_plain(gate, up)  # type: ignore[no-any-return]
 
 
 def gated_plain(gate: Tensor, up: Tensor) -> Tensor:
@@ -44,7 +27,7 @@ def gated_plain(gate: Tensor, up: Tensor) -> Tensor:
 
 def gated_pair(pair: Tensor) -> Tensor:
     """The same of [..., 2 * F], the gate first: [..., F]; no gradient."""
-    if not fast(pair):
+    if not uses_triton(pair):
         return gated_plain(*pair.chunk(2, dim=-1))
     gate, up = pair.chunk(2, dim=-1)
     out = pair.new_empty(gate.shape)
@@ -54,7 +37,7 @@ def gated_pair(pair: Tensor) -> Tensor:
 
 def gated_pair_gradient(grad: Tensor, pair: Tensor) -> tuple[Tensor, Tensor]:
     """The gradient of `gated_pair` with respect to the contiguous pair, and what it gave, from one pass over both."""
-    if not fast(pair):
+    if not uses_triton(pair):
         return gated_pair_gradient_plain(grad, pair)
     grad, grad_pair = grad.contiguous(), torch.empty_like(pair)
     out = torch.empty_like(grad)
@@ -75,7 +58,7 @@ def gated_pair_gradient_plain(grad: Tensor, pair: Tensor) -> tuple[Tensor, Tenso
 def rotated(q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> tuple[Tensor, Tensor]:
     """Rotary position embedding of queries and of keys, which may have other heads, in fp32, in the dtype of each: the
     first R of a head's D numbers turn, halves paired."""
-    if not fast(q_NHD):
+    if not uses_triton(q_NHD):
         return rotated_plain(q_NHD, cos_NR, sin_NR), rotated_plain(k_NHD, cos_NR, sin_NR)
     return _Rotated.apply(q_NHD, k_NHD, cos_NR, sin_NR)  # type: ignore[no-any-return]
 
@@ -91,14 +74,14 @@ def rotated_plain(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
 def merged(a_NHD: Tensor, lse_a_HN: Tensor, b_NHD: Tensor, lse_b_HN: Tensor, out_NHD: Tensor) -> Tensor:
     """Two softmaxes over parts of the keys, with their log-sum-exps, as one: written to `out`, which may be one of the
     two; its log-sum-exp [H, N] (fp32). No gradient."""
-    if not (fast(a_NHD) and all(x.is_contiguous() for x in (a_NHD, b_NHD, out_NHD))):
+    if not (uses_triton(a_NHD) and all(x.is_contiguous() for x in (a_NHD, b_NHD, out_NHD))):
         return merged_plain(a_NHD, lse_a_HN, b_NHD, lse_b_HN, out_NHD)
     (tokens, heads, width), lse_HN = a_NHD.shape, torch.empty_like(lse_a_HN)
     if tokens:
         run(
             "merge", (tokens,), a_NHD, lse_a_HN, b_NHD, lse_b_HN, out_NHD, lse_HN, heads,
             *lse_a_HN.stride(), *lse_b_HN.stride(), *lse_HN.stride(),
-            WIDTH=width, HEADS=power(heads), COLUMNS=power(width),
+            WIDTH=width, HEADS=next_power_of_2(heads), COLUMNS=next_power_of_2(width),
         )  # fmt: skip
     return lse_HN
 
@@ -110,20 +93,20 @@ def merged_plain(a_NHD: Tensor, lse_a_HN: Tensor, b_NHD: Tensor, lse_b_HN: Tenso
     return lse_HN
 
 
-def remember(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD: Tensor, step: Tensor) -> None:
+def write_kv(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD: Tensor, step: Tensor) -> None:
     """Write one token a row at place `step` [1] of keys and values, which have room for C; no gradient."""
-    if not (fast(k_BHD) and all(x.is_contiguous() for x in (k_BHD[0], v_BHD[0], keys_BCHD, values_BCHD))):
-        remember_plain(k_BHD, v_BHD, keys_BCHD, values_BCHD, step)
+    if not (uses_triton(k_BHD) and all(x.is_contiguous() for x in (k_BHD[0], v_BHD[0], keys_BCHD, values_BCHD))):
+        write_kv_plain(k_BHD, v_BHD, keys_BCHD, values_BCHD, step)
         return
     size = k_BHD[0].numel()
     run(
-        "remember", (len(k_BHD),), k_BHD, v_BHD, keys_BCHD, values_BCHD, step,
+        "write_kv", (len(k_BHD),), k_BHD, v_BHD, keys_BCHD, values_BCHD, step,
         k_BHD.stride(0), v_BHD.stride(0), keys_BCHD.shape[1],
-        SIZE=size, BLOCK=power(size),
+        SIZE=size, BLOCK=next_power_of_2(size),
     )  # fmt: skip
 
 
-def remember_plain(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD: Tensor, step: Tensor) -> None:
+def write_kv_plain(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD: Tensor, step: Tensor) -> None:
     keys_BCHD.index_copy_(1, step, k_BHD.to(keys_BCHD.dtype)[:, None])
     values_BCHD.index_copy_(1, step, v_BHD.to(values_BCHD.dtype)[:, None])
 
@@ -173,8 +156,9 @@ def _turned(q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor, backwa
         run(
             "rotate", (len(q), 2), q, k, cos_NR, sin_NR, *outs,
             q.stride(0), k.stride(0), cos_NR.stride(0), q.shape[1], k.shape[1],
-            WIDTH=width, HALF=turning // 2, HEADS_Q=power(q.shape[1]), HEADS_K=power(k.shape[1]),
-            COLUMNS=power(turning // 2), REST=power(width - turning) if width > turning else 0, BACKWARDS=backwards,
+            WIDTH=width, HALF=turning // 2, HEADS_Q=next_power_of_2(q.shape[1]), HEADS_K=next_power_of_2(k.shape[1]),
+            COLUMNS=next_power_of_2(turning // 2), REST=next_power_of_2(width - turning) if width > turning else 0,
+            BACKWARDS=backwards,
         )  # fmt: skip
     return outs
 
@@ -191,20 +175,6 @@ def _blocks(x: Tensor) -> tuple[int, int]:
     """A grid of all rows and what covers one of them."""
     width = x.shape[-1]
     return x.numel() // width, -(-width // _BLOCK)
-
-
-@cache
-def _usable() -> bool:
-    """Whether Triton is there and can build a kernel: it wants a C compiler for what launches one."""
-    if not installed("triton"):
-        return False
-    x = torch.zeros(1, device="cpu" if INTERPRETED else "cuda")
-    try:
-        run("gate_forward", (1,), x, x, x, 1, 1, BLOCK=1)
-    except (RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
-        _log.warning("the layers' elementwise work is not fused, because Triton builds no kernel here: %s", error)
-        return False
-    return True
 
 
 def run(kernel: str, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:

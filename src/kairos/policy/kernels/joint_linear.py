@@ -21,7 +21,8 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import linear
 
-from kairos.policy.kernels.elementwise import computing, gated_pair, gated_pair_gradient
+from kairos.policy.kernels.dispatch import joinable, matmul_dtype
+from kairos.policy.kernels.elementwise import gated_pair, gated_pair_gradient
 from kairos.policy.kernels.weight_gradients import Gradients
 
 T = TypeVar("T")
@@ -35,51 +36,39 @@ def outputs(x: Tensor, *parts: nn.Linear) -> Sequence[Tensor]:
     return [together] if len(parts) == 1 else together.split([part.out_features for part in parts], dim=-1)
 
 
-def joinable(x: Tensor, *parts: nn.Linear) -> bool:
-    """Whether `joint` may stand for the parts, and copies no weight that autocast would not have copied."""
-    return plain(*parts) and all(part.weight.dtype != computing(x, part.weight.dtype) for part in parts)
+def joint(x: Tensor, *parts: nn.Linear, pad_columns: int = 0) -> Tensor:
+    """The outputs of parts that `only_multiply`, in a row: [..., K] -> [..., N1 + N2 + ...], in `matmul_dtype`.
 
-
-def plain(*parts: nn.Linear) -> bool:
-    """Whether to call the parts is to multiply and no more: they have no adapters and no hooks. Never when compiled."""
-    return not torch.compiler.is_compiling() and all(
-        type(part) is nn.Linear
-        and not (part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks)
-        for part in parts
-    )
-
-
-def joint(x: Tensor, *parts: nn.Linear, short: int = 0) -> Tensor:
-    """[..., K] -> [..., N1 + N2 + ...] in the dtype that matrices compute in: the outputs of `plain` parts in a row.
-
-    `short` zeros follow each part's. `x` may be wider than the parts, which then read only its first numbers.
+    `pad_columns` zeros follow each part's output. Parts narrower than `x` read only its first numbers.
     """
-    x_MK = x.to(computing(x, parts[0].weight.dtype)).flatten(0, -2)
-    out_MN: Tensor = _Joint.apply(x_MK, short, *(part.weight for part in parts), *(part.bias for part in parts))
+    x_MK = x.to(matmul_dtype(x, parts[0].weight.dtype)).flatten(0, -2)
+    out_MN: Tensor = _Joint.apply(x_MK, pad_columns, *(part.weight for part in parts), *(part.bias for part in parts))
     return out_MN if x.ndim == 2 else out_MN.unflatten(0, x.shape[:-1])
 
 
-def joint_mlp(x: Tensor, gate: nn.Linear, up: nn.Linear, down: nn.Linear, again: bool, short: int = 0) -> Tensor:
-    """down(silu(gate(x)) * up(x)) of `plain` parts, [..., K] -> [..., K].
+def joint_mlp(
+    x: Tensor, gate: nn.Linear, up: nn.Linear, down: nn.Linear, recompute: bool, pad_columns: int = 0
+) -> Tensor:
+    """down(silu(gate(x)) * up(x)) of parts that `only_multiply`, [..., K] -> [..., K].
 
     For the backward pass it keeps what comes in and, unless they are to be made `again`, what gate and up give and the
     weights as they were cast.
-    `short` zeros follow what each of these two gives: they add 0.
+    `pad_columns` zeros follow what each of these two gives: they add 0.
     """
     parts = (gate, up, down)
-    x_MK = x.to(computing(x, gate.weight.dtype)).flatten(0, -2)
-    out_MK: Tensor = _JointMLP.apply(x_MK, short, again, *(p.weight for p in parts), *(p.bias for p in parts))
+    x_MK = x.to(matmul_dtype(x, gate.weight.dtype)).flatten(0, -2)
+    out_MK: Tensor = _JointMLP.apply(x_MK, pad_columns, recompute, *(p.weight for p in parts), *(p.bias for p in parts))
     return out_MK if x.ndim == 2 else out_MK.unflatten(0, x.shape[:-1])
 
 
 @contextmanager
-def remembered() -> Iterator[None]:
+def weights_cast_once() -> Iterator[None]:
     """Inside, weights are cast once, however often they are used: for steps between which they do not change."""
-    token = _remembered.set({})
+    token = _cast_once.set({})
     try:
         yield
     finally:
-        _remembered.reset(token)
+        _cast_once.reset(token)
 
 
 def as_computed(x: Tensor, weight: Tensor) -> Tensor:
@@ -95,20 +84,20 @@ class _Matrix(NamedTuple):
     made_of: Sequence[Tensor]
 
 
-_remembered: ContextVar[dict[object, _Matrix] | None] = ContextVar("remembered", default=None)
+_cast_once: ContextVar[dict[object, _Matrix] | None] = ContextVar("weights_cast_once", default=None)
 
 
-def _matrix(x_MK: Tensor, short: int, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> _Matrix:
+def _matrix(x_MK: Tensor, pad_columns: int, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> _Matrix:
     """As wide as `x` and in its dtype. What had to be cast is remembered, as autocast's copies would be."""
-    known, key = _remembered.get(), None
+    known, key = _cast_once.get(), None
     if known is not None and all(weight.dtype != x_MK.dtype for weight in weights):
-        key = (*map(id, weights), short, x_MK.shape[1], x_MK.dtype)
+        key = (*map(id, weights), pad_columns, x_MK.shape[1], x_MK.dtype)
         if key in known:
             return known[key]
-    rows = _rows(weights, short)
+    rows = _rows(weights, pad_columns)
     made = _Matrix(
-        _stacked(x_MK, weights, rows, short, x_MK.shape[1]),
-        None if all(bias is None for bias in biases) else _stacked(x_MK, biases, rows, short),
+        _stacked(x_MK, weights, rows, pad_columns, x_MK.shape[1]),
+        None if all(bias is None for bias in biases) else _stacked(x_MK, biases, rows, pad_columns),
         weights,
     )
     if known is not None and key is not None:
@@ -116,24 +105,26 @@ def _matrix(x_MK: Tensor, short: int, weights: Sequence[Tensor], biases: Sequenc
     return made
 
 
-def _stacked(x: Tensor, parts: Sequence[Tensor | None], rows: Sequence[slice], short: int, *columns: int) -> Tensor:
+def _stacked(
+    x: Tensor, parts: Sequence[Tensor | None], rows: Sequence[slice], pad_columns: int, *columns: int
+) -> Tensor:
     """The parts as `rows` [N, *columns] in the dtype of `x`; zeros for what is None, beside a part, or behind it."""
     given = [part for part in parts if part is not None]
-    if short == 0 and len(given) == len(parts) and given[0].shape[1:] == columns:
+    if pad_columns == 0 and len(given) == len(parts) and given[0].shape[1:] == columns:
         if len(given) == 1:
             return given[0].detach().to(x.dtype)
         return torch.cat(given, out=x.new_empty(rows[-1].stop, *columns))
-    out = x.new_zeros(rows[-1].stop + short, *columns)
+    out = x.new_zeros(rows[-1].stop + pad_columns, *columns)
     for row, part in zip(rows, parts, strict=True):
         if part is not None:
             out[(row, *map(slice, part.shape[1:]))].copy_(part)
     return out
 
 
-def _rows(weights: Sequence[Tensor], short: int) -> list[slice]:
-    """Where each weight lies in the joint matrix: `short` rows follow each."""
+def _rows(weights: Sequence[Tensor], pad_columns: int) -> list[slice]:
+    """Where each weight lies in the joint matrix: `pad_columns` rows follow each."""
     heights = [weight.shape[0] for weight in weights]
-    begins = accumulate((height + short for height in heights[:-1]), initial=0)
+    begins = accumulate((height + pad_columns for height in heights[:-1]), initial=0)
     return [slice(begin, begin + height) for begin, height in zip(begins, heights, strict=True)]
 
 
@@ -141,12 +132,12 @@ class _Joint(Function):
     """Parameters are weights, then a bias or None for each."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x_MK: Tensor, short: int, *parameters: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, x_MK: Tensor, pad_columns: int, *parameters: Tensor) -> Tensor:
         weights, biases = _halves(parameters)
-        weight_NK, bias_N, _ = _matrix(x_MK, short, weights, biases)
+        weight_NK, bias_N, _ = _matrix(x_MK, pad_columns, weights, biases)
         needs_x, _, *needs = ctx.needs_input_grad  # type: ignore[attr-defined]
         ctx.save_for_backward(x_MK if any(_halves(needs)[0]) else None, weight_NK if needs_x else None)  # type: ignore[arg-type]
-        ctx.gradients = Gradients.of(weights, _rows(weights, short))  # type: ignore[attr-defined]
+        ctx.gradients = Gradients.of(weights, _rows(weights, pad_columns))  # type: ignore[attr-defined]
         return linear(x_MK, weight_NK, bias_N)
 
     @staticmethod
@@ -168,37 +159,37 @@ class _JointMLP(Function):
     """Parameters are the weights of gate, up and down, then a bias or None for each."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x_MK: Tensor, short: int, again: bool, *parameters: Tensor) -> Tensor:
-        first, last = _JointMLP.matrices(x_MK, short, parameters)
+    def forward(ctx: FunctionCtx, x_MK: Tensor, pad_columns: int, recompute: bool, *parameters: Tensor) -> Tensor:
+        first, last = _JointMLP.matrices(x_MK, pad_columns, parameters)
         pair_MN = linear(x_MK, first.weight_NK, first.bias_N)
         weights, _ = _halves(parameters)
         needs_x, _, _, *needs = ctx.needs_input_grad  # type: ignore[attr-defined]
-        if again:
+        if recompute:
             ctx.save_for_backward(x_MK, *parameters)
         else:
             learns = any(_halves(needs)[0][:2])
             kept = (x_MK if learns else None, pair_MN, first.weight_NK if needs_x else None, last.weight_NK)
             ctx.save_for_backward(*kept)  # type: ignore[arg-type]
         ctx.gradients = (  # type: ignore[attr-defined]
-            Gradients.of(weights[:2], _rows(weights[:2], short)),
+            Gradients.of(weights[:2], _rows(weights[:2], pad_columns)),
             Gradients.of(weights[2:], _rows(weights[2:], 0)),
         )
-        ctx.short, ctx.again = short, again  # type: ignore[attr-defined]
+        ctx.pad_columns, ctx.recompute = pad_columns, recompute  # type: ignore[attr-defined]
         return linear(gated_pair(pair_MN), last.weight_NK, last.bias_N)
 
     @staticmethod
-    def matrices(x_MK: Tensor, short: int, parameters: Sequence[Tensor]) -> tuple[_Matrix, _Matrix]:
+    def matrices(x_MK: Tensor, pad_columns: int, parameters: Sequence[Tensor]) -> tuple[_Matrix, _Matrix]:
         """Of gate and up, and of down, which reads what is as wide as one of them and the zeros behind it."""
         weights, biases = _halves(parameters)
-        inner_MF = x_MK.new_empty(0, weights[0].shape[0] + short)
-        return _matrix(x_MK, short, weights[:2], biases[:2]), _matrix(inner_MF, 0, weights[2:], biases[2:])
+        inner_MF = x_MK.new_empty(0, weights[0].shape[0] + pad_columns)
+        return _matrix(x_MK, pad_columns, weights[:2], biases[:2]), _matrix(inner_MF, 0, weights[2:], biases[2:])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad_MK: Tensor) -> tuple[Tensor | None, ...]:
         x_MK, *kept = ctx.saved_tensors  # type: ignore[attr-defined]
-        if ctx.again:  # type: ignore[attr-defined]
-            first, last = _JointMLP.matrices(x_MK, ctx.short, kept)  # type: ignore[attr-defined]
+        if ctx.recompute:  # type: ignore[attr-defined]
+            first, last = _JointMLP.matrices(x_MK, ctx.pad_columns, kept)  # type: ignore[attr-defined]
             first_NK, last_KF = first.weight_NK, last.weight_NK
             pair_MN = linear(x_MK, first_NK, first.bias_N)
         else:

@@ -10,13 +10,14 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import rms_norm
 
-from kairos.policy.kernels.elementwise import by_token, fast, run
-from kairos.policy.kernels.launch import power
+from kairos.policy.kernels.dispatch import uses_triton
+from kairos.policy.kernels.elementwise import by_token, run
+from kairos.policy.kernels.launch import next_power_of_2
 
 
 def normed(x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
     """Root-mean-square norm over the last dimension: fp32 inside, times `gain` (fp32), as `dtype`."""
-    return _Normed.apply(x, None, gain, epsilon, dtype) if fast(x) else normed_plain(x, gain, epsilon, dtype)  # type: ignore[no-any-return]
+    return _Normed.apply(x, None, gain, epsilon, dtype) if uses_triton(x) else normed_plain(x, gain, epsilon, dtype)  # type: ignore[no-any-return]
 
 
 def normed_plain(x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
@@ -25,7 +26,7 @@ def normed_plain(x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) ->
 
 def normed_sum(x: Tensor, y: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """x + y in the wider of their dtypes, and its norm as `dtype`."""
-    if not fast(x):
+    if not uses_triton(x):
         return normed_sum_plain(x, y, gain, epsilon, dtype)
     return _Normed.apply(x, y, gain, epsilon, dtype)  # type: ignore[no-any-return]
 
@@ -37,7 +38,7 @@ def normed_sum_plain(x: Tensor, y: Tensor, gain: Tensor, epsilon: float, dtype: 
 
 def added(x: Tensor, y: Tensor) -> Tensor:
     """x + y of one shape. On a GPU torch adds slowly where their dtypes differ."""
-    return _Added.apply(x, y) if x.dtype != y.dtype and fast(x) else x + y  # type: ignore[no-any-return]
+    return _Added.apply(x, y) if x.dtype != y.dtype and uses_triton(x) else x + y  # type: ignore[no-any-return]
 
 
 class _Normed(Function):
@@ -48,7 +49,7 @@ class _Normed(Function):
         ctx: FunctionCtx, x: Tensor, y: Tensor | None, gain: Tensor, epsilon: float, dtype: torch.dtype
     ) -> Tensor | tuple[Tensor, Tensor]:
         x, width = by_token(x), x.shape[-1]
-        rows, block = x.numel() // width, power(width)
+        rows, block = x.numel() // width, next_power_of_2(width)
         out, scale = x.new_empty(x.shape, dtype=dtype), x.new_empty(rows, dtype=torch.float32)
         total = x if y is None else x.new_empty(x.shape, dtype=torch.promote_types(x.dtype, y.dtype))
         together = max(1, _TILE // block)
@@ -69,7 +70,7 @@ class _Normed(Function):
         of_x, of_y = ctx.dtypes  # type: ignore[attr-defined]
         grad_total, grad = grads[0].contiguous(), grads[-1].contiguous()
         width, rows = total.shape[-1], scale.numel()
-        block = power(width)
+        block = next_power_of_2(width)
         together = max(1, _TILE // block)
         turns = max(1, -(-rows // (_PROGRAMS * together)))
         programs = -(-rows // (turns * together))

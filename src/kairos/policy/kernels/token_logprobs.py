@@ -1,12 +1,10 @@
 """Log-probabilities and entropies of chosen tokens straight from hidden states, for a GPU.
 
 Logits exist in the dtype that matrices compute in, one chunk of rows at a time, and are read once; in the backward pass
-their gradient takes their place. The twin is `logprobs.chosen_plain`.
+their gradient takes their place. The twin is `text.logprobs.token_logprobs_plain`.
 """
 
 from __future__ import annotations
-
-from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +12,8 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import linear
 
-from kairos.policy.kernels.elementwise import computing, fast
-from kairos.policy.kernels.joint_linear import as_computed, plain
+from kairos.policy.kernels.dispatch import matmul_dtype
+from kairos.policy.kernels.joint_linear import as_computed
 from kairos.policy.kernels.launch import launch
 from kairos.policy.kernels.weight_gradients import Gradients, add_product, product
 
@@ -24,29 +22,24 @@ NEVER = -1e30
 _BLOCK = 4096
 
 
-def choosable(head: object, hidden_MD: Tensor) -> TypeGuard[nn.Linear]:
-    """Whether `chosen` may stand for calling `head`."""
-    return isinstance(head, nn.Linear) and head.bias is None and plain(head) and fast(hidden_MD)
-
-
-def chosen(
+def token_logprobs(
     hidden_MD: Tensor, head: nn.Linear, chosen_M: Tensor, temperature: float, banned: Tensor, entropy: bool, rows: int
 ) -> tuple[Tensor, Tensor]:
     """Log-probs fp32 [M] of ids below the head's width and, where asked, the entropy [M]: `rows` rows at a time.
 
     Logits of more rows than these are computed again in the backward pass; they are kept where there are no more.
     """
-    x_MD = hidden_MD.to(computing(hidden_MD, head.weight.dtype))
-    return _Chosen.apply(x_MD, head.weight, chosen_M.contiguous(), temperature, banned, entropy, rows)  # type: ignore[no-any-return]
+    x_MD = hidden_MD.to(matmul_dtype(hidden_MD, head.weight.dtype))
+    return _TokenLogprobs.apply(x_MD, head.weight, chosen_M.contiguous(), temperature, banned, entropy, rows)  # type: ignore[no-any-return]
 
 
-class _Chosen(Function):
+class _TokenLogprobs(Function):
     @staticmethod
     def forward(
         ctx: FunctionCtx, x_MD: Tensor, weight: Tensor, chosen_M: Tensor, temperature: float, banned: Tensor,
         entropy: bool, rows: int,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        from kairos.policy.kernels.triton import token_logprobs as chosen_kernels  # Triton is not everywhere
+        from kairos.policy.kernels.triton import token_logprobs as kernels  # Triton is not everywhere
 
         weight_VD = as_computed(x_MD, weight)
         logprob_M, log_M, entropy_M = (x_MD.new_empty(len(x_MD), dtype=torch.float32) for _ in range(3))
@@ -54,7 +47,7 @@ class _Chosen(Function):
         for part in _chunks(len(x_MD), rows):
             logits_CV = linear(x_MD[part], weight_VD).index_fill_(1, banned, NEVER)
             launch(
-                chosen_kernels.chosen_forward, (len(logits_CV),), logits_CV, chosen_M[part], logprob_M[part],
+                kernels.token_logprobs_forward, (len(logits_CV),), logits_CV, chosen_M[part], logprob_M[part],
                 log_M[part], entropy_M[part], float(temperature), logits_CV.shape[1], ENTROPY=entropy, BLOCK=_BLOCK,
             )  # fmt: skip
             kept = logits_CV if len(x_MD) <= rows else None
@@ -69,20 +62,20 @@ class _Chosen(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad_M: Tensor, grad_entropy_M: Tensor) -> tuple[Tensor | None, ...]:
-        from kairos.policy.kernels.triton import token_logprobs as chosen_kernels  # Triton is not everywhere
+        from kairos.policy.kernels.triton import token_logprobs as kernels  # Triton is not everywhere
 
         x_MD, weight_VD, chosen_M, log_M, entropy_M, banned, kept = ctx.saved_tensors  # type: ignore[attr-defined]
         needs_x, needs_weight = ctx.needs_input_grad[:2]  # type: ignore[attr-defined]
         grad_M, grad_entropy_M = grad_M.contiguous(), grad_entropy_M.contiguous()
         gradients: Gradients = ctx.gradients  # type: ignore[attr-defined]
-        there = gradients.there()[0] if needs_weight else None
+        there = gradients.accumulators()[0] if needs_weight else None
         grad_x, total = torch.empty_like(x_MD) if needs_x else None, there
         for part in _chunks(len(x_MD), ctx.rows):  # type: ignore[attr-defined]
             slopes_CV = linear(x_MD[part], weight_VD).index_fill_(1, banned, NEVER) if kept is None else kept
             torch.autograd.graph.increment_version(slopes_CV)  # a second backward pass is told
             rows, width = slopes_CV.shape
             launch(
-                chosen_kernels.chosen_backward, (rows, -(-width // _BLOCK)), slopes_CV, chosen_M[part], log_M[part],
+                kernels.token_logprobs_backward, (rows, -(-width // _BLOCK)), slopes_CV, chosen_M[part], log_M[part],
                 entropy_M[part], grad_M[part], grad_entropy_M[part], float(ctx.temperature), width,  # type: ignore[attr-defined]
                 ENTROPY=ctx.entropy, BLOCK=_BLOCK,  # type: ignore[attr-defined]
             )  # fmt: skip

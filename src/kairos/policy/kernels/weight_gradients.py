@@ -71,7 +71,7 @@ class Gradients:
     def of(cls, weights: Sequence[Tensor], rows: Sequence[slice]) -> Gradients:
         return cls(rows, weights[0].shape[1], weights[0].dtype, weights if is_accumulating() else ())
 
-    def there(self) -> Sequence[Tensor | None]:
+    def accumulators(self) -> Sequence[Tensor | None]:
         """Each weight's `grad`, where it is there and may be added to."""
         if not self.onto:
             return [None] * len(self.rows)
@@ -81,7 +81,7 @@ class Gradients:
         """Of x @ weight.T; None where it was added to what is there. `x` may be wider than the weights."""
         if x_MK is None:  # not kept where none is needed
             return [None] * len(needed)
-        x_MK, there = x_MK[:, : self.width], self.there()
+        x_MK, there = x_MK[:, : self.width], self.accumulators()
         together = _one_matrix(there, grad_MN.shape[1]) if all(needed) else None
         if together is not None:
             add_product(together, grad_MN.T, x_MK)

@@ -177,7 +177,7 @@ def _learn(sizes: Sizes, load: Load) -> list[Part]:
     )  # fmt: skip
     looking = 0 if sizes.vision_trained else (sizes.vision_hidden * 6 + sizes.vision_intermediate * 2) * low
     chosen = load.rows * load.completion
-    logits = 2 if load.gpu else 4 * 4  # of which `chosen` keeps one tensor, plain torch four
+    logits = 2 if load.gpu else 4 * 4  # of which `token_logprobs` keeps one tensor, plain torch four
     scored = min(chosen * sizes.vocabulary, CHUNK_ELEMENTS) * logits + chosen * sizes.hidden * 4
     if not (sizes.adapter or given.accumulating):  # the head's gradient beside that it is added to
         scored += 4 * sizes.vocabulary * sizes.hidden

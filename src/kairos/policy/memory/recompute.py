@@ -16,12 +16,12 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from kairos.core.types import RolloutBatch
 from kairos.policy.family import Family, layout_of
-from kairos.policy.kernels.checkpoint import layer_again
-from kairos.policy.kernels.elementwise import fast
+from kairos.policy.kernels.checkpoint import recomputed_layer
+from kairos.policy.kernels.dispatch import uses_triton
 from kairos.policy.kernels.weight_gradients import is_accumulating
 from kairos.policy.memory.estimate import Pass, layer_gradient, text_activations, vision_activations
 from kairos.policy.memory.sizes import Sizes, of_model
-from kairos.policy.text.layers import Again
+from kairos.policy.text.layers import Recomputable
 
 LEVELS = ("none", "selective", "full")
 """From the fastest to the one that needs the least memory: `selective` computes the MLPs again, whose inside is most of
@@ -36,8 +36,8 @@ def use(model: nn.Module, level: str) -> None:
     for layer in model.modules():
         if isinstance(layer, GradientCheckpointingLayer):
             layer.gradient_checkpointing = level == "full"
-            layer._gradient_checkpointing_func = layer_again  # type: ignore[assignment]
-            cast("Again", layer.mlp).again = level == "selective"
+            layer._gradient_checkpointing_func = recomputed_layer  # type: ignore[assignment]
+            cast("Recomputable", layer.mlp).recompute = level == "selective"
 
 
 def loads(batch: RolloutBatch, shared: bool) -> tuple[int, int]:
@@ -68,7 +68,7 @@ class Chooser:
             return self.level
         self._sizes = self._sizes or of_model(model, family)
         parameters = list(model.parameters())
-        sharded, fused = any(isinstance(p, DTensor) for p in parameters), not compiled and fast(parameters[0])
+        sharded, fused = any(isinstance(p, DTensor) for p in parameters), not compiled and uses_triton(parameters[0])
         given = Pass(tokens, patches, "none", parameters[0].is_cuda, fused, sharded, is_accumulating())
         return self(model, self._sizes, given)
 

@@ -15,12 +15,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from kairos.core.carry import carried
-from kairos.policy.attention.decode import Own, Told, decode_attention
+from kairos.policy.attention.decode import PromptKV, RowKV, decode_attention
 from kairos.policy.attention.shared_prompt_op import attend_to_sequences
 from kairos.policy.attention.varlen import Varlen
 from kairos.policy.context import Context, attention, pick
 from kairos.policy.delta_net.step import DeltaState, DeltaStep
-from kairos.policy.kernels.elementwise import fast, remember
+from kairos.policy.kernels.dispatch import uses_triton
+from kairos.policy.kernels.elementwise import write_kv
 from kairos.policy.segments import Segments, starts
 
 
@@ -89,9 +90,9 @@ class PackedPrompts:
         k, v = self.kept[layer] = (k_NHD.to(v_NHD.dtype).contiguous(), v_NHD.contiguous())
         return self.plan(q_NHD, k, v, scale)
 
-    def told(self, layer: int) -> Told:
+    def told(self, layer: int) -> PromptKV:
         """What `first` kept."""
-        return Told(*self.kept[layer], self.plan.own_cuts, self.plan.longest[0])
+        return PromptKV(*self.kept[layer], self.plan.own_cuts, self.plan.longest[0])
 
     def look(self, layer: int, q_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         """The G rows of a prompt are heads of one query: so the kernel reads its keys once, split over the device."""
@@ -195,11 +196,11 @@ class PackedRows:
             shape = (self.rows, self.capacity, *v_NHD.shape[1:])
             self.kept[layer] = (v_NHD.new_zeros(shape), v_NHD.new_zeros(shape))
 
-    def remembered(self, layer: int, k_BHD: Tensor, v_BHD: Tensor) -> Own:
+    def remembered(self, layer: int, k_BHD: Tensor, v_BHD: Tensor) -> RowKV:
         """Remember one token a row: all of the row's."""
         self.make_room(layer, v_BHD)
-        remember(k_BHD, v_BHD, *self.kept[layer], self.step)
-        return Own(*self.kept[layer], self.used_B)
+        write_kv(k_BHD, v_BHD, *self.kept[layer], self.step)
+        return RowKV(*self.kept[layer], self.used_B)
 
     def own(self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         keys, values, used_B = self.remembered(layer, k_BHD, v_BHD)
@@ -258,7 +259,7 @@ class _Decode:
         Packed memories take `decode_attention` where kernels can be built, torch's flash kernels elsewhere.
         """
         prompts, rows = self.memory.prompts, self.memory.rows
-        if isinstance(prompts, PackedPrompts) and isinstance(rows, PackedRows) and fast(q_BHD):
+        if isinstance(prompts, PackedPrompts) and isinstance(rows, PackedRows) and uses_triton(q_BHD):
             return decode_attention(q_BHD, prompts.told(layer), rows.remembered(layer, k_BHD, v_BHD), scale)
         on_own = rows.own(layer, q_BHD, k_BHD, v_BHD, scale)
         return _joined(*on_own, *prompts.look(layer, q_BHD, scale), key_heads=k_BHD.shape[1])

@@ -14,11 +14,12 @@ from transformers.activations import SiLUActivation
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from kairos.policy.context import Context
-from kairos.policy.kernels.checkpoint import again
+from kairos.policy.kernels.checkpoint import recomputed
+from kairos.policy.kernels.dispatch import joinable, only_multiply
 from kairos.policy.kernels.elementwise import gated, rotated
-from kairos.policy.kernels.joint_linear import joinable, joint_mlp, outputs, plain
+from kairos.policy.kernels.joint_linear import joint_mlp, outputs
 from kairos.policy.kernels.norms import added
-from kairos.policy.text.norms import Fused, before
+from kairos.policy.text.norms import Fused, mixin_class
 from kairos.policy.vision.attention import WithinSegments
 
 _ALIGNED = 8  # numbers: matrices whose sides are no multiples of it run on a GPU's slow kernels
@@ -65,19 +66,19 @@ class PackedAttention(nn.Module):
         return outputs(out_ND, self.o_proj)[0][None], None
 
 
-class Again(nn.Module):
+class Recomputable(nn.Module):
     """A module that, while `again` is set, keeps only its input for the backward pass and computes the rest again."""
 
-    again = False
+    recompute = False
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.once_more(super().forward, x)
+        return self.maybe_recomputed(super().forward, x)
 
-    def once_more(self, compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        return again(compute, x) if self.again else compute(x)
+    def maybe_recomputed(self, compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        return recomputed(compute, x) if self.recompute else compute(x)
 
 
-class GatedMLP(Again):
+class GatedMLP(Recomputable):
     """down(silu(gate(x)) * up(x)). On a GPU a width that is no multiple of 8 is filled up with zeros, which add 0."""
 
     gate_proj: nn.Linear
@@ -86,14 +87,14 @@ class GatedMLP(Again):
 
     def forward(self, x: Tensor) -> Tensor:
         parts = self.gate_proj, self.up_proj, self.down_proj
-        short = -self.gate_proj.out_features % _ALIGNED if x.is_cuda else 0
-        if joinable(x, *parts) or (short and plain(*parts)):
-            return self.joint(x, short)
-        return self.once_more(self.apart, x)
+        pad_columns = -self.gate_proj.out_features % _ALIGNED if x.is_cuda else 0
+        if joinable(x, *parts) or (pad_columns and only_multiply(*parts)):
+            return self.joint(x, pad_columns)
+        return self.maybe_recomputed(self.apart, x)
 
-    def joint(self, x: Tensor, short: int) -> Tensor:
-        """With `short` more columns."""
-        return joint_mlp(x, self.gate_proj, self.up_proj, self.down_proj, self.again, short)
+    def joint(self, x: Tensor, pad_columns: int) -> Tensor:
+        """With `pad_columns` more columns."""
+        return joint_mlp(x, self.gate_proj, self.up_proj, self.down_proj, self.recompute, pad_columns)
 
     def apart(self, x: Tensor) -> Tensor:
         return outputs(gated(self.gate_proj(x), self.up_proj(x)), self.down_proj)[0]
@@ -130,14 +131,14 @@ def fuse_layers(model: nn.Module) -> None:
     are; a layer's MLP can be computed again."""
     for module in list(model.modules()):
         if hasattr(module, "q_proj") and hasattr(module, "layer_idx"):
-            module.__class__ = before(PackedAttention, type(module))
+            module.__class__ = mixin_class(PackedAttention, type(module))
         elif hasattr(module, "qkv") and hasattr(module, "proj"):
-            module.__class__ = before(WithinSegments, type(module))
+            module.__class__ = mixin_class(WithinSegments, type(module))
         elif hasattr(module, "gate_proj") and isinstance(getattr(module, "act_fn", None), (nn.SiLU, SiLUActivation)):
-            module.__class__ = before(GatedMLP, type(module))
+            module.__class__ = mixin_class(GatedMLP, type(module))
         elif isinstance(getattr(module, "post_attention_layernorm", None), Fused):
-            module.__class__ = before(PackedLayer, type(module))
+            module.__class__ = mixin_class(PackedLayer, type(module))
     for layer in model.modules():
-        if isinstance(layer, GradientCheckpointingLayer) and not isinstance(layer.mlp, Again):
+        if isinstance(layer, GradientCheckpointingLayer) and not isinstance(layer.mlp, Recomputable):
             mlp = cast("nn.Module", layer.mlp)
-            mlp.__class__ = before(Again, type(mlp))
+            mlp.__class__ = mixin_class(Recomputable, type(mlp))

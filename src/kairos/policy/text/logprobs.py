@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from kairos.core.carry import carried
-from kairos.policy.kernels.checkpoint import again
+from kairos.policy.kernels.checkpoint import recomputed
+from kairos.policy.kernels.dispatch import fuses_head
 from kairos.policy.kernels.joint_linear import outputs
-from kairos.policy.kernels.token_logprobs import NEVER, choosable, chosen
+from kairos.policy.kernels.token_logprobs import NEVER, token_logprobs
 
 CHUNK_ELEMENTS = 2**28
 
@@ -47,14 +48,14 @@ def chosen_logprobs(
     never = carried(torch.tensor(banned, dtype=torch.long), hidden_MD.device)
     rows = max(1, chunk_elements // _width(head, hidden_MD))
     how = chosen_M, temperature, never, entropy, rows
-    if choosable(head, hidden_MD):
-        logprobs, entropies = chosen(hidden_MD, head, *how)
+    if fuses_head(head, hidden_MD):
+        logprobs, entropies = token_logprobs(hidden_MD, head, *how)
     else:
-        logprobs, entropies = chosen_plain(hidden_MD, head, *how)
+        logprobs, entropies = token_logprobs_plain(hidden_MD, head, *how)
     return logprobs, entropies if entropy else None
 
 
-def chosen_plain(
+def token_logprobs_plain(
     hidden_MD: Tensor,
     head: Callable[[Tensor], Tensor],
     chosen_M: Tensor,
@@ -63,7 +64,7 @@ def chosen_plain(
     entropy: bool,
     rows: int,
 ) -> tuple[Tensor, Tensor]:
-    """The twin of `chosen.chosen`."""
+    """The plain torch twin of `token_logprobs`."""
 
     def chunk(hidden: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         logits = restrict(_logits(head, hidden), temperature, banned)
@@ -74,7 +75,7 @@ def chosen_plain(
         return logprobs, normaliser - ((logits - normaliser[:, None]).exp() * logits).sum(-1)
 
     pairs = list(zip(hidden_MD.split(rows), chosen_M.split(rows), strict=True))
-    results = [chunk(*pair) if len(pairs) == 1 else again(chunk, *pair) for pair in pairs]
+    results = [chunk(*pair) if len(pairs) == 1 else recomputed(chunk, *pair) for pair in pairs]
     logprobs, entropies = (torch.cat(parts) for parts in zip(*results, strict=True))
     return logprobs, entropies
 

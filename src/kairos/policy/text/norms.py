@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from kairos.policy.kernels.elementwise import computing
+from kairos.policy.kernels.dispatch import matmul_dtype
 from kairos.policy.kernels.norms import normed, normed_sum
 
 
@@ -28,12 +28,12 @@ class Fused(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         wide = torch.promote_types(hidden_states.dtype, self.weight.dtype)
-        return normed(hidden_states, self.gain(), self.epsilon(), computing(hidden_states, wide))
+        return normed(hidden_states, self.gain(), self.epsilon(), matmul_dtype(hidden_states, wide))
 
     def of_sum(self, residual: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """residual + x, and what `forward` gives of it. Hooks on the norm are not called."""
         wide = torch.promote_types(torch.promote_types(residual.dtype, x.dtype), self.weight.dtype)
-        return normed_sum(residual, x, self.gain(), self.epsilon(), computing(residual, wide))
+        return normed_sum(residual, x, self.gain(), self.epsilon(), matmul_dtype(residual, wide))
 
 
 class FusedAroundOne(Fused):
@@ -50,10 +50,10 @@ def fuse_norms(model: nn.Module, kind: type[nn.Module], fused: type[Fused] = Fus
     """Every norm of this kind in the model computes as `fused`; its parameters and their names stay."""
     for module in model.modules():
         if type(module) is kind:
-            module.__class__ = before(fused, kind)
+            module.__class__ = mixin_class(fused, kind)
 
 
 @lru_cache
-def before(ours: type[nn.Module], theirs: type[nn.Module]) -> type[nn.Module]:
+def mixin_class(ours: type[nn.Module], theirs: type[nn.Module]) -> type[nn.Module]:
     """A class whose methods are looked up in ours first."""
     return type(f"{ours.__name__}{theirs.__name__}", (ours, theirs), {})

@@ -179,7 +179,7 @@ def merge(
 
 
 @triton.jit(do_not_specialize=["room"])
-def remember(k, v, keys, values, step, stride_k, stride_v, room, SIZE: tl.constexpr, BLOCK: tl.constexpr):
+def write_kv(k, v, keys, values, step, stride_k, stride_v, room, SIZE: tl.constexpr, BLOCK: tl.constexpr):
     """One row's token of a layer goes to its place `step` of `room` in keys and values."""
     row = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, BLOCK)

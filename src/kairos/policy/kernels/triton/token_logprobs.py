@@ -1,4 +1,4 @@
-"""What `chosen` runs on a GPU, in Triton: a row of logits in one pass, and its gradient in place of it."""
+"""What `token_logprobs` runs on a GPU, in Triton: a row of logits in one pass, and its gradient in place of it."""
 
 # pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportCallIssue=false
 
@@ -9,7 +9,7 @@ import triton.language as tl
 
 
 @triton.jit
-def chosen_forward(
+def token_logprobs_forward(
     logits, chosen, logprob, normaliser, entropy, temperature, width, ENTROPY: tl.constexpr, BLOCK: tl.constexpr
 ):  # fmt: skip
     """One row of `width` logits: log-softmax at the chosen one, log-sum-exp, and with `ENTROPY` the entropy."""
@@ -36,7 +36,7 @@ def chosen_forward(
 
 
 @triton.jit
-def chosen_backward(
+def token_logprobs_backward(
     logits, chosen, normaliser, entropy, grad, grad_entropy, temperature, width,
     ENTROPY: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
