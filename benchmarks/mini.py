@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 
 from kairos.compose import CONF, folder_name
-from kairos.report.published.plan import Plan, read_plan
+from kairos.report.published.definition import TableDefinition, TableRow, read_definition
 from kairos.report.published.results import write_result
 from kairos.runs.folder import RunFolder
 from kairos.runs.packs import archive, pack, unpack
@@ -41,63 +41,71 @@ KEPT = ("*.json", "*.yaml", "*.txt", "metrics.jsonl", "rewards.jsonl", "predicti
 class Study:
     """The runs of some tables: every distinct row with every seed, in folders below `runs`."""
 
-    plans: tuple[Plan, ...]
+    tables: tuple[TableDefinition, ...]
     seeds: tuple[int, ...]
     overrides: tuple[str, ...]
     runs: Path
 
-    def experiments(self) -> list[str]:
-        return list(dict.fromkeys(experiment for plan in self.plans for experiment in plan.rows.values()))
+    def rows(self) -> list[TableRow]:
+        return list(dict.fromkeys(row for table in self.tables for row in table.rows.values()))
 
-    def folder(self, experiment: str, seed: int) -> Path:
-        return self.runs / folder_name([f"experiment={experiment}", f"seed={seed}", *self.overrides])
+    def folder(self, row: TableRow, seed: int) -> Path:
+        chosen = [f"experiment={row.experiment}", f"seed={seed}", *row.overrides, *self.overrides]
+        return self.runs / folder_name(chosen)
 
-    def folders(self, experiment: str) -> list[Path]:
-        return [self.folder(experiment, seed) for seed in self.seeds]
+    def folders(self, row: TableRow) -> list[Path]:
+        return [self.folder(row, seed) for seed in self.seeds]
 
-    def unfinished(self, plans: Sequence[Plan] | None = None) -> list[str]:
-        """The experiments that lack a seed."""
-        wanted = {row for plan in self.plans if plans is None or plan in plans for row in plan.rows.values()}
+    def unfinished(self, tables: Sequence[TableDefinition] | None = None) -> list[TableRow]:
+        """The rows that lack a seed."""
+        wanted = {row for table in self.tables if tables is None or table in tables for row in table.rows.values()}
         return [
-            experiment
-            for experiment in self.experiments()
-            if experiment in wanted and not all(RunFolder(folder).finished for folder in self.folders(experiment))
+            row
+            for row in self.rows()
+            if row in wanted and not all(RunFolder(folder).finished for folder in self.folders(row))
         ]
 
-    def sweep(self, experiments: Sequence[str]) -> list[str]:
-        """The command line that trains some of the rows, as a user would type it."""
+    def sweeps(self, rows: Sequence[TableRow]) -> list[list[str]]:
+        """The commands that train some of the rows, as a user would type them: one for each set of overrides."""
+        together: dict[tuple[str, ...], list[str]] = {}
+        for row in rows:
+            together.setdefault(row.overrides, []).append(row.experiment)
         return [
-            "scripts/train.py", "-m", f"experiment={','.join(experiments)}", f"seed={','.join(map(str, self.seeds))}",
-            *self.overrides, "hydra/launcher=torchrun", f"hydra.sweep.dir={self.runs}",
+            [
+                "scripts/train.py", "-m", f"experiment={','.join(experiments)}",
+                f"seed={','.join(map(str, self.seeds))}", *overrides, *self.overrides, "hydra/launcher=torchrun",
+                f"hydra.sweep.dir={self.runs}",
+            ]
+            for overrides, experiments in together.items()
         ]  # fmt: skip
 
 
 def main() -> None:
     options = _options()
     end = time.monotonic() + 60 * options.minutes - RESERVE
-    plans = tuple(map(read_plan, plan_files(Path(options.plans), options.tables)))
-    study = Study(plans, tuple(options.seeds), tuple(options.set), Path(options.runs))
+    tables = tuple(map(read_definition, table_files(Path(options.definitions), options.tables)))
+    study = Study(tables, tuple(options.seeds), tuple(options.set), Path(options.runs))
     if options.state:
         print(f"{unpack(Path(options.state), Path())} files taken from {options.state}")
     if end > time.monotonic() and study.unfinished():
         prepare(study, end)
         train(study, options.jobs, end)
-    texts = [tabulate(plan, study, Path(options.results)) for plan in plans]
+    texts = [tabulate(table, study, Path(options.results)) for table in tables]
     if options.out:
-        folders = [folder for experiment in study.experiments() for folder in study.folders(experiment)]
+        folders = [folder for row in study.rows() for folder in study.folders(row)]
         finished = [folder for folder in folders if RunFolder(folder).finished]
-        measured = [path for plan in plans if (path := _output(plan)) is not None]
-        results = [Path(options.results) / f"{plan.name}{kind}" for plan in plans for kind in (".json", ".md")]
+        measured = [path for table in tables if (path := _output(table)) is not None]
+        results = [Path(options.results) / f"{table.name}{kind}" for table in tables for kind in (".json", ".md")]
         packs = pack([*finished, *measured], KEPT, Path(options.out))
         packs.append(archive([path for path in results if path.is_file()], Path(options.out) / "results.tar.gz"))
         for path in packs:
             print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
     print("\n\n".join(texts))
-    left = [folder for e in study.unfinished() for folder in study.folders(e) if not RunFolder(folder).finished]
+    left = [folder for row in study.unfinished() for folder in study.folders(row) if not RunFolder(folder).finished]
     print(f"{len(left)} runs are left: repeat the command" if left else "every run has finished")
 
 
-def plan_files(folder: Path, names: Sequence[str]) -> list[Path]:
+def table_files(folder: Path, names: Sequence[str]) -> list[Path]:
     """The files of the tables that are named, in full or by their letter; all in the order of their names without any.
 
     ValueError when there is no such table.
@@ -116,33 +124,34 @@ def prepare(study: Study, end: float) -> None:
         if _run(["scripts/cache_videos.py", *everything], end):
             study.runs.mkdir(parents=True, exist_ok=True)
             (study.runs / "prepared").touch()
-    for plan in study.plans:
-        output = _output(plan)
-        if output is not None and study.unfinished([plan]) and not list(output.glob("*.png")):
-            _run([f"scripts/{plan.before[0]}.py", *plan.before[1:], *study.overrides], end)
+    for table in study.tables:
+        output = _output(table)
+        if output is not None and study.unfinished([table]) and not list(output.glob("*.png")):
+            _run([f"scripts/{table.before[0]}.py", *table.before[1:], *study.overrides], end)
 
 
 def train(study: Study, jobs: int, end: float) -> None:
-    minutes = (end - time.monotonic()) / 60
-    if minutes > 0:
-        room = jobs * max(1, torch.cuda.device_count())
-        places = [f"hydra.launcher.jobs={room}", f"hydra.launcher.jobs_per_device={jobs}"]
-        limits = [*places, f"hydra.launcher.minutes={minutes:.2f}", "hydra.launcher.draw=false"]
-        _run([*study.sweep(study.unfinished()), *limits], end + RESERVE)
+    for sweep in study.sweeps(study.unfinished()):
+        minutes = (end - time.monotonic()) / 60
+        if minutes > 0:
+            room = jobs * max(1, torch.cuda.device_count())
+            places = [f"hydra.launcher.jobs={room}", f"hydra.launcher.jobs_per_device={jobs}"]
+            limits = [*places, f"hydra.launcher.minutes={minutes:.2f}", "hydra.launcher.draw=false"]
+            _run([*sweep, *limits], end + RESERVE)
 
 
-def tabulate(plan: Plan, study: Study, output: Path) -> str:
-    folders = {row: study.folders(experiment) for row, experiment in plan.rows.items()}
-    own = Study((plan,), study.seeds, study.overrides, study.runs)
+def tabulate(table: TableDefinition, study: Study, output: Path) -> str:
+    folders = {name: study.folders(row) for name, row in table.rows.items()}
+    own = Study((table,), study.seeds, study.overrides, study.runs)
     commands = [
-        f"python benchmarks/mini.py --minutes 10 --tables {plan.name}",
+        f"python benchmarks/mini.py --minutes 10 --tables {table.name}",
         "# which does what is left of:",
     ]
-    if plan.before:
-        commands.append(f"python scripts/{plan.before[0]}.py {' '.join(plan.before[1:])}")
-    commands.append(f"python {' '.join(own.sweep(own.experiments()))} hydra.launcher.jobs_per_device=12")
+    if table.before:
+        commands.append(f"python scripts/{table.before[0]}.py {' '.join(table.before[1:])}")
+    commands += [f"python {' '.join(sweep)} hydra.launcher.jobs_per_device=12" for sweep in own.sweeps(own.rows())]
     try:
-        return write_result(plan, folders, output, commands)
+        return write_result(table, folders, output, commands)
     except ValueError as error:
         return str(error)
 
@@ -161,15 +170,15 @@ def _run(command: Sequence[str], end: float) -> bool:
         return False
 
 
-def _output(plan: Plan) -> Path | None:
+def _output(table: TableDefinition) -> Path | None:
     """The folder that the command before a table writes to."""
-    return next((Path(o.removeprefix("output=")) for o in plan.before if o.startswith("output=")), None)
+    return next((Path(o.removeprefix("output=")) for o in table.before if o.startswith("output=")), None)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", nargs="+", default=[], help="names or letters; all without any")
-    parser.add_argument("--plans", default=str(TABLES), help="the folder of the tables' files")
+    parser.add_argument("--definitions", default=str(TABLES), help="the folder of the tables' files")
     parser.add_argument("--minutes", type=float, default=0.0, help="of wall clock for everything; 0: train nothing")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=12, help="side by side on each GPU")

@@ -11,11 +11,15 @@ import pytest
 import yaml
 
 from kairos.compose import CONF, assemble, compose, resolved
-from kairos.report.published.plan import read_plan
+from kairos.report.published.definition import read_definition
 
 ROWS = sorted(path.stem for path in (Path(CONF) / "experiment" / "mini").glob("*.yaml"))
-PLANS = sorted((Path(CONF) / "table" / "mini").glob("*.yaml"))
+DEFINITIONS = sorted((Path(CONF) / "table" / "mini").glob("*.yaml"))
 TOY = ["policy=toy", "data=toy", "probes=none", "trainer=cpu", "iterations=2", "prompts=4", "callbacks.progress=null"]
+
+
+def configs(runs: Path) -> list[dict[str, object]]:
+    return [yaml.safe_load(path.read_text()) for path in sorted(runs.glob("*/config.yaml"))]
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -32,15 +36,15 @@ def test_every_row_composes_and_builds(row: str, tmp_path: Path, monkeypatch: py
 
 
 def test_the_tables_use_every_row_and_name_no_other():
-    used = {experiment for path in PLANS for experiment in read_plan(path).rows.values()}
-    assert [path.stem[0] for path in PLANS] == list("abcdefgh")
+    used = {row.experiment for path in DEFINITIONS for row in read_definition(path).rows.values()}
+    assert [path.stem[0] for path in DEFINITIONS] == list("abcdefgh")
     assert used == {f"mini/{row}" for row in ROWS if row != "budget"}
 
 
 def test_annotations_are_compared_on_one_scale_of_rewards():
-    (plan,) = [read_plan(path) for path in PLANS if path.stem == "b_injection"]
-    for row in plan.rows.values():
-        terms = compose([f"experiment={row}"]).reward.terms
+    (table,) = [read_definition(path) for path in DEFINITIONS if path.stem == "b_injection"]
+    for row in table.rows.values():
+        terms = compose([f"experiment={row.experiment}", *row.overrides]).reward.terms
         assert (terms.iou.weight, terms.format.weight) == (1.0, 0.1), row
 
 
@@ -68,18 +72,19 @@ def test_selected_prompts_are_as_many_whatever_the_rule(tmp_path: Path, monkeypa
 def test_the_driver_trains_what_is_missing_and_goes_on_from_packs(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    plan = {
-        "title": "Toy", "baseline": "GRPO", "rows": {"GRPO": "mini/grpo"},
+    table = {
+        "title": "Toy", "baseline": "GRPO",
+        "rows": {"GRPO": "mini/grpo", "Clipped": {"experiment": "mini/grpo", "overrides": ["clip_norm=0.5"]}},
         "scores": {"training, last tenth": ["reward/total"]},
     }  # fmt: skip
-    (tmp_path / "plans").mkdir()
-    (tmp_path / "plans" / "x_toy.yaml").write_text(yaml.safe_dump(plan))
+    (tmp_path / "definitions").mkdir()
+    (tmp_path / "definitions" / "x_toy.yaml").write_text(yaml.safe_dump(table))
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "runs" / "mini").mkdir(parents=True)
     (tmp_path / "runs" / "mini" / "prepared").touch()
     monkeypatch.setenv("PYTHONPATH", str(repository / "src"))
     script = str(repository / "benchmarks" / "mini.py")
-    command = [script, "--plans", str(tmp_path / "plans"), "--tables", "x", "--seeds", "0", "--jobs", "1"]
+    command = [script, "--definitions", str(tmp_path / "definitions"), "--tables", "x", "--seeds", "0", "--jobs", "1"]
 
     def drive(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", [*command, *arguments, "--set", *TOY])
@@ -88,9 +93,11 @@ def test_the_driver_trains_what_is_missing_and_goes_on_from_packs(
 
     monkeypatch.chdir(tmp_path)
     said = drive()
-    assert "x_toy: none of its runs has finished" in said and "1 runs are left" in said
+    assert "x_toy: none of its runs has finished" in said and "2 runs are left" in said
     said = drive("--minutes", "4.5", "--out", "packs")
     assert "every run has finished" in said and "| GRPO | 1 | " in said
+    assert "- Clipped: `experiment=mini/grpo clip_norm=0.5`." in said and "| Clipped | 1 | " in said
+    assert [config["clip_norm"] for config in configs(tmp_path / "runs" / "mini")] == [0.5, 1.0]
     assert {path.name for path in (tmp_path / "packs").iterdir()} == {"runs-1.tar.gz", "results.tar.gz"}
     monkeypatch.chdir(tmp_path / "elsewhere")
     said = drive("--minutes", "4.5", "--state", "../packs")

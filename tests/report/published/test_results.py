@@ -10,12 +10,12 @@ import yaml
 
 from kairos.core.spans import Span
 from kairos.evaluation.predictions import Prediction, write
-from kairos.report.published.plan import read_plan
+from kairos.report.published.definition import TableRow, read_definition
 from kairos.report.published.results import write_result
 from kairos.runs.packs import archive, pack, unpack
 
 T2 = 4.302653  # Student's t for 2 degrees of freedom, 97.5 %
-PLAN = {
+DEFINITION = {
     "title": "Some", "baseline": "a", "rows": {"a": "mini/a", "b": "mini/b", "c": "mini/c"},
     "scores": {"grounding (answer)": ["miou", "recall_50"], "grounding (ood)": ["miou"]},
     "over_time": ["rollout/length"],
@@ -28,9 +28,9 @@ PLAN = {
 
 
 @pytest.fixture
-def plan_file(tmp_path: Path) -> Path:
+def definition_file(tmp_path: Path) -> Path:
     path = tmp_path / "x_some.yaml"
-    path.write_text(yaml.safe_dump(PLAN, sort_keys=False))
+    path.write_text(yaml.safe_dump(DEFINITION, sort_keys=False))
     return path
 
 
@@ -50,7 +50,7 @@ def prediction(uid: str, iou: float) -> Prediction:
     return Prediction(uid, "grounding", "t", "?", "", 4, False, span, None, None, span, None, 0, 10.0, iou, None)
 
 
-def test_a_table_holds_hand_computed_numbers(tmp_path: Path, plan_file: Path):
+def test_a_table_holds_hand_computed_numbers(tmp_path: Path, definition_file: Path):
     """a: 0.3, 0.5, 0.1. b - a: 0.10, 0.11, 0.12, so clear. c - a: 0.3, -0.1, 0.1, so not; c has no third seed."""
     lengths = [10.0] * 6 + [16.0] * 6
     base = [[0.2, 0.4], [0.4, 0.6], [0.1, 0.1]]
@@ -62,7 +62,7 @@ def test_a_table_holds_hand_computed_numbers(tmp_path: Path, plan_file: Path):
         "c": [finished(tmp_path / "c0", 0, [0.6], [0.0], lengths), finished(tmp_path / "c1", 1, [0.4], [0.0], lengths),
               tmp_path / "c2"],
     }  # fmt: skip
-    text = write_result(read_plan(plan_file), folders, tmp_path / "out", ["python x"])
+    text = write_result(read_definition(definition_file), folders, tmp_path / "out", ["python x"])
     whole = json.loads((tmp_path / "out" / "x_some.json").read_text())
     rows = {(row["row"], row["task"], row["score"]): row for row in whole["rows"]}
     assert [key for key in rows if key[0] == "a"] == [
@@ -88,28 +88,60 @@ def test_a_table_holds_hand_computed_numbers(tmp_path: Path, plan_file: Path):
     assert "Finished seeds: a (3), b (3), c (2)." in text and "python x" in text
 
 
-def test_an_order_that_is_the_other_way_round_is_said(tmp_path: Path, plan_file: Path):
+def test_an_order_that_is_the_other_way_round_is_said(tmp_path: Path, definition_file: Path):
     folders = {
         row: [finished(tmp_path / f"{row}{s}", s, [value + s * more], [0.0], [1.0]) for s in (0, 1)]
         for row, value, more in (("a", 0.5, 0.0), ("b", 0.4, 0.0001))
     }
-    text = write_result(read_plan(plan_file), folders, tmp_path / "out", [])
+    text = write_result(read_definition(definition_file), folders, tmp_path / "out", [])
     assert "b > a (2 > 1): contradicts, -0.100" in text
     assert "c > a (3 > 1): not measured" in text
     assert "a, grounding (ood) > a, grounding (answer) (2 > 1): undecided, -0.500 with every seed" in text, "untrained"
     with pytest.raises(ValueError, match="x_some: none of its runs has finished"):
-        write_result(read_plan(plan_file), {}, tmp_path / "out", [])
+        write_result(read_definition(definition_file), {}, tmp_path / "out", [])
 
 
-def test_a_plan_speaks_only_of_what_its_table_shows(tmp_path: Path):
+def test_a_table_speaks_only_of_what_its_table_shows(tmp_path: Path):
     for change, message in (
         ({"baseline": "z"}, "baseline=z is no row; there are a, b, c"),
         ({"scores": {"grounding (answer)": ["recall_50"]}}, "published.one speaks of a, grounding .answer., miou"),
     ):
         path = tmp_path / "x.yaml"
-        path.write_text(yaml.safe_dump(PLAN | change))
+        path.write_text(yaml.safe_dump(DEFINITION | change))
         with pytest.raises(ValueError, match=message):
-            read_plan(path)
+            read_definition(path)
+
+
+def test_a_row_is_an_experiment_with_overrides_where_it_has_some(tmp_path: Path):
+    path = tmp_path / "x.yaml"
+    few = {"experiment": "mini/a", "overrides": ["data.clips=50", "seed=3"]}
+    path.write_text(yaml.safe_dump(DEFINITION | {"rows": {"a": "mini/a", "b": few, "c": {"experiment": "mini/c"}}}))
+    table = read_definition(path)
+    assert table.rows["b"] == TableRow("mini/a", ("data.clips=50", "seed=3")) != table.rows["a"]
+    assert table.rows["c"] == TableRow("mini/c")
+    folders = {"b": [finished(tmp_path / f"b{s}", s, [0.5 + s], [0.0], [1.0]) for s in (0, 1)]}
+    text = write_result(table, folders, tmp_path / "out", [])
+    assert "- b: `experiment=mini/a data.clips=50 seed=3`." in text
+    assert json.loads((tmp_path / "out" / "x.json").read_text())["experiments"] == {
+        "a": "mini/a", "b": "mini/a data.clips=50 seed=3", "c": "mini/c"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"overrides": ["x=1"]},
+        {"experiment": "m", "override": ["x=1"]},
+        {"experiment": "m", "overrides": ["x"]},
+        {"experiment": "m", "overrides": "x=1"},
+        3,
+    ],
+)
+def test_a_row_that_says_anything_else_is_refused(row: object, tmp_path: Path):
+    path = tmp_path / "x.yaml"
+    path.write_text(yaml.safe_dump(DEFINITION | {"rows": {"a": row, "b": "mini/b", "c": "mini/c"}}))
+    with pytest.raises(ValueError, match=r"x: rows\.a must be an experiment, or {experiment: \.\.\., overrides"):
+        read_definition(path)
 
 
 def test_packs_carry_runs_elsewhere_and_overwrite_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -10,7 +10,7 @@ from itertools import combinations
 
 from kairos.evaluation.bootstrap import Interval
 from kairos.report.comparison.standings import over_seeds
-from kairos.report.published.plan import Cell, Published
+from kairos.report.published.definition import Cell, Published
 
 VERDICTS = ("agrees", "contradicts", "undecided", "not measured")
 

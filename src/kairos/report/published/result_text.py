@@ -7,22 +7,22 @@ from collections.abc import Mapping, Sequence
 
 from kairos.evaluation.bootstrap import Interval
 from kairos.report.comparison.groups import Group
+from kairos.report.published.definition import TableDefinition
 from kairos.report.published.ordering import Pair, tally
-from kairos.report.published.plan import Plan
 from kairos.report.run_page.curves import words
 
 
 def result_text(
-    plan: Plan,
+    table: TableDefinition,
     groups: Sequence[Group],
-    table: str,
+    scores: str,
     curves: Mapping[str, Mapping[str, Sequence[float | None]]],
     compared: Mapping[str, Sequence[Pair]],
     commands: Sequence[str],
 ) -> str:
-    """The page around `table`, which is markdown already."""
-    rows = [f"- {row}: `experiment={experiment}`. {plan.about.get(row, '')}" for row, experiment in plan.rows.items()]
-    parts = [f"# {plan.title}", "", _head(groups), "", *rows, "", table, *_curves(curves), *_orders(plan, compared)]
+    """The page around `scores`, a table that is markdown already."""
+    rows = [f"- {name}: `experiment={row}`. {table.about.get(name, '')}" for name, row in table.rows.items()]
+    parts = [f"# {table.title}", "", _head(groups), "", *rows, "", scores, *_curves(curves), *_orders(table, compared)]
     return "\n".join([*parts, "```", *commands, "```", ""])
 
 
@@ -45,9 +45,9 @@ def _curves(curves: Mapping[str, Mapping[str, Sequence[float | None]]]) -> list[
     return ["**over the iterations**", "", f"| | |{heads}", "|" + "---|" * (parts + 2), *lines, ""] if lines else []
 
 
-def _orders(plan: Plan, compared: Mapping[str, Sequence[Pair]]) -> list[str]:
+def _orders(table: TableDefinition, compared: Mapping[str, Sequence[Pair]]) -> list[str]:
     lines: list[str] = []
-    for claim in plan.published:
+    for claim in table.published:
         found = compared[claim.name]
         counts = ", ".join(f"{count} {name}" for name, count in tally(found).items() if count)
         lines += [f"**Published order**: {claim.source}; {claim.where}. Of {len(found)} pairs {counts}.", ""]

@@ -15,8 +15,8 @@ from kairos.evaluation.bootstrap import Interval
 from kairos.report.comparison.groups import Group
 from kairos.report.comparison.page import markdown
 from kairos.report.comparison.standings import Standing, means, standings
+from kairos.report.published.definition import TableDefinition
 from kairos.report.published.ordering import Pair, pairs, tally
-from kairos.report.published.plan import Plan
 from kairos.report.published.result_text import result_text
 from kairos.runs.files import write_whole
 from kairos.runs.read import Run, read_run
@@ -25,24 +25,26 @@ PARTS = 6
 """Into so many equal parts of a run's iterations a metric over time is averaged."""
 
 
-def write_result(plan: Plan, folders: Mapping[str, Sequence[Path]], output: Path, commands: Sequence[str]) -> str:
+def write_result(
+    table: TableDefinition, folders: Mapping[str, Sequence[Path]], output: Path, commands: Sequence[str]
+) -> str:
     """Write <output>/<table>.json and .md from the finished runs of each row, and give the text of the latter.
 
     Of `folders`, by row, those that hold no finished run are left out. ValueError where none is left.
     """
-    groups = [Group(row, _finished(folders.get(row, ())), {}) for row in plan.rows]
+    groups = [Group(row, _finished(folders.get(row, ())), {}) for row in table.rows]
     if not any(group.runs for group in groups):
-        raise ValueError(f"{plan.name}: none of its runs has finished")
+        raise ValueError(f"{table.name}: none of its runs has finished")
     values = means(groups)
-    rows = [row for row in standings(groups, plan.baseline) if row.name in plan.scores.get(row.task, ())]
-    rows.sort(key=lambda row: (list(plan.scores).index(row.task), plan.scores[row.task].index(row.name)))
-    compared = {claim.name: pairs(claim, values) for claim in plan.published}
-    curves = {group.name: over_time(list(group.runs.values()), plan.over_time) for group in groups if group.runs}
+    rows = [row for row in standings(groups, table.baseline) if row.name in table.scores.get(row.task, ())]
+    rows.sort(key=lambda row: (list(table.scores).index(row.task), table.scores[row.task].index(row.name)))
+    compared = {claim.name: pairs(claim, values) for claim in table.published}
+    curves = {group.name: over_time(list(group.runs.values()), table.over_time) for group in groups if group.runs}
     whole = {
-        "table": plan.name,
-        "title": plan.title,
-        "baseline": plan.baseline,
-        "experiments": dict(plan.rows),
+        "table": table.name,
+        "title": table.title,
+        "baseline": table.baseline,
+        "experiments": {name: str(row) for name, row in table.rows.items()},
         "seeds": {group.name: sorted(group.runs) for group in groups},
         "rows": [_row(row, values[row.group][row.task, row.name]) for row in rows],
         "over_time": {row: {name: list(series) for name, series in found.items()} for row, found in curves.items()},
@@ -51,14 +53,14 @@ def write_result(plan: Plan, folders: Mapping[str, Sequence[Path]], output: Path
                 "where": claim.where, "source": claim.source, "score": claim.score,
                 **tally(compared[claim.name]), "pairs": [_pair(pair) for pair in compared[claim.name]],
             }
-            for claim in plan.published
+            for claim in table.published
         ],
         "commands": list(commands),
         "machine": _machine(groups),
     }  # fmt: skip
-    write_whole(output / f"{plan.name}.json", json.dumps(whole, indent=1) + "\n")
-    text = result_text(plan, groups, markdown(rows, list(plan.rows), plan.baseline), curves, compared, commands)
-    write_whole(output / f"{plan.name}.md", text)
+    write_whole(output / f"{table.name}.json", json.dumps(whole, indent=1) + "\n")
+    text = result_text(table, groups, markdown(rows, list(table.rows), table.baseline), curves, compared, commands)
+    write_whole(output / f"{table.name}.md", text)
     return text
 
 

@@ -1,10 +1,10 @@
-"""A table before its runs: which experiments are its rows, which scores it shows, and what papers have published.
+"""The definition of a published table: its rows, the scores it shows, and what papers say of them.
 
 A file of `conf/table/`:
 
     title: ...
     baseline: <row>                       # differences are from it
-    rows: {<row>: <experiment>}
+    rows: {<row>: <experiment>}           # or {<row>: {experiment: <experiment>, overrides: [<override>, ...]}}
     scores: {<task>: [<score>]}           # tasks and scores as in the standings, grounding (ood): [miou]
     over_time: [<metric>]                 # shown over the iterations too; optional
     before: [<script>, <override>, ...]   # a command that must have run before the rows can; optional
@@ -36,14 +36,29 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One table. `rows` are experiments by the names that readers see, `scores` the scores shown of each task,
-    `about` what the rows' files say of themselves."""
+class TableRow:
+    """What one row trains: an experiment, and overrides on top of it.
+
+    >>> print(TableRow("mini/grpo", ("data.clips=50",)))
+    mini/grpo data.clips=50
+    """
+
+    experiment: str
+    overrides: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join([self.experiment, *self.overrides])
+
+
+@dataclass(frozen=True)
+class TableDefinition:
+    """One table. `rows` are what is trained, by the names that readers see, `scores` the scores shown of each task,
+    `about` what the files of the rows' experiments say of themselves."""
 
     name: str
     title: str
     baseline: str
-    rows: Mapping[str, str]
+    rows: Mapping[str, TableRow]
     scores: Mapping[str, tuple[str, ...]]
     over_time: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
@@ -60,15 +75,16 @@ class Plan:
                                      "the table does not show that")  # fmt: skip
 
 
-def read_plan(path: Path) -> Plan:
+def read_definition(path: Path) -> TableDefinition:
     """The table of a file; ValueError where it contradicts itself."""
     tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return Plan(
+    rows = {str(name): _row(path.stem, str(name), says) for name, says in tree["rows"].items()}
+    return TableDefinition(
         name=path.stem,
         title=tree["title"],
         baseline=str(tree["baseline"]),
-        rows=tree["rows"],
-        about={row: _about(experiment, path) for row, experiment in tree["rows"].items()},
+        rows=rows,
+        about={name: _about(row.experiment, path) for name, row in rows.items()},
         scores={task: tuple(names) for task, names in tree["scores"].items()},
         over_time=tuple(tree.get("over_time", ())),
         before=tuple(tree.get("before", ())),
@@ -80,6 +96,19 @@ def read_plan(path: Path) -> Plan:
             for name, claim in tree.get("published", {}).items()
         ),
     )  # fmt: skip
+
+
+def _row(table: str, name: str, says: object) -> TableRow:
+    match says:
+        case str() as experiment:
+            return TableRow(experiment)
+        case {"experiment": str() as experiment, **others} if set(others) <= {"overrides"}:
+            overrides = others.get("overrides", [])
+            if isinstance(overrides, list) and all(isinstance(o, str) and "=" in o for o in overrides):
+                return TableRow(experiment, tuple(overrides))
+    raise ValueError(
+        f"{table}: rows.{name} must be an experiment, or {{experiment: ..., overrides: [key=value, ...]}}, got {says!r}"
+    )
 
 
 def _about(experiment: str, path: Path) -> str:
