@@ -14,8 +14,10 @@ from kairos.core.types import Sampling
 from kairos.train.grpo import GRPOModule
 
 OPTIONS = sorted(
-    (path.parent.name, path.stem) for path in Path(CONF).glob("*/*.yaml") if path.stem not in ("mini_val",)
-)  # mini_val is a part of other options
+    (path.parent.name, path.stem)
+    for path in Path(CONF).glob("*/*.yaml")
+    if path.stem not in ("mini_val", "prompt_dataset")
+)  # these are parts of other options
 
 
 MINE = {
@@ -119,6 +121,29 @@ def test_every_data_option_reads_only_when_asked(workplace: Path):
         built = assemble(compose([f"data={option}", "policy=toy", *needs("data", option)]), [f"data={option}"])
         assert not built.datamodule._sets
     assert not list(workplace.iterdir())
+
+
+def test_a_data_option_that_spells_out_what_prompts_need_is_the_same(workplace: Path):
+    """As options were written before `prompt_dataset`, a user's perhaps still."""
+    long = OmegaConf.load(Path(CONF) / "data" / "jsonl.yaml")
+    assert isinstance(long, DictConfig)
+    del long["defaults"]
+    for split in ("train", "val"):
+        long[split] |= {"_target_": "kairos.data.dataset.PromptDataset", "_partial_": True}
+        long[split] |= {name: f"${{{name}}}" for name in ("loader", "template", "processor")}
+    (workplace / "data").mkdir()
+    OmegaConf.save(long, workplace / "data" / "long.yaml")
+    file = "data.annotations=a.jsonl"
+    assert (
+        resolved(compose(["data=long", file], str(workplace)))["datamodule"]
+        == resolved(compose(["data=jsonl", file]))["datamodule"]
+    )
+
+
+def test_what_prompts_need_is_written_once():
+    assert [
+        path.stem for path in Path(CONF).rglob("*.yaml") if "kairos.data.dataset.PromptDataset" in path.read_text()
+    ] == ["prompt_dataset"]
 
 
 def test_the_command_line_goes_before_experiment_before_method_before_option(workplace: Path):
