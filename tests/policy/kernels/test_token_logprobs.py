@@ -65,6 +65,18 @@ def test_values_and_gradients(
 
 
 @needs_kernels
+@pytest.mark.parametrize("scale", [1.0, 300.0])
+def test_the_kernels_entropy_of_logits_of_hundreds_is_near_float64s(scale: float) -> None:
+    never, head = torch.tensor([3], device=DEVICE), head_of(5000)
+    hidden, wanted = scale * drawn(M, D), torch.zeros(M, dtype=torch.long, device=DEVICE)
+    _, entropies = token_logprobs(hidden, head, wanted, 1.0, never, True, 3)
+    logits = nn.functional.linear(hidden, head.weight).double().index_fill(1, never, -torch.inf)
+    expected = torch.distributions.Categorical(logits=logits).entropy()
+    assert (logits.amax(1) > 2 * scale).all()
+    torch.testing.assert_close(entropies.double(), expected, atol=1e-6 * scale, rtol=1e-5)
+
+
+@needs_kernels
 def test_an_fp32_head_under_autocast_gets_an_fp32_gradient() -> None:
     never, wanted = torch.tensor([3], device=DEVICE), torch.tensor([0, 5, 36, 1, 2, 36, 0], device=DEVICE)
     results = []

@@ -72,12 +72,18 @@ def token_logprobs_plain(
         logprobs = logits.gather(-1, chosen[:, None]).squeeze(-1) - normaliser
         if not entropy:
             return logprobs, logprobs.detach()
-        return logprobs, normaliser - ((logits - normaliser[:, None]).exp() * logits).sum(-1)
+        return logprobs, _entropy(logits)
 
     pairs = list(zip(hidden_MD.split(rows), chosen_M.split(rows), strict=True))
     results = [chunk(*pair) if len(pairs) == 1 else recomputed(chunk, *pair) for pair in pairs]
     logprobs, entropies = (torch.cat(parts) for parts in zip(*results, strict=True))
     return logprobs, entropies
+
+
+def _entropy(logits_MV: Tensor) -> Tensor:
+    """-sum(p log p) of each row, never negative. The largest logit moves to 0 first: large ones then round no worse."""
+    log_p_MV = (logits_MV - logits_MV.detach().amax(-1, keepdim=True)).log_softmax(-1)
+    return -(log_p_MV.exp() * log_p_MV).sum(-1)
 
 
 def _logits(head: Callable[[Tensor], Tensor], hidden_MD: Tensor) -> Tensor:
