@@ -19,7 +19,7 @@ PACKAGES = (
     "safetensors", "peft", "numpy", "av", "decord", "torchcodec", "matplotlib", "pandas", "wandb",
 )  # fmt: skip
 EXTRAS = {
-    "vllm": "vllm", "flash-attn": "flash", "flash-linear-attention": "fla", "hydra-joblib-launcher": "sweep",
+    "vllm": "vllm", "flash-attn-4": "flash", "flash-linear-attention": "fla", "hydra-joblib-launcher": "sweep",
     "nbclient": "notebooks", "pytest": "dev",
 }  # fmt: skip
 _OPENCV = ("opencv-python", "opencv-contrib-python")
