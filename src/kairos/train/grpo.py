@@ -25,6 +25,7 @@ from kairos.train import diagnostics, oversampling
 from kairos.train.batch import collate
 from kairos.train.devices import ranks, sharding
 from kairos.train.devices.strategies import alone
+from kairos.train.iteration import after_iteration
 from kairos.train.meter import Meter
 from kairos.train.optimizer import Optimizer
 
@@ -250,6 +251,11 @@ class GRPOModule(L.LightningModule):
         """Prompts stay on the host; the policy moves what it needs."""
         del device, dataloader_idx
         return batch
+
+    def on_train_batch_end(self, outputs: object, batch: PromptBatch, batch_idx: int) -> None:
+        """Callbacks see the iteration after Lightning's own hooks of theirs have run."""
+        del outputs, batch_idx
+        after_iteration(getattr(self.trainer, "callbacks", ()), self, batch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
         checkpoint["iteration"] = self.iteration

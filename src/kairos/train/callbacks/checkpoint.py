@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import lightning as L
 import torch
@@ -11,6 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from kairos.core.types import PromptBatch
 from kairos.train.grpo import GRPOModule
+from kairos.train.iteration import Turn
 
 KEEP = ("last", "best", "all")
 
@@ -21,6 +21,8 @@ class SaveEvery(Callback):
     `keep`: the newest; the newest and the one with the highest `monitor`; or all. `weights_only` leaves the optimiser
     out: such a run cannot be continued, only started from.
     """
+
+    turn = Turn.LAST
 
     def __init__(
         self, folder: str, every: int = 10, keep: str = "last", weights_only: bool = False, monitor: str = "val/miou"
@@ -35,13 +37,11 @@ class SaveEvery(Callback):
     def state_dict(self) -> dict[str, object]:
         return {"best": self.best}
 
-    def load_state_dict(self, state_dict: dict[str, object]) -> None:
-        self.best = float(cast("float", state_dict["best"]))
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        self.best = state_dict["best"]
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: PromptBatch, batch_idx: int
-    ) -> None:
-        module = cast("GRPOModule", pl_module)
+    def after_iteration(self, module: GRPOModule, batch: PromptBatch) -> None:
+        trainer = module.trainer
         value = module.metrics.get(self.monitor)
         best = self.keep == "best" and value is not None and value > self.best
         if best and value is not None:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import cast
 
-import lightning as L
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from torch import Tensor
 
-from kairos.core.types import PromptBatch
+from kairos.core.types import Layout, PromptBatch, RolloutBatch, VideoClip
 from kairos.train.grpo import GRPOModule
+from kairos.train.iteration import Turn
 
 
 class Debug(Callback):
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: PromptBatch, batch_idx: int
-    ) -> None:
-        module = cast("GRPOModule", pl_module)
+    turn = Turn.READ
+
+    def after_iteration(self, module: GRPOModule, batch: PromptBatch) -> None:
         console = Console(highlight=False, soft_wrap=True, markup=False)
         console.rule(f"iteration {module.iteration}")
         for prompt in batch.prompts:
@@ -41,8 +39,8 @@ class Debug(Callback):
             console.print(f"{name} {value:.6g}")
 
 
-def _shapes(console: Console, name: str, value: object) -> None:
-    for field in fields(value):  # type: ignore[arg-type]
+def _shapes(console: Console, name: str, value: VideoClip | Layout | RolloutBatch) -> None:
+    for field in fields(value):
         tensor = getattr(value, field.name)
         if isinstance(tensor, Tensor):
             console.print(f"  {name}.{field.name} {list(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from kairos.core.types import PromptBatch
 from kairos.train.grpo import GRPOModule
+from kairos.train.iteration import Turn
 
 
 class EarlyStop(Callback):
     """Stop after `patience` validations without a rise of `monitor` by more than `minimum`."""
+
+    turn = Turn.READ
 
     def __init__(self, monitor: str = "val/miou", patience: int = 5, minimum: float = 0.0) -> None:
         if patience < 1:
@@ -23,16 +23,14 @@ class EarlyStop(Callback):
     def state_dict(self) -> dict[str, object]:
         return {"best": self.best, "waited": self.waited}
 
-    def load_state_dict(self, state_dict: dict[str, object]) -> None:
-        self.best, self.waited = float(cast("float", state_dict["best"])), int(cast("int", state_dict["waited"]))
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        self.best, self.waited = state_dict["best"], int(state_dict["waited"])
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: PromptBatch, batch_idx: int
-    ) -> None:
-        value = cast("GRPOModule", pl_module).metrics.get(self.monitor)
+    def after_iteration(self, module: GRPOModule, batch: PromptBatch) -> None:
+        value = module.metrics.get(self.monitor)
         if value is None:
             return
         self.waited = 0 if value > self.best + self.minimum else self.waited + 1
         self.best = max(self.best, value)
         if self.waited >= self.patience:
-            trainer.should_stop = True
+            module.trainer.should_stop = True

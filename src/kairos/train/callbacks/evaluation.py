@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from kairos.data.templates.schedule import schedule_of
 from kairos.evaluation.predictions import write
+from kairos.train.callbacks.fitted import data_of, module_of
 from kairos.train.callbacks.validation import predict
 from kairos.train.feed.datamodule import PromptDataModule
-from kairos.train.grpo import GRPOModule
 
 
 class BeforeAfter(Callback):
@@ -36,7 +35,7 @@ class BeforeAfter(Callback):
         self.split, self.count, self.size, self.every_phase = split, count, size, every_phase
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.before and cast("GRPOModule", pl_module).iteration == 0:
+        if self.before and module_of(pl_module).iteration == 0:
             self._predict(trainer, pl_module, "before.jsonl")
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -44,9 +43,9 @@ class BeforeAfter(Callback):
             self._predict(trainer, pl_module, "after.jsonl")
 
     def _predict(self, trainer: L.Trainer, pl_module: L.LightningModule, name: str) -> None:
-        datamodule = cast("PromptDataModule", trainer.datamodule)  # type: ignore[attr-defined]
+        datamodule = data_of(trainer)
         for phase, folder in enumerate(self._folders(datamodule)):
-            predictions = predict(cast("GRPOModule", pl_module), datamodule, self.split, self.count, self.size, phase)
+            predictions = predict(module_of(pl_module), datamodule, self.split, self.count, self.size, phase)
             if trainer.is_global_zero:
                 write(predictions, folder / name)
 
@@ -67,8 +66,8 @@ class Probes(Callback):
         self.folder, self.size, self.max_actions = Path(folder), size, max_actions
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        module = cast("GRPOModule", pl_module)
-        datamodule = cast("PromptDataModule", trainer.datamodule)  # type: ignore[attr-defined]
+        module = module_of(pl_module)
+        datamodule = data_of(trainer)
         for probe in datamodule.probes:
             predictions = predict(module, datamodule, probe, None, self.size, max_actions=self.max_actions)
             if trainer.is_global_zero:

@@ -8,8 +8,8 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from kairos.train.callbacks.fitted import module_of
 from kairos.train.devices import sharding
-from kairos.train.grpo import GRPOModule
 
 
 @runtime_checkable
@@ -24,7 +24,7 @@ class Export(Callback):
         self.folder, self.dtype = folder, cast("torch.dtype", getattr(torch, dtype))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        policy = cast("GRPOModule", pl_module).policy
+        policy = module_of(pl_module).policy
         if isinstance(policy, Exportable):
             with sharding.gathered(policy):
                 if trainer.is_global_zero:

@@ -7,17 +7,19 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
 from kairos.core.types import PromptBatch
+from kairos.train.callbacks.fitted import module_of
 from kairos.train.devices import ranks
 from kairos.train.diagnostics import records
 from kairos.train.feed.loader import CountedBatch
 from kairos.train.grpo import GRPOModule
+from kairos.train.iteration import Turn
 
 
 @runtime_checkable
@@ -31,8 +33,11 @@ class RunLog(Callback):
     """`metrics.jsonl` gets a row an iteration, `rollouts.jsonl` a row a rollout of every `rollouts_every`-th iteration,
     `failures.jsonl` a row a prompt that could not be used, with its name and the reason.
 
-    Rows are flushed before a checkpoint is saved. Loggers besides (wandb) get the same numbers.
+    Every metric that a callback adds in `after_iteration` is in it, and rows are flushed before a checkpoint is saved.
+    Loggers besides (wandb) get the same numbers.
     """
+
+    turn = Turn.READ
 
     def __init__(self, folder: str, rollouts_every: int = 1) -> None:
         self.folder, self.rollouts_every = Path(folder), rollouts_every
@@ -40,7 +45,7 @@ class RunLog(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Not earlier: sharded strategies load the checkpoint, and so the iteration, after `on_fit_start`."""
-        module = cast("GRPOModule", pl_module)
+        module = module_of(pl_module)
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             for name in ("metrics.jsonl", "rollouts.jsonl", "failures.jsonl"):
@@ -49,16 +54,12 @@ class RunLog(Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: PromptBatch, batch_idx: int
     ) -> None:
-        module = cast("GRPOModule", pl_module)
         self._started = time.perf_counter()
         if self._ended is not None:
-            module.meter.add("time/wait_for_data", self._started - self._ended)
+            module_of(pl_module).meter.add("time/wait_for_data", self._started - self._ended)
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: PromptBatch, batch_idx: int
-    ) -> None:
-        module = cast("GRPOModule", pl_module)
-        seconds = time.perf_counter() - self._started
+    def after_iteration(self, module: GRPOModule, batch: PromptBatch) -> None:
+        trainer, seconds = module.trainer, time.perf_counter() - self._started
         due = self.rollouts_every and module.iteration % self.rollouts_every == 0
         rows = [row for group in module.credited for row in records(module.iteration, group)] if due else []
         everyone = ranks.gather(rows)

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import cast
 
 import lightning as L
 import torch
@@ -15,8 +14,10 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
 from kairos.core.types import PromptBatch
+from kairos.train.callbacks.fitted import module_of
 from kairos.train.devices import ranks
 from kairos.train.grpo import GRPOModule
+from kairos.train.iteration import Turn
 
 _CLEAR = 0.1  # seconds
 
@@ -29,6 +30,8 @@ class Profile(Callback):
     took long enough for the clocks' few milliseconds of disagreement, and the kernels that took longest together.
     """
 
+    turn = Turn.LAST
+
     def __init__(self, folder: str, first: int = 3, last: int = 3, trace: bool = False, top: int = 25) -> None:
         if not 1 <= first <= last:
             raise ValueError(f"callbacks.profile: first and last must be 1 <= first <= last, got {first} and {last}")
@@ -37,7 +40,7 @@ class Profile(Callback):
         self._begun = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._begin(cast("GRPOModule", pl_module))
+        self._begin(module_of(pl_module))
 
     def _begin(self, module: GRPOModule) -> None:
         if ranks.rank() or module.iteration + 1 != self.first:
@@ -50,10 +53,7 @@ class Profile(Callback):
         self._profile.start()
         self._begun = time.perf_counter()
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: PromptBatch, batch_idx: int
-    ) -> None:
-        module = cast("GRPOModule", pl_module)
+    def after_iteration(self, module: GRPOModule, batch: PromptBatch) -> None:
         if self._profile is None or module.iteration != self.last:
             self._begin(module)
             return

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from kairos.core.types import PromptBatch
+from kairos.train.callbacks.fitted import module_of
 from kairos.train.grpo import GRPOModule
+from kairos.train.iteration import Turn
 
 
 class ProgressBar(Callback):
     """Shows `shown` metrics beside the bar; without a terminal one line every `every` iterations."""
+
+    turn = Turn.READ
 
     def __init__(self, shown: tuple[str, ...] = ("reward/total", "val/miou", "rollout/length"), every: int = 5) -> None:
         self.shown, self.every = tuple(shown), every
@@ -22,7 +24,7 @@ class ProgressBar(Callback):
         self._latest: dict[str, float] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        module = cast("GRPOModule", pl_module)
+        module = module_of(pl_module)
         self._console = Console(stderr=True)
         if trainer.is_global_zero and self._console.is_terminal:
             columns = (
@@ -33,15 +35,13 @@ class ProgressBar(Callback):
             self._bar.start()
             self._task = self._bar.add_task("training", total=module.iterations, completed=module.iteration, numbers="")
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: PromptBatch, batch_idx: int
-    ) -> None:
-        module = cast("GRPOModule", pl_module)
+    def after_iteration(self, module: GRPOModule, batch: PromptBatch) -> None:
         self._latest |= {name: module.metrics[name] for name in self.shown if name in module.metrics}
+        due = module.iteration // self.every * self.every
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in self._latest.items())
         if self._bar is not None:
             self._bar.update(self._task, completed=module.iteration, numbers=numbers)
-        elif trainer.is_global_zero and (module.iteration % self.every == 0 or module.iteration == module.iterations):
+        elif module.trainer.is_global_zero and module.iteration in (module.iterations, due):
             self._console.print(f"iteration {module.iteration}/{module.iterations}  {numbers}", highlight=False)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch.distributed.tensor import DTensor
 
 from kairos.core.types import PromptBatch
 from kairos.train.devices import ranks
+from kairos.train.grpo import GRPOModule
+from kairos.train.iteration import Turn
 
 
 class RanksAgree(Callback):
     """After the first iteration of a run or a resume, every rank's whole weights must have the same checksum."""
 
+    turn = Turn.READ
+
     def __init__(self) -> None:
         self._checked = False
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: PromptBatch, batch_idx: int
-    ) -> None:
+    def after_iteration(self, module: GRPOModule, batch: PromptBatch) -> None:
         if self._checked or ranks.world() == 1:
             return
         self._checked = True
-        sums = [_whole(parameter).double().sum().item() for parameter in pl_module.parameters()]
+        sums = [_whole(parameter).double().sum().item() for parameter in module.parameters()]
         everyone = ranks.gather([sums])
         if any(other != everyone[0] for other in everyone):
             raise ValueError(

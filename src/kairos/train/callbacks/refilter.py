@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import lightning as L
 import torch
@@ -17,12 +16,11 @@ from kairos.curriculum.rewards import PromptRewards
 from kairos.curriculum.selections import Selection, read_selection, write_selection
 from kairos.curriculum.subset import Refiltering, by_prompt
 from kairos.evaluation.repeated import repeated
+from kairos.train.callbacks.fitted import data_of, module_of
 from kairos.train.callbacks.log import RunLog
 from kairos.train.callbacks.validation import greedy_engine
 from kairos.train.devices import ranks, sharding
-from kairos.train.feed.datamodule import PromptDataModule
 from kairos.train.feed.stream import Draws, Epoch
-from kairos.train.grpo import GRPOModule
 
 
 class Refilter(Callback):
@@ -40,13 +38,12 @@ class Refilter(Callback):
     def state_dict(self) -> dict[str, object]:
         return {"epoch": self.number, "first": self.first, "file": self.file, "hash": self.hash}
 
-    def load_state_dict(self, state_dict: dict[str, object]) -> None:
-        self.number, self.first = int(cast("int", state_dict["epoch"])), int(cast("int", state_dict["first"]))
+    def load_state_dict(self, state_dict: dict[str, int | str]) -> None:
+        self.number, self.first = int(state_dict["epoch"]), int(state_dict["first"])
         self.file, self.hash = str(state_dict["file"]), str(state_dict["hash"])
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        self.module = cast("GRPOModule", pl_module)
-        self.data = cast("PromptDataModule", trainer.datamodule)  # type: ignore[attr-defined]
+        self.module, self.data = module_of(pl_module), data_of(trainer)
         self.data.epochs = self
         logs = [callback for callback in trainer.callbacks if isinstance(callback, RunLog)]  # type: ignore[attr-defined]
         if self.rule.source == "rollouts" and not any(log.rollouts_every == 1 for log in logs):

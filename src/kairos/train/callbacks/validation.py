@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import cast
 
-import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from kairos.core.protocols import RolloutEngine
@@ -15,6 +13,7 @@ from kairos.data.templates.schedule import schedule_of
 from kairos.evaluation.metrics import scores
 from kairos.evaluation.predictions import Prediction, answer, complete
 from kairos.rollout.live import Live
+from kairos.train.callbacks.fitted import data_of
 from kairos.train.devices import ranks, sharding
 from kairos.train.feed.datamodule import PromptDataModule
 from kairos.train.grpo import GRPOModule
@@ -31,13 +30,10 @@ class Validation(Callback):
     def __init__(self, every: int = 10, count: int = 64, split: str = "val", every_phase: bool = True) -> None:
         self.every, self.count, self.split, self.every_phase = every, count, split, every_phase
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: PromptBatch, batch_idx: int
-    ) -> None:
-        module = cast("GRPOModule", pl_module)
+    def after_iteration(self, module: GRPOModule, batch: PromptBatch) -> None:
         if self.every and module.iteration % self.every == 0:
             started = time.perf_counter()
-            datamodule = cast("PromptDataModule", trainer.datamodule)  # type: ignore[attr-defined]
+            datamodule = data_of(module.trainer)
             for phase, name in enumerate(self._names(datamodule)):
                 module.metrics |= measured(predict(module, datamodule, self.split, self.count, phase=phase), name)
             module.metrics["time/validation"] = time.perf_counter() - started
