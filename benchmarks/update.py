@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from matplotlib.figure import Figure
 from measuring import (
     PEAK,
     Clip,
@@ -54,6 +55,7 @@ from kairos.policy.memory import recompute
 from kairos.policy.memory.out_of_memory import OutOfMemory
 from kairos.policy.scoring.repeated import Repeated, unshared
 from kairos.policy.scoring.shared_prefix import SharedPrefix
+from kairos.report import style
 
 GiB = 2**30
 
@@ -189,22 +191,21 @@ def _frames(prompt: Prompt) -> torch.Tensor:
 
 def draw(result: dict[str, dict[str, object]], wanted: Sequence[Cell], path: Path) -> None:
     """Seconds a group over C, a line for each G and layout."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    for layout, style in (("repeated", "--"), ("shared", "-")):
-        for color, group in enumerate(sorted({cell.group for cell in wanted})):
+    figure = Figure(figsize=(7, 4.2))
+    (axis,) = style.panel(figure, 1, 1)
+    groups = sorted({cell.group for cell in wanted}, reverse=True)
+    for layout, dashes in (("repeated", "--"), ("shared", "-")):
+        for color, group in zip(style.SERIES, groups, strict=False):
             done = [
                 c for c in wanted if c.layout == layout and c.group == group and "seconds" in result.get(c.name, {})
             ]
             lengths, seconds = [c.length for c in done], [cast("float", result[c.name]["seconds"]) for c in done]
-            axis.plot(lengths, seconds, style, marker="o", color=f"C{color}", label=f"{layout}, G = {group}")
-    axis.set(xscale="log", yscale="log", xlabel="tokens a completion", ylabel="seconds a group")
-    axis.legend(fontsize=8)
-    figure.savefig(path, dpi=150)
+            axis.plot(lengths, seconds, dashes, marker="o", color=color, label=f"{layout}, G = {group}")
+    style.log_scale(axis, sorted({cell.length for cell in wanted}))
+    axis.set_xlabel("tokens a completion, C", color=style.MUTED, fontsize=9)
+    axis.set_ylabel("seconds a group", color=style.MUTED, fontsize=9)
+    style.legend_outside(axis)
+    style.save(figure, path)
 
 
 def table(result: dict[str, dict[str, object]], wanted: Sequence[Cell]) -> Table:

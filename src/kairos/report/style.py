@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from kairos.runs.files import write_whole
 
@@ -38,6 +40,20 @@ def title(axis: Axes, text: str) -> None:
 
 def legend(axis: Axes) -> None:
     axis.legend(frameon=False, fontsize=8, labelcolor=INK, loc="best")
+
+
+def legend_outside(axis: Axes) -> None:
+    """Right of the axes, where it covers no line."""
+    axis.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+
+
+def log_scale(axis: Axes, x: Sequence[float] = ()) -> None:
+    """Both scales logarithmic with plain numbers on them: `x` where given, else 1, 2 and 5 times powers of ten."""
+    axis.set(xscale="log", yscale="log")
+    for scale, ticks in ((axis.xaxis, x), (axis.yaxis, ())):
+        scale.set_major_locator(FixedLocator(ticks) if len(ticks) else LogLocator(subs=(1.0, 2.0, 5.0)))
+        scale.set_minor_locator(NullLocator())
+        scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
 
 
 def save(figure: Figure, path: Path) -> Path:
