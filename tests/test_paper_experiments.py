@@ -29,7 +29,7 @@ TIMEZERO: dict[str, Value] = {
     "sampling.top_k": 0, "sampling.top_p": 1.0,
     # loss: iou + format, (r - mean) / (std + 1e-4), sequence mean, KL 0.04 (k3)
     f"{RUBRIC}.iou.weight": 1.0, f"{RUBRIC}.format.weight": 1.0, "shape._target_": "Identity",
-    "injection._target_": "NoInjection", "gate._target_": "NoGate", "advantage._target_": "GroupNormalized",
+    "injection._target_": "NoInjection", "gate._target_": "NoGate", "advantage.rule._target_": "GroupNormalized",
     "objective.terms.kl.coefficient": 0.04, "objective.terms.kl.estimator": "k3",
     "objective.aggregation._target_": "SequenceMean", "template._target_": "TimeZeroThink", "strategy": "fsdp2",
 }  # fmt: skip
@@ -55,7 +55,7 @@ TEMPORAL_R1: dict[str, Value] = {
     "callbacks.checkpoint.every": 50,
     "objective.terms.kl.coefficient": 0.01, "objective.terms.kl.limit": 10.0, "objective.terms.kl.estimator": "k3",
     "objective.terms.entropy.coefficient": 0.001, "objective.aggregation._target_": "TokenMean",
-    f"{RUBRIC}.iou.weight": 0.5, f"{RUBRIC}.format.weight": 0.5, "advantage.epsilon": 1e-6,
+    f"{RUBRIC}.iou.weight": 0.5, f"{RUBRIC}.format.weight": 0.5, "advantage.rule.epsilon": 1e-6,
     "shape._target_": "Identity", "injection._target_": "NoInjection", "template._target_": "TemporalR1",
 }  # fmt: skip
 RELEASED: dict[str, Value] = {
@@ -70,7 +70,7 @@ RELEASED: dict[str, Value] = {
     "optimizer.warmup": 0.05, "optimizer.schedule": "constant", "callbacks.checkpoint.every": 20,
     "callbacks.validation": None,
     "objective.terms.surrogate.clip_low": 0.2, "objective.terms.surrogate.clip_high": 0.28,
-    "objective.terms.kl": None, "objective.aggregation._target_": "TokenMean", "advantage.epsilon": 1e-6,
+    "objective.terms.kl": None, "objective.aggregation._target_": "TokenMean", "advantage.rule.epsilon": 1e-6,
     f"{RUBRIC}.iou.weight": 1.0, f"{RUBRIC}.format.weight": 0.1, "shape._target_": "LogExp",
     "injection._target_": "GroundTruth", "injection.slot": -1, "injection.overwrite": True,
     "template._target_": "TempSampReleased", "data.train.records._target_": "TempSampJsonl",

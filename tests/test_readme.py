@@ -87,10 +87,13 @@ def test_a_dataset_of_your_own(clone: Path):
 def test_a_method_of_your_own(clone: Path):
     run = run_example("A method", clone)
     assert "median.MedianCentred" in (run / "config.yaml").read_text()
-    for uid in {row["uid"] for row in rows(run / "rollouts.jsonl")}:
-        group = [row for row in rows(run / "rollouts.jsonl") if row["uid"] == uid and row["iteration"] == 0]
-        assert len(group) in (0, 4)
-        assert not group or min(abs(row["advantage"]) for row in group) == 0  # type: ignore[arg-type]
+    groups: dict[tuple[object, object], list[dict[str, object]]] = {}
+    for row in rows(run / "rollouts.jsonl"):
+        groups.setdefault((row["iteration"], row["uid"]), []).append(row)
+    assert {iteration for iteration, _ in groups} == {1, 2} and len(groups) == 8
+    for group in groups.values():
+        assert len(group) == 4
+        assert min(abs(row["advantage"]) for row in group) == 0, "one row of each group is its median"  # type: ignore[arg-type]
 
 
 def test_every_file_that_the_readme_links_to_exists():

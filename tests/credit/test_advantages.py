@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kairos.credit.advantages import Anchored, Downscaled, GroupNormalized, LeaveOneOut, MeanCentred, One
+from kairos.credit.advantages import Anchored, Downscaled, GroupNormalized, LeaveOneOut, MeanCentred, One, PerGroup
 from kairos.credit.annotation_as_rollout import AnnotationAsRollout
+from kairos.credit.earned import earned
+from kairos.credit.gates import MinimumSpread, NoGate
 from kairos.credit.shapes import LogExp
 
 IOUS = [0.50, 0.55, 0.60, 0.62, 0.65, 0.70, 0.72]
@@ -89,13 +91,21 @@ def test_anchoring_has_nothing_to_hold_on_to_where_rewards_are_equal_or_nobody_s
 
 
 def test_downscaling_touches_injected_rewards_alone_and_caps_after_scaling():
+    @PerGroup
     def shown(rewards: torch.Tensor, on_policy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return rewards, on_policy.float()
 
-    values, weights = Downscaled(shown)(torch.tensor([0.5, 1.1, 1.1]), torch.tensor([True, True, False]))
+    def of_one_group(
+        advantage: Downscaled, rewards: torch.Tensor, on_policy: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        (pair,) = advantage([rewards], [on_policy])
+        return pair
+
+    values, weights = of_one_group(Downscaled(shown), torch.tensor([0.5, 1.1, 1.1]), torch.tensor([True, True, False]))
     assert values.tolist() == pytest.approx([0.5, 1.1, 0.88]) and weights.tolist() == [1.0, 1.0, 0.0]
-    assert Downscaled(shown, 1.0, cap=0.7)(RAW, OWN)[0].tolist() == pytest.approx([*(RAW[:7]).tolist(), 0.7])
-    scaled, _ = Downscaled(GroupNormalized(1e-6))(RAW, OWN)
+    capped, _ = of_one_group(Downscaled(shown, 1.0, cap=0.7), RAW, OWN)
+    assert capped.tolist() == pytest.approx([*(RAW[:7]).tolist(), 0.7])
+    scaled, _ = of_one_group(Downscaled(PerGroup(GroupNormalized(1e-6))), RAW, OWN)
     expected, _ = GroupNormalized(1e-6)(torch.cat([RAW[:7], RAW[7:] * 0.8]), OWN)
     assert torch.allclose(scaled, expected)
 
@@ -139,15 +149,48 @@ def test_without_an_annotation_the_estimator_is_the_distance_from_the_mean():
     assert AnnotationAsRollout()(torch.tensor([1.0]), torch.tensor([False]))[0].tolist() == [0.0]
 
 
-@pytest.mark.parametrize("advantage", [LeaveOneOut(), Anchored(), Downscaled(), AnnotationAsRollout(), MeanCentred()])
+RULES = [LeaveOneOut(), Anchored(), AnnotationAsRollout(), MeanCentred(), GroupNormalized(), One()]
+
+
+@pytest.mark.parametrize("advantage", [*map(PerGroup, RULES), Downscaled()], ids=repr)
 @pytest.mark.parametrize("size", [1, 2, 8])
 def test_every_estimator_is_finite_for_any_group(advantage, size):
     for rewards in (torch.zeros(size), torch.rand(size), torch.full((size,), -0.3)):
         for on_policy in (torch.ones(size).bool(), torch.zeros(size).bool(), torch.arange(size) > 0):
-            values, weights = advantage(rewards, on_policy)
+            ((values, weights),) = advantage([rewards], [on_policy])
             assert values.shape == weights.shape == (size,)
             assert torch.isfinite(values).all() and bool((weights >= 0).all())
             assert values.dtype == weights.dtype == torch.float32
+
+
+def test_a_rule_is_applied_to_every_group_by_itself():
+    groups = [torch.rand(size) for size in (4, 1, 8)]
+    own = [torch.arange(len(rewards)) > 0 for rewards in groups]
+    for advantage in (*map(PerGroup, RULES), Downscaled()):
+        together = advantage(groups, own)
+        for (values, weights), rewards, mine in zip(together, groups, own, strict=True):
+            ((alone, alone_weights),) = advantage([rewards], [mine])
+            assert torch.equal(values, alone) and torch.equal(weights, alone_weights)
+        assert list(advantage([], [])) == [], "a rank may have no prompt that can be used"
+
+
+def test_an_advantage_of_another_shape_than_its_groups_is_named():
+    def short(rewards: torch.Tensor, on_policy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return rewards[1:], on_policy.float()
+
+    rewards, own = [torch.rand(3), torch.rand(2)], [torch.ones(3).bool(), torch.ones(2).bool()]
+    with pytest.raises(ValueError, match=r"groups of \[3, 2\] rollouts and gave .* of \[\(2, 3\), \(1, 2\)\]"):
+        earned(PerGroup(short), NoGate(), rewards, own)
+    with pytest.raises(ValueError, match=r"groups of \[3, 2\] rollouts and gave .* of \[\]"):
+        earned(lambda rewards, on_policy: [], NoGate(), rewards, own)
+
+
+def test_a_gate_weighs_what_the_advantage_weighed():
+    rewards, own = [torch.tensor([0.2, 0.2]), torch.tensor([0.0, 1.0])], [torch.ones(2).bool()] * 2
+    shut, open_ = earned(PerGroup(MeanCentred()), MinimumSpread(), rewards, own)
+    assert (shut.gate, open_.gate) == (0.0, 1.0)
+    assert shut.weights_G.tolist() == [0.0, 0.0] and open_.weights_G.tolist() == [1.0, 1.0]
+    assert open_.unused().weights_G.tolist() == [0.0, 0.0] and open_.unused().advantages_G is open_.advantages_G
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import functools
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hydra.utils import instantiate
 
 from kairos.compose import compose
 from kairos.core.types import Origin, Prompt, Rollout, RolloutGroup, Target, VideoClip
+from kairos.credit.earned import Earned
 from kairos.credit.rescoring import Rescorer, Tally
 from kairos.credit.rewards.rubric import RewardError
 from kairos.credit.rows import RowError, parse
@@ -256,6 +258,28 @@ def test_one_survivor_and_equal_rewards_have_no_advantage(scored: Score):
     assert [row["weight"] for row in scored([survivor, *equal], "gate=minimum_spread")] == [0.0] * 3
 
 
+def test_an_advantage_sees_all_groups_of_a_step_as_in_training(tmp_path: Path):
+    """Groups of one iteration are a step, and so are all groups without one; rows without a group earn nothing."""
+
+    def less_the_best(rewards: list[torch.Tensor], on_policy: list[torch.Tensor]) -> list[tuple[torch.Tensor, ...]]:
+        best = torch.cat(rewards).max()
+        return [(rewards_G - best, torch.full_like(rewards_G, float(len(rewards)))) for rewards_G in rewards]
+
+    fields = [
+        (0.5, {"group": "a", "iteration": 1}), (0.9, {"group": "b", "iteration": 1}), (0.7, {"group": "c"}),
+        (0.3, {"group": "a", "iteration": 1}), (0.8, {"group": "d"}), (1.0, {}), (0.2, {"iteration": 2, "uid": "e"}),
+    ]  # fmt: skip
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(overlapping(iou, **said)) + "\n" for iou, said in fields))
+    whole = replace(rescorer(), advantage=less_the_best)
+    whole.run(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["line"] for row in written] == [1, 2, 3, 4, 5, 6, 7]
+    expected = [-0.4, 0.0, -0.1, -0.6, 0.0, None, 0.0]
+    assert [row.get("advantage") for row in written] == pytest.approx(expected, abs=1e-2)
+    assert [row.get("weight") for row in written] == [2.0, 2.0, 2.0, 2.0, 2.0, None, 1.0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
 def test_the_rollouts_of_a_run_are_valid_input_and_score_as_they_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     folder = fit("name=a", "method=tempsamp_r1", "template=answer", "iterations=2", "sampling.max_actions=64").folder
@@ -291,7 +315,7 @@ def test_highlights_of_a_run_are_scored_again(scored: Score):
     texts = (bench.template.answer(target), "<answer>The highlight timestamps are in the 84 seconds. Scores 3</answer>")
     group = RolloutGroup(prompt, tuple(Rollout(text, torch.zeros(3, dtype=torch.long)) for text in texts))
     scores = bench.reward(group)
-    again = scored(records(1, Credited(group, scores, torch.zeros(2), torch.ones(2))), *options)
+    again = scored(records(1, Credited(group, scores, Earned(torch.zeros(2), torch.ones(2), 1.0))), *options)
     assert [row["terms"]["highlights"] for row in again] == scores.terms["highlights"].tolist()  # type: ignore[index]
     assert scores.terms["highlights"][0] == 1.0 > scores.terms["highlights"][1] > 0.0
 

@@ -9,7 +9,9 @@ import torch
 from helpers.running import curve, fit, rows
 
 from kairos.core.types import Origin, Prompt, Rollout, RolloutGroup, Scores, Target, VideoClip
-from kairos.credit.advantages import Anchored, GroupNormalized
+from kairos.credit.advantages import Anchored, GroupNormalized, PerGroup
+from kairos.credit.earned import earned
+from kairos.credit.gates import NoGate
 from kairos.credit.shapes import LogExp
 from kairos.train.diagnostics import Credited, measure
 from kairos.train.meter import Meter
@@ -23,9 +25,9 @@ def measured(rewards: torch.Tensor, advantage: GroupNormalized | Anchored) -> di
     origins = [Origin.POLICY] * (len(rewards) - 1) + [Origin.GROUND_TRUTH]
     written = tuple(Rollout("x", None, origin=origin) for origin in origins)
     group = RolloutGroup(Prompt("p", "grounding", "s", clip, "", Target()), written)
-    advantages_G, weights_G = advantage(rewards, group.on_policy_G)
+    (credit,) = earned(PerGroup(advantage), NoGate(), [rewards], [group.on_policy_G])
     meter = Meter()
-    measure(meter, Credited(group, Scores({}, rewards, (None,) * len(rewards)), advantages_G, weights_G), gate=1.0)
+    measure(meter, Credited(group, Scores({}, rewards, (None,) * len(rewards)), credit))
     return meter.reduce()
 
 

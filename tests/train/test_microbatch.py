@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.running import TOY, curve, fit, metrics, weights
+from helpers.stepping import attached, stepped, toy_batch
 from torch import Tensor, nn
 
 from kairos.compose import build
 from kairos.core.types import Failure, PromptBatch
-from kairos.data.toy import ToyGrounding
+from kairos.credit.advantages import PerGroup
 from kairos.train.devices import ranks
 from kairos.train.grpo import GRPOModule
 
@@ -86,29 +87,6 @@ def test_the_first_of_several_updates_is_on_policy():
     assert float(gap) < 1e-5
 
 
-def attached(*overrides: str) -> GRPOModule:
-    """A module outside a trainer's loop, with an optimiser, for single steps."""
-    built = build(
-        [*TOY, "name=step", "objective=surrogate", "optimizer=sgd", "optimizer.learning_rate=1.0", *overrides]
-    )
-    module = built.module
-    module.configure_model()
-    optimizer = module.optimizer.build(module.policy.parameters())
-    module.optimizers = lambda: optimizer  # type: ignore[method-assign]
-    module.manual_backward = lambda loss: loss.backward()  # type: ignore[method-assign]
-    return module
-
-
-def toy_batch(count: int) -> PromptBatch:
-    data = ToyGrounding(prompts=8)
-    return PromptBatch(tuple(data[index] for index in range(count)), torch.ones(count))
-
-
-def stepped(module: GRPOModule, batch: PromptBatch) -> dict[str, Tensor]:
-    module.training_step(batch, 0)
-    return {name: value.clone() for name, value in module.policy.state_dict().items()}
-
-
 def test_stand_ins_move_nothing():
     plain = attached("clip_norm=0")
     batch = toy_batch(3)
@@ -170,9 +148,8 @@ def parameters(policy: nn.Module) -> Tensor:
 
 def test_a_gradient_that_is_not_finite_stops_the_run():
     module = attached()
-    module.advantage = lambda rewards_G, on_policy_G: (
-        torch.full_like(rewards_G, torch.inf),
-        torch.ones_like(rewards_G),
+    module.advantage = PerGroup(
+        lambda rewards_G, on_policy_G: (torch.full_like(rewards_G, torch.inf), torch.ones_like(rewards_G))
     )
     with pytest.raises(
         ValueError, match=r"iteration 0: the gradient's norm is (nan|inf); lower optimizer.learning_rate"

@@ -125,7 +125,20 @@ class Injection(Protocol):
 
 
 class Advantage(Protocol):
-    """(rewards_G, on_policy_G) -> (advantages_G, weights_G)."""
+    """How much better than expected each rollout of a step was; called once a step with all groups of this rank.
+
+    `rewards` and `on_policy` hold one [G] tensor a group, and so do the pairs (advantages_G, weights_G) that come out,
+    in the same order. Weight 0 leaves a row out. Prompts that could not be used are not among the groups, so there may
+    be none; a rank without groups is called too, so that a rule may sum over ranks (`core.ranks.total`).
+
+    Two groups of two rollouts, their means subtracted: rewards ([0, 1], [2, 4]) give advantages ([-0.5, 0.5], [-1, 1]).
+    """
+
+    def __call__(self, rewards: Sequence[Tensor], on_policy: Sequence[Tensor]) -> Sequence[tuple[Tensor, Tensor]]: ...
+
+
+class GroupRule(Protocol):
+    """An advantage that sees one group alone, see `PerGroup`: (rewards_G, on_policy_G) -> (advantages_G, weights_G)."""
 
     def __call__(self, rewards_G: Tensor, on_policy_G: Tensor) -> tuple[Tensor, Tensor]: ...
 

@@ -1,13 +1,29 @@
-"""Advantages: how much better than its group a rollout was. (rewards_G, on_policy_G) -> (advantages_G, weights_G)."""
+"""Advantages: how much better than expected a rollout was. Most are a rule for one group, which `PerGroup` applies."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from kairos.core.protocols import Advantage
+from kairos.core.protocols import Advantage, GroupRule
+
+
+@dataclass(frozen=True)
+class PerGroup:
+    """Every group by itself: `rule` gets the rewards [G] of one group and its rows that the policy wrote [G].
+
+    >>> [(advantages, _)] = PerGroup(MeanCentred())([torch.tensor([0.0, 1.0])], [torch.tensor([True, True])])
+    >>> advantages.tolist()
+    [-0.5, 0.5]
+    """
+
+    rule: GroupRule
+
+    def __call__(self, rewards: Sequence[Tensor], on_policy: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        return [self.rule(rewards_G, own_G) for rewards_G, own_G in zip(rewards, on_policy, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -74,13 +90,13 @@ class Anchored:
 
 @dataclass(frozen=True)
 class Downscaled:
-    """Injected rewards are multiplied by `scale`, then cut to `cap`, before `advantage` sees them (TempSamp-R1).
+    """Multiplies injected rewards by `scale`, cuts them to `cap`, and lets `advantage` see the rest (TempSamp-R1).
 
     The paper scales to 80 % of the largest reward, which an annotation earns; the released code has a scale (1) and a
     cap (none).
     """
 
-    advantage: Advantage = field(default_factory=GroupNormalized)
+    advantage: Advantage = field(default_factory=lambda: PerGroup(GroupNormalized()))
     scale: float = 0.8
     cap: float | None = None
 
@@ -88,10 +104,14 @@ class Downscaled:
         if self.scale < 0:
             raise ValueError(f"scale must be >= 0, got {self.scale}")
 
-    def __call__(self, rewards_G: Tensor, on_policy_G: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, rewards: Sequence[Tensor], on_policy: Sequence[Tensor]) -> Sequence[tuple[Tensor, Tensor]]:
+        scaled = [self._scaled(rewards_G, own_G) for rewards_G, own_G in zip(rewards, on_policy, strict=True)]
+        return self.advantage(scaled, on_policy)
+
+    def _scaled(self, rewards_G: Tensor, on_policy_G: Tensor) -> Tensor:
         scaled_G = rewards_G * self.scale
         scaled_G = scaled_G if self.cap is None else scaled_G.clamp(max=self.cap)
-        return self.advantage(torch.where(on_policy_G, rewards_G, scaled_G), on_policy_G)
+        return torch.where(on_policy_G, rewards_G, scaled_G)
 
 
 @dataclass(frozen=True)

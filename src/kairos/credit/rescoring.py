@@ -1,21 +1,26 @@
 """Scores completions that are written down: the bench for reward design. No policy, no video, no GPU.
 
-A file is read twice, so that it need not fit into memory and rows of one group need not stand together: first every
-row is checked and its place noted, then one group after another is scored. Nothing is written before all is checked.
+A file need not fit into memory, and rows of one group need not stand together. It is read twice: first every row is
+checked and its place noted, then one group after another is scored. At the end the advantage sees all groups of a step
+at once, as in training. Nothing is written before all rows are checked.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO, TextIO
 
 import torch
+from torch import Tensor
 
 from kairos.core.answers import read
 from kairos.core.protocols import Advantage, Gate, Reward, Template
 from kairos.core.types import Origin, Prompt, Rollout, RolloutGroup, VideoClip
+from kairos.credit.earned import earned
 from kairos.credit.rows import Row, RowError, parse, read_rows
 
 
@@ -36,6 +41,15 @@ class Tally:
     def means(self) -> dict[str, tuple[float, int]]:
         """(mean, how many rows) by name, over rows of the policy."""
         return {name: (total / count, count) for name, (total, count) in self.sums.items()}
+
+
+@dataclass(frozen=True)
+class _Rewarded:
+    """A group as far as its step needs it: the lines of its rows, their total rewards [G], and who wrote them [G]."""
+
+    lines: Sequence[int]
+    totals_G: Tensor
+    on_policy_G: Tensor
 
 
 @dataclass(frozen=True)
@@ -61,35 +75,64 @@ class Rescorer:
         groups = _groups(source)
         if not groups:
             raise ValueError(f"input={source} holds no rows")
-        tally, due, waiting = Tally(), iter(sorted(line for lines in groups for line, _ in lines)), {}
+        tally = Tally()
         output.parent.mkdir(parents=True, exist_ok=True)
         unfinished = output.with_name(f".{output.name}.unfinished")
-        with source.open("rb") as file, unfinished.open("w", encoding="utf-8") as written:
-            line = next(due)
-            for places in groups:
-                rows = []
-                for number, offset in places:
-                    file.seek(offset)
-                    rows.append(parse(file.readline(), f"{source}, line {number}"))
-                scored = self.score(rows, tally)
-                waiting |= {number: row for (number, _), row in zip(places, scored, strict=True)}
-                while line in waiting:
-                    written.write(json.dumps({"line": line, **waiting.pop(line)}) + "\n")
-                    line = next(due, 0)
+        with (
+            source.open("rb") as file,
+            TemporaryFile("w+", encoding="utf-8", dir=output.parent) as scored,
+            unfinished.open("w", encoding="utf-8") as written,
+        ):
+            credit = self._credit(self._score_file(_rows(file, source, groups), groups, scored, tally))
+            scored.seek(0)
+            for text in scored:
+                row = json.loads(text)
+                written.write(json.dumps(row | credit.get(row["line"], {})) + "\n")
         unfinished.replace(output)
         return tally
 
-    def score(self, rows: Sequence[Row], tally: Tally | None = None) -> list[dict[str, object]]:
-        """Output rows for the rows of one group, or for one row that has none."""
-        first, tally = rows[0], Tally() if tally is None else tally
+    def _score_file(
+        self, rows: Iterator[list[Row]], groups: Sequence[Sequence[tuple[int, int]]], scored: TextIO, tally: Tally
+    ) -> dict[str | None, list[_Rewarded]]:
+        """Writes scored rows in the order of their lines, without advantages. Gives the groups of every step."""
+        due = iter(sorted(line for places in groups for line, _ in places))
+        waiting: dict[int, dict[str, object]] = {}
+        steps: dict[str | None, list[_Rewarded]] = {}
+        line = next(due)
+        for places, group_rows in zip(groups, rows, strict=True):
+            lines = [number for number, _ in places]
+            results, totals_G = self.score(group_rows, tally)
+            if group_rows[0].group is not None:
+                on_policy_G = torch.tensor([row.origin is Origin.POLICY for row in group_rows])
+                steps.setdefault(group_rows[0].step, []).append(_Rewarded(lines, totals_G, on_policy_G))
+            waiting |= dict(zip(lines, results, strict=True))
+            while line in waiting:
+                scored.write(json.dumps({"line": line, **waiting.pop(line)}) + "\n")
+                line = next(due, 0)
+        return steps
+
+    def _credit(self, steps: Mapping[str | None, Sequence[_Rewarded]]) -> dict[int, dict[str, float]]:
+        """By line: what a row of a group earned."""
+        credit: dict[int, dict[str, float]] = {}
+        for groups in steps.values():
+            found = earned(self.advantage, self.gate, [g.totals_G for g in groups], [g.on_policy_G for g in groups])
+            for group, one in zip(groups, found, strict=True):
+                pairs = zip(one.advantages_G.tolist(), one.weights_G.tolist(), strict=True)
+                credit |= {
+                    line: {"advantage": advantage, "weight": weight}
+                    for line, (advantage, weight) in zip(group.lines, pairs, strict=True)
+                }
+        return credit
+
+    def score(self, rows: Sequence[Row], tally: Tally) -> tuple[list[dict[str, object]], Tensor]:
+        """Output rows for the rows of one group, or for one row that has none, and their total rewards [G]."""
+        first = rows[0]
         for row in rows:
             if (row.target, row.task, str(row.duration)) != (first.target, first.task, str(first.duration)):
                 raise RowError(f"{row.place}: another target, task or duration than {first.place} of the same group "
                                f"{row.group!r}")  # fmt: skip
         group = RolloutGroup(_prompt(first, self.template), tuple(_rollout(row) for row in rows))
         scores = self.reward(group)
-        advantages_G, weights_G = self.advantage(scores.total_G, group.on_policy_G)
-        weights_G = weights_G * self.gate(scores.total_G, group.on_policy_G)
         tally.groups += first.group is not None
         written: list[dict[str, object]] = []
         for index, row in enumerate(rows):
@@ -104,14 +147,20 @@ class Rescorer:
             if row.target.choice is not None:
                 result["choice"] = answer.choice
             if row.group is not None:
-                result |= {
-                    "group": row.group,
-                    "advantage": float(advantages_G[index]),
-                    "weight": float(weights_G[index]),
-                }
+                result["group"] = row.group
             written.append(result)
             _count(tally, row, terms, float(scores.total_G[index]), scores.reasons[index])
-        return written
+        return written, scores.total_G
+
+
+def _rows(file: BinaryIO, source: Path, groups: Sequence[Sequence[tuple[int, int]]]) -> Iterator[list[Row]]:
+    """The rows of one group after another."""
+    for places in groups:
+        rows = []
+        for number, offset in places:
+            file.seek(offset)
+            rows.append(parse(file.readline(), f"{source}, line {number}"))
+        yield rows
 
 
 def _groups(source: Path) -> list[list[tuple[int, int]]]:

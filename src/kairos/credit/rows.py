@@ -8,6 +8,7 @@
 | `highlights` | [[second, saliency], ...] |
 | `duration` | seconds of the clip; required where a reward depends on it |
 | `group` | rows of one prompt, which get advantages; in rollouts.jsonl `iteration` and `uid` name the group |
+| `iteration` | groups of one iteration are a step, which an advantage sees at once; without it all of the file are |
 | `origin` | policy (default), ground_truth or demonstration |
 | `prompt` | the question; `question` in rollouts.jsonl |
 | `length` | of the answer, in actions (tokens); required where a reward depends on it |
@@ -40,7 +41,8 @@ class RowError(ValueError):
 class Row:
     """One completion and what counts as right. `place` names file and line; `group` is None where it stands alone.
 
-    `length` is in actions (tokens), None where it is not said.
+    `step` names the step of the group, None where nothing is said. `length` is in actions (tokens), None where it is
+    not said.
     """
 
     place: str
@@ -53,6 +55,7 @@ class Row:
     question: str
     length: int | None = None
     truncated: bool = False
+    step: str | None = None
 
 
 def read_rows(file: Path) -> Iterator[tuple[int, int, Row]]:
@@ -91,6 +94,7 @@ def parse(line: bytes, place: str) -> Row:
         _text(fields, "prompt", place) or _text(fields, "question", place) or "",
         _length(fields.get("length"), place),
         _truncated(fields.get("truncated"), place),
+        json.dumps(fields["iteration"]) if "iteration" in fields else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean, pstdev
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from kairos.core.answers import read
 from kairos.core.spans import best_iou
 from kairos.core.types import ActionStats, Origin, RolloutBatch, RolloutGroup, Scores
+from kairos.credit.earned import Earned
 from kairos.train.meter import Meter
 
 _ROUNDING = 1e-6
@@ -19,26 +20,21 @@ _LEAST_SPREAD = 1e-3
 
 @dataclass(frozen=True)
 class Credited:
-    """One group with what it earned: [G] advantages, and the weights with which it was learned from."""
+    """One group, the rewards of its rollouts, and the advantages and weights that they are learned with."""
 
     group: RolloutGroup
     scores: Scores
-    advantages_G: Tensor
-    weights_G: Tensor
-
-    def unused(self) -> Credited:
-        """The same group, drawn but not learned from: its weights are 0."""
-        return replace(self, weights_G=torch.zeros_like(self.weights_G))
+    earned: Earned
 
 
-def measure(meter: Meter, credited: Credited, gate: float) -> None:
+def measure(meter: Meter, credited: Credited) -> None:
     """Rewards, parse failures, lengths and advantages of one group; injected rows never enter `reward/*`."""
     group, scores = credited.group, credited.scores
-    meter.add("advantage/gated", float(gate == 0))
+    meter.add("advantage/gated", float(credited.earned.gate == 0))
     own = [index for index, row in enumerate(group.rollouts) if row.origin is Origin.POLICY]
     if not own:
         return
-    totals, advantages = scores.total_G.tolist(), credited.advantages_G.tolist()
+    totals, advantages = scores.total_G.tolist(), credited.earned.advantages_G.tolist()
     for name, values_G in scores.terms.items():
         values = values_G.tolist()
         for place in ("reward", f"reward_{group.prompt.source}"):
@@ -136,8 +132,8 @@ def records(iteration: int, credited: Credited) -> list[dict[str, object]]:
                 "truncated": rollout.truncated,
                 "reward": float(scores.total_G[index]),
                 "terms": {name: float(values[index]) for name, values in scores.terms.items()},
-                "advantage": float(credited.advantages_G[index]),
-                "weight": float(credited.weights_G[index]),
+                "advantage": float(credited.earned.advantages_G[index]),
+                "weight": float(credited.earned.weights_G[index]),
                 "reason": scores.reasons[index],
                 "spans": [list(span) for span in spans],
                 "target": [list(span) for span in prompt.target.spans],

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import cast
 
 import lightning as L
 import torch
@@ -18,6 +18,7 @@ from kairos.core.protocols import Advantage, Gate, Injection, Policy, Reward, Ro
 from kairos.core.seeds import mix
 from kairos.core.threads import one_host_thread
 from kairos.core.types import ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
+from kairos.credit.earned import Earned, earned
 from kairos.objective.objective import Objective
 from kairos.policy.kernels.weight_gradients import accumulating
 from kairos.policy.memory.out_of_memory import naming_the_levers
@@ -28,8 +29,6 @@ from kairos.train.devices.strategies import alone
 from kairos.train.iteration import after_iteration
 from kairos.train.meter import Meter
 from kairos.train.optimizer import Optimizer
-
-_Item = TypeVar("_Item")
 
 
 class GRPOModule(L.LightningModule):
@@ -115,27 +114,29 @@ class GRPOModule(L.LightningModule):
         return [self.injection(group) for group in groups]
 
     def credit(self, groups: list[RolloutGroup], batch: PromptBatch) -> RolloutBatch:
-        """Rewards, advantages and weights, and the rows of all groups as one batch."""
-        advantages, weights, good, self.credited = [], [], [], []
-        for place, (group, used) in enumerate(zip(groups, batch.weights_P.tolist(), strict=True)):
-            scores = self.reward(group)
-            advantages_G, weights_G = self.advantage(scores.total_G, group.on_policy_G)
-            gate = self.gate(scores.total_G, group.on_policy_G)
-            weights_G = weights_G * (used * gate)
-            advantages.append(advantages_G)
-            weights.append(weights_G)
-            if used:
-                good.append(place)
-                self.credited.append(diagnostics.Credited(group, scores, advantages_G, weights_G))
-                diagnostics.measure(self.meter, self.credited[-1], gate)
-        self.meter.add("data/failures", len(batch.failures) / max(1, len(batch)), len(batch))
-        temperature = self.sampling.at(self.iteration, self.iterations).temperature or 1.0
+        """Rewards, advantages and weights, and the rows of all groups as one batch. Stand-ins are not rewarded."""
+        places = [place for place, used in enumerate(batch.weights_P.tolist()) if used]
+        scores = {place: self.reward(groups[place]) for place in places}
+        totals = [scores[place].total_G for place in places]
+        found = earned(self.advantage, self.gate, totals, [groups[place].on_policy_G for place in places])
+        by_place = dict(zip(places, found, strict=True))
+        every = [by_place.get(place, Earned.nothing(len(group))) for place, group in enumerate(groups)]
+        kept = list(range(len(groups)))
         if self.oversample > 1:
-            chosen = oversampling.kept(weights, len(groups) // self.oversample)
-            groups, advantages, weights = _pick(groups, chosen), _pick(advantages, chosen), _pick(weights, chosen)
-            self.meter.add("data/shortfall", sum(not weights_G.any() for weights_G in weights) / len(weights))
-            self.credited = [c if place in chosen else c.unused() for place, c in zip(good, self.credited, strict=True)]
-        return collate(groups, advantages, weights, self.encode, temperature)
+            kept = oversampling.kept([one.weights_G for one in every], len(groups) // self.oversample)
+            self.meter.add("data/shortfall", sum(not every[place].weights_G.any() for place in kept) / len(kept))
+            every = [one if place in kept else one.unused() for place, one in enumerate(every)]
+        self.credited = [diagnostics.Credited(groups[place], scores[place], every[place]) for place in places]
+        for credited in self.credited:
+            diagnostics.measure(self.meter, credited)
+        self.meter.add("data/failures", len(batch.failures) / max(1, len(batch)), len(batch))
+        return collate(
+            [groups[place] for place in kept],
+            [every[place].advantages_G for place in kept],
+            [every[place].weights_G for place in kept],
+            self.encode,
+            self.sampling.at(self.iteration, self.iterations).temperature or 1.0,
+        )
 
     @torch.no_grad()
     def annotate(self, rollouts: RolloutBatch) -> RolloutBatch:
@@ -264,7 +265,3 @@ class GRPOModule(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, object]) -> None:
         self.iteration = int(cast("int", checkpoint["iteration"]))
-
-
-def _pick(items: list[_Item], chosen: list[int]) -> list[_Item]:
-    return [items[index] for index in chosen]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.processes import run, torchrun
 from helpers.running import assert_same_run, curve, fit, metrics, rows, weights
 
 from kairos.compose import build
@@ -18,21 +16,6 @@ OPTIONS = [
     "data=toy", "policy=toy", "template=answer", "method=timezero", "optimizer=sgd", "optimizer.learning_rate=0.5",
     "trainer=cpu", "callbacks.progress=null", "callbacks.validation.every=2", "callbacks.checkpoint.every=1",
 ]  # fmt: skip
-
-
-def run(command: list[str], folder: Path, repository: Path) -> subprocess.CompletedProcess[str]:
-    places = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # of whoever runs the tests
-    environment = {name: value for name, value in os.environ.items() if name not in places}
-    environment |= {"PYTHONPATH": str(repository / "src"), "OMP_NUM_THREADS": "1"}
-    script = str(repository / "scripts" / "train.py")
-    command = [sys.executable, *(script if part == "SCRIPT" else part for part in command)]
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=200
-    )
-
-
-def torchrun() -> list[str]:
-    return ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "SCRIPT"]
 
 
 def test_two_processes_train_what_one_process_trains(repository: Path, workplace: Path):

@@ -30,7 +30,8 @@ class Debug(Callback):
                 terms = "  ".join(f"{name} {values[index]:.4f}" for name, values in credited.scores.terms.items())
                 console.print(
                     f"rollout {index} {rollout.origin.name.lower()} {rollout.text!r}: {terms}  "
-                    f"total {credited.scores.total_G[index]:.4f}  advantage {credited.advantages_G[index]:+.4f}  "
+                    f"total {credited.scores.total_G[index]:.4f}  "
+                    f"advantage {credited.earned.advantages_G[index]:+.4f}  "
                     f"reason {credited.scores.reasons[index]}"
                 )
         if module.rollouts is not None:

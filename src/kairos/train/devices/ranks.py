@@ -6,25 +6,16 @@ from typing import TypeVar, cast
 
 import torch.distributed as dist
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from torch import Tensor
+
+from kairos.core.ranks import total, world
+
+__all__ = ["gather", "main_process", "rank", "total", "world"]
 
 Item = TypeVar("Item")
 
 
-def world() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
 def rank() -> int:
     return dist.get_rank() if world() > 1 else 0
-
-
-def total(value: Tensor) -> Tensor:
-    """The sum of `value` over all ranks, on every rank."""
-    if world() > 1:
-        value = value.clone()
-        dist.all_reduce(value)
-    return value
 
 
 def gather(items: list[Item]) -> list[Item]:

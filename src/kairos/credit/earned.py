@@ -1,0 +1,48 @@
+"""From the rewards of a step to advantages and weights: the one place where training and `score.py` compute them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from kairos.core.protocols import Advantage, Gate
+
+
+@dataclass(frozen=True)
+class Earned:
+    """What the rollouts of one group are learned with. What is logged and written down is this, and nothing else."""
+
+    advantages_G: Tensor
+    """float [G]"""
+    weights_G: Tensor
+    """float [G]: the advantage's own weights times the group's gate."""
+    gate: float
+    """The weight of the whole group, 0 where it is left out."""
+
+    @classmethod
+    def nothing(cls, rows: int) -> Earned:
+        """Of a group that stands in for a prompt that failed."""
+        return cls(torch.zeros(rows), torch.zeros(rows), 0.0)
+
+    def unused(self) -> Earned:
+        """The same, of a group that is not learned from: its weights are 0."""
+        return replace(self, weights_G=torch.zeros_like(self.weights_G))
+
+
+def earned(advantage: Advantage, gate: Gate, rewards: Sequence[Tensor], on_policy: Sequence[Tensor]) -> list[Earned]:
+    """One `Earned` a group, in order, from the total rewards [G] of all groups of a step and who wrote their rows [G].
+
+    ValueError where the advantage answers with another number of groups or rows than it was given.
+    """
+    pairs = advantage(rewards, on_policy)
+    given, got = [len(rewards_G) for rewards_G in rewards], [(len(a_G), len(w_G)) for a_G, w_G in pairs]
+    if got != [(size, size) for size in given]:
+        raise ValueError(
+            f"the advantage {advantage!r} was given groups of {given} rollouts and gave (advantages, weights) of "
+            f"{got}: it must give one advantage and one weight a rollout, group by group"
+        )
+    gates = [gate(rewards_G, own_G) for rewards_G, own_G in zip(rewards, on_policy, strict=True)]
+    return [Earned(a_G, w_G * opening, opening) for (a_G, w_G), opening in zip(pairs, gates, strict=True)]

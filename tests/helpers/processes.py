@@ -1,0 +1,26 @@
+"""Runs scripts/train.py in processes of their own, on one rank or on two."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def run(command: list[str], folder: Path, repository: Path, *mine: Path) -> subprocess.CompletedProcess[str]:
+    """`SCRIPT` in the command is scripts/train.py; folders of `mine` are on Python's path too."""
+    places = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # of whoever runs the tests
+    environment = {name: value for name, value in os.environ.items() if name not in places}
+    environment |= {
+        "PYTHONPATH": os.pathsep.join(map(str, [repository / "src", *mine])), "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    script = str(repository / "scripts" / "train.py")
+    command = [sys.executable, *(script if part == "SCRIPT" else part for part in command)]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=200
+    )
+
+
+def torchrun() -> list[str]:
+    return ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "SCRIPT"]
