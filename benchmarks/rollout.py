@@ -35,10 +35,10 @@ from transformers import (
 )
 from transformers.models.qwen2_vl import Qwen2VLImageProcessor
 
+from kairos.core.out_of_memory import OutOfMemory
 from kairos.core.types import Prompt, Sampling
 from kairos.policy.family import layout_of
 from kairos.policy.language import LanguagePolicy
-from kairos.policy.memory.out_of_memory import OutOfMemory
 from kairos.policy.vision.patches import frames_of
 from kairos.rollout.live import Live
 

@@ -45,6 +45,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kairos.compose import compose, part
+from kairos.core.out_of_memory import OutOfMemory
 from kairos.core.threads import one_host_thread
 from kairos.core.types import Prompt, RolloutBatch
 from kairos.policy.attention.varlen import Attention
@@ -52,7 +53,6 @@ from kairos.policy.family import layout_of
 from kairos.policy.kernels.weight_gradients import accumulating
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory import recompute
-from kairos.policy.memory.out_of_memory import OutOfMemory
 from kairos.policy.scoring.repeated import Repeated, unshared
 from kairos.policy.scoring.shared_prefix import SharedPrefix
 from kairos.report import style

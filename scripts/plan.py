@@ -11,7 +11,7 @@ from kairos.compose import command, user_errors
 from kairos.policy.memory.advice import table
 from kairos.policy.memory.estimate import GIB
 from kairos.train.grpo import GRPOModule
-from kairos.train.memory_plan import plan_of
+from kairos.train.memory_plan import candidate_of
 
 
 @command("plan")
@@ -27,7 +27,7 @@ def plan(config: DictConfig) -> str:
     sharded, alone = "data_parallel_size" in strategy, "SingleDevice" in strategy
     shards = int(config.trainer.devices) if sharded else 1
     gpu = config.trainer.accelerator != "cpu"
-    found = plan_of(module, instantiate(config.frames), config.prompts, shards, gpu, alone)
+    found = candidate_of(module, instantiate(config.frames), config.prompts, shards, gpu, alone)
     if found is None:
         return "nothing to plan: this policy's sizes are not configured, it is small (policy=mini, toy)"
     title = f"{config.policy.weights} on {config.trainer.devices} device(s)"

@@ -21,7 +21,7 @@ from kairos.policy.kernels import weight_gradients as gradients
 from kairos.policy.kernels.weight_gradients import accumulating, add_product
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory import recompute
-from kairos.policy.memory.estimate import Pass, text_activations, vision_activations
+from kairos.policy.memory.activations import Pass, text_activations, vision_activations
 from kairos.policy.memory.recompute import Chooser, loads
 from kairos.policy.memory.sizes import of_model
 from kairos.policy.models.lora import LoRA

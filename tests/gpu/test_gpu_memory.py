@@ -11,7 +11,7 @@ from helpers.tiny_architectures import FAMILIES
 from torch import Tensor
 
 from kairos.policy.language import LanguagePolicy
-from kairos.policy.memory.estimate import Pass, text_activations
+from kairos.policy.memory.activations import Pass, text_activations
 from kairos.policy.memory.sizes import of_model
 from kairos.policy.processor import LanguageProcessor
 

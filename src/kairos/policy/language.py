@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from kairos.core.out_of_memory import explaining_out_of_memory
 from kairos.core.protocols import FeatureStore
 from kairos.core.types import ActionStats, Prompt, Rollout, RolloutBatch, RolloutGroup, Sampling
 from kairos.policy.family import Family, Seen, layout_of
 from kairos.policy.kernels.joint_linear import weights_cast_once
 from kairos.policy.memory import recompute as levels
-from kairos.policy.memory.context_limit import check_room
-from kairos.policy.memory.out_of_memory import naming_the_levers
+from kairos.policy.memory.context_limit import check_context_length
+from kairos.policy.memory.savings import WAYS_OUT
 from kairos.policy.models import adapter_state as trained_state
 from kairos.policy.models import freezing as parts
 from kairos.policy.models.weights import locate
@@ -175,7 +176,7 @@ class LanguagePolicy(nn.Module):
         doing = f"sampling {group_size} rows for each of {len(prompts)} prompts of {_tokens(prompts)} tokens together"
         try:
             with (
-                naming_the_levers(doing),
+                explaining_out_of_memory(doing, WAYS_OUT),
                 torch.no_grad(),
                 self._precision(),
                 weights_cast_once(),
@@ -208,7 +209,7 @@ class LanguagePolicy(nn.Module):
         batch = replace(batch, prompts=tuple(self._laid_out(batch.prompts, batch.actions_BA.shape[1])))
         model = self._built()
         doing = f"scoring {len(batch)} rows of {len(batch.prompts)} prompts of {_tokens(batch.prompts)} tokens together"
-        with naming_the_levers(doing), self._precision():
+        with explaining_out_of_memory(doing, WAYS_OUT), self._precision():
             if self.recompute == "auto" and model.training and torch.is_grad_enabled():
                 shared, compiled = self.scorer.unit == "group", self.compile_with is not None
                 self.chooser.for_batch(model, self.family, batch, shared, compiled)
@@ -263,7 +264,7 @@ class LanguagePolicy(nn.Module):
 
     def _laid_out(self, prompts: Sequence[Prompt], answer: int) -> list[Prompt]:
         laid_out = [p if p.layout is not None else replace(p, layout=self.processor(p)) for p in prompts]
-        check_room(self._built(), self.family, laid_out, answer)
+        check_context_length(self._built(), self.family, laid_out, answer)
         return laid_out
 
     def _see(self, prompts: Sequence[Prompt]) -> Seen:

@@ -22,6 +22,8 @@ FREE = (
     "callbacks",
     "folder",
     "workers",
+    "memory_check",
+    "memory_gib",
 )
 """Top-level keys that may change when a run goes on."""
 FREE_PARTS = ("module.iterations", "datamodule.workers")

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from kairos.core.carry import carried
+from kairos.core.out_of_memory import explaining_out_of_memory
 from kairos.core.protocols import Advantage, Gate, Injection, Policy, Reward, RolloutEngine, Scorer
 from kairos.core.seeds import mix
 from kairos.core.threads import one_host_thread
@@ -21,7 +22,6 @@ from kairos.core.types import ActionStats, PromptBatch, RolloutBatch, RolloutGro
 from kairos.credit.earned import Earned, earned
 from kairos.objective.objective import Objective
 from kairos.policy.kernels.weight_gradients import accumulating
-from kairos.policy.memory.out_of_memory import naming_the_levers
 from kairos.train import diagnostics, oversampling
 from kairos.train.batch import collate
 from kairos.train.devices import ranks, sharding
@@ -94,7 +94,7 @@ class GRPOModule(L.LightningModule):
             rollouts = self.credit(groups, batch)
         with self.meter.phase("annotate"):
             rollouts = self.annotate(rollouts)
-        with self.meter.phase("learn"), naming_the_levers("learning from the rollouts"):
+        with self.meter.phase("learn"), explaining_out_of_memory("learning from the rollouts"):
             self.learn(rollouts)
         self.rollouts = rollouts
 

@@ -1,22 +1,37 @@
-"""What a configured run asks of one device: from its objects to the numbers of the memory estimate."""
+"""From a configured run to the numbers that the memory estimate asks for."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 import psutil
 import torch
 
 from kairos.policy.language import LanguagePolicy
-from kairos.policy.memory.estimate import Load
+from kairos.policy.memory.candidate import START, Candidate
 from kairos.policy.memory.prompt_size import text_tokens, vision_tokens
-from kairos.policy.memory.savings import Plan
+from kairos.policy.memory.sizes import Sizes
 from kairos.policy.memory.skeleton import sizes_of
+from kairos.policy.memory.workload import Workload
 from kairos.rollout.live import Live
 from kairos.train.grpo import GRPOModule
 from kairos.video.budget import PixelBudget
 
 
-def plan_of(module: GRPOModule, budget: PixelBudget, prompts: int, shards: int, gpu: bool, alone: bool) -> Plan | None:
-    """None where the policy is no language model whose sizes are known: there is nothing to estimate, nor any cost.
+@runtime_checkable
+class HoldsModels(Protocol):
+    """A rollout engine with frozen models of its own on the device, an answerer for one."""
+
+    def held_sizes(self) -> Mapping[str, Sizes]:
+        """By the name of their line in the table."""
+        ...
+
+
+def candidate_of(
+    module: GRPOModule, budget: PixelBudget, prompts: int, shards: int, gpu: bool, alone: bool
+) -> Candidate | None:
+    """The run as configured; None where the policy is no language model whose sizes are known.
 
     `prompts` is how many one rank draws a step, `shards` how many devices share weights and moments; `alone`: there is
     one device.
@@ -37,7 +52,7 @@ def plan_of(module: GRPOModule, budget: PixelBudget, prompts: int, shards: int, 
     at_once = drawn
     if isinstance(module.engine, Live) and module.engine.prompts_at_once:
         at_once = min(drawn, module.engine.prompts_at_once)
-    load = Load(
+    workload = Workload(
         text_tokens=text_tokens(budget, sizes.stamped),
         vision_tokens=vision_tokens(budget),
         completion=sampling.max_actions,
@@ -47,14 +62,19 @@ def plan_of(module: GRPOModule, budget: PixelBudget, prompts: int, shards: int, 
         rows=rows,
         shared=shared,
         recompute="full" if policy.recompute == "auto" else policy.recompute,  # auto ends there where nothing else fits
-        reference="reference" in module.objective.needs,
         moments=8 if module.optimizer.kind == "adamw" else 0,
         shards=shards,
         gpu=gpu,
         fused=policy.compile_with is None,
         accumulating=alone,
     )
-    return Plan(sizes, load)
+    held = module.engine.held_sizes() if isinstance(module.engine, HoldsModels) else {}
+    return Candidate(sizes, workload, _references(module, sizes), held)
+
+
+def _references(module: GRPOModule, sizes: Sizes) -> dict[str, Sizes | None]:
+    """Of the references that the loss compares with: the policy before any update is a copy, or its adapter off."""
+    return {START: None if sizes.adapter else sizes} if "reference" in module.objective.needs else {}
 
 
 def memory_of(gpu: bool, device: int = 0) -> float:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
 from helpers.tiny_language import batch, policy, prompts
 
-from kairos.compose import compose
+from kairos.core.out_of_memory import OutOfMemory
 from kairos.core.types import Sampling
-from kairos.policy.memory.out_of_memory import _LEVERS, OutOfMemory
+from kairos.policy.memory.savings import SAVINGS
 
 
-def test_scoring_and_sampling_out_of_memory_name_the_levers(folder: str) -> None:
+def test_scoring_and_sampling_out_of_memory_name_every_saving_and_its_cost(folder: str) -> None:
     language = policy(folder)
     rollouts = batch(prompts(), [0, 1, 2, 2], [3, 5, 2, 4], len(language.processor.loaded))
 
@@ -30,11 +28,9 @@ def test_scoring_and_sampling_out_of_memory_name_the_levers(folder: str) -> None
         language.sample(rollouts.prompts, 8, Sampling(max_actions=2), seed=0)
     said = str(scored.value)
     assert "Tried to allocate 2.00 GiB" in said and "If reserved" not in said
-    for lever in (
-        "updates.microbatch=1", "rollout.prompts_at_once=1", "policy.recompute=full", "policy.freeze=[vision]",
-        "adapter=lora", "total_pixels", "sampling.group_size", "strategy=fsdp2", "scripts/plan.py",
-    ):  # fmt: skip
-        assert lever in said
+    for saving in SAVINGS:
+        assert saving.option in said and saving.costs in said
+    assert "scripts/plan.py" in said
     assert isinstance(scored.value, ValueError), "scripts print it without a stack trace"
     assert language.model.training, "sampling left the mode as it was"
 
@@ -49,8 +45,3 @@ def test_other_errors_pass_unchanged(folder: str) -> None:
     language.model.lm_head.register_forward_pre_hook(broken)
     with pytest.raises(ZeroDivisionError):
         language(rollouts)
-
-
-@pytest.mark.parametrize("lever", re.findall(r"^  ([\w.]+=[\w\[\]]+) ", _LEVERS, re.MULTILINE))
-def test_every_lever_is_an_override_that_composes(lever: str) -> None:
-    compose(["policy=qwen2_5_vl_3b", lever])

@@ -1,78 +1,90 @@
-"""What would make a step smaller, each lever with what it would save, and the table that shows it."""
+"""Advises what would make a step smaller, with the bytes that each change saves, and prints it as a table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kairos.policy.memory.estimate import GIB, MARGIN, estimate
-from kairos.policy.memory.savings import Plan, changes
+from kairos.policy.memory.candidate import Candidate
+from kairos.policy.memory.estimate import GIB, MARGIN
+from kairos.policy.memory.savings import changes
 
 _WORTH = 0.5 * GIB
+"""A change that saves fewer bytes is not advised."""
 
 
 @dataclass(frozen=True)
-class Lever:
-    """Overrides, the bytes that they would save, and what would then be needed."""
+class Advice:
+    """A change, or several together."""
 
     override: str
+    """What to add to the command line."""
     saves: float
+    """Bytes."""
     need: float
+    """Bytes that are needed afterwards."""
+    costs: str = ""
+    """What the change means for speed or results."""
+
+    def __str__(self) -> str:
+        after = f"{self.override}  (-> {self.need / GIB:.1f} GiB)"
+        return f"{after}  {self.costs}" if self.costs else after
 
 
-def levers(plan: Plan) -> list[Lever]:
-    """Those that would save half a GiB or more by themselves, the largest saving first."""
-    now = plan.need
-    found = [Lever(change.override, now - change.plan.need, change.plan.need) for change in changes(plan)]
-    return sorted((lever for lever in found if lever.saves >= _WORTH), key=lambda lever: -lever.saves)
+def advice(candidate: Candidate) -> list[Advice]:
+    """Every change that saves half a GiB or more by itself, the largest saving first."""
+    now = candidate.need
+    found = [
+        Advice(change.override, now - change.candidate.need, change.candidate.need, saving.costs)
+        for change, saving in changes(candidate)
+    ]
+    return sorted((one for one in found if one.saves >= _WORTH), key=lambda one: -one.saves)
 
 
-def together(plan: Plan, limit: float) -> Lever | None:
-    """The first levers that fit the run into `limit` bytes: those that change no result before those that do."""
+def enough(candidate: Candidate, limit: float) -> Advice | None:
+    """The first changes that together fit the run into `limit` bytes: those that change no result come first."""
     chosen: dict[str, str] = {}
-    now = plan
+    now = candidate
     while now.need > limit:
-        change = next((c for c in changes(now) if now.need - c.plan.need >= _WORTH), None)
+        change = next((c for c, _ in changes(now) if now.need - c.candidate.need >= _WORTH), None)
         if change is None:
             return None
         chosen[change.override.partition("=")[0]] = change.override  # a later value of the same option replaces it
-        now = change.plan
-    return Lever(" ".join(chosen.values()), plan.need - now.need, now.need)
+        now = change.candidate
+    return Advice(" ".join(chosen.values()), candidate.need - now.need, now.need)
 
 
-def table(title: str, plan: Plan, limit: float | None) -> str:
-    """The parts, the need, what there is, and the levers, as lines of text. `limit` in bytes."""
-    return "\n".join([f"{title}: estimated memory of one device", *_parts(plan), *_ways_out(plan, limit)])
+def table(title: str, candidate: Candidate, limit: float | None) -> str:
+    """The estimate line by line, the bytes needed, the bytes there are (`limit`), and the advice."""
+    return "\n".join(
+        [f"{title}: estimated memory of one device", *_estimate(candidate), *_limit_and_advice(candidate, limit)]
+    )
 
 
-def _parts(plan: Plan) -> Iterator[str]:
-    sizes, load, whole = plan.sizes, plan.load, estimate(plan.sizes, plan.load)
+def _estimate(candidate: Candidate) -> Iterator[str]:
+    sizes, load, whole = candidate.sizes, candidate.workload, candidate.estimate
     yield f"  {sizes.trained / 1e9:.2f} B parameters trained, {sizes.frozen / 1e9:.2f} B frozen"
     yield (
         f"  prompts of {load.vision_tokens} video + {load.text_tokens} text tokens, completions up to "
         f"{load.completion}, groups of {load.group}"
     )
     yield f"  sampling {load.at_once} prompts at once, learning from {load.rows} rows at once ({load.tokens} tokens)"
-    yield from (f"  {part.size / GIB:8.1f} GiB  {part.name}" for part in whole.parts)
-    yield f"  {whole.margin / GIB:8.1f} GiB  margin: {MARGIN:.0%} of what goes with tokens, and the device's own"
+    yield from (f"  {held.size / GIB:8.1f} GiB  {held.name}" for held in whole.allocations)
+    yield f"  {whole.margin / GIB:8.1f} GiB  margin: {MARGIN:.0%} of what grows with the tokens, and the device's own"
     yield (
         f"  {whole.need / GIB:8.1f} GiB  needed: always {whole.held('always') / GIB:.1f}, the larger of roll-out "
         f"{whole.held('roll out') / GIB:.1f} and learning {whole.held('learn') / GIB:.1f}, and the margin"
     )
 
 
-def _ways_out(plan: Plan, limit: float | None) -> Iterator[str]:
+def _limit_and_advice(candidate: Candidate, limit: float | None) -> Iterator[str]:
     if limit is not None:
         yield f"  {limit / GIB:8.1f} GiB  there is"
-        if plan.need <= limit:
+        if candidate.need <= limit:
             return
     yield "  each of these alone would save:"
-    for lever in levers(plan):
-        yield f"  {lever.saves / GIB:8.1f} GiB  {lever.override}  (-> {lever.need / GIB:.1f} GiB)"
+    for one in advice(candidate):
+        yield f"  {one.saves / GIB:8.1f} GiB  {one}"
     if limit is not None:
-        enough = together(plan, limit)
-        yield (
-            "  no number of them is enough"
-            if enough is None
-            else (f"  enough: {enough.override}  (-> {enough.need / GIB:.1f} GiB)")
-        )
+        together = enough(candidate, limit)
+        yield "  no number of them is enough" if together is None else f"  enough: {together}"

@@ -10,7 +10,7 @@ from kairos.core.types import Prompt
 from kairos.policy.family import Family, layout_of
 
 
-def check_room(model: PreTrainedModel, family: Family, prompts: Sequence[Prompt], answer: int) -> None:
+def check_context_length(model: PreTrainedModel, family: Family, prompts: Sequence[Prompt], answer: int) -> None:
     """ValueError for a prompt that with `answer` tokens behind it is longer than `max_position_embeddings`."""
     limit = model.config.get_text_config().max_position_embeddings
     for prompt in prompts:

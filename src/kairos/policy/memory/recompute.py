@@ -19,7 +19,7 @@ from kairos.policy.family import Family, layout_of
 from kairos.policy.kernels.checkpoint import recomputed_layer
 from kairos.policy.kernels.dispatch import uses_triton
 from kairos.policy.kernels.weight_gradients import is_accumulating
-from kairos.policy.memory.estimate import Pass, layer_gradient, text_activations, vision_activations
+from kairos.policy.memory.activations import Pass, layer_gradient, text_activations, vision_activations
 from kairos.policy.memory.sizes import Sizes, of_model
 from kairos.policy.text.layers import Recomputable
 

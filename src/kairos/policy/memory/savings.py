@@ -1,81 +1,168 @@
-"""A model and its load as one value, and the changes to it that need less memory."""
+"""Every change that needs less memory: what it costs, and what a run would be after it. The only list of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from kairos.policy.memory.estimate import Load, estimate
+from kairos.core.out_of_memory import PLAN
+from kairos.policy.memory.candidate import START, Candidate
 from kairos.policy.memory.sizes import Sizes
+from kairos.policy.memory.workload import Workload
 
 _RANK = 32
 """Of conf/adapter/lora.yaml."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is trained on one device, and with how much at once."""
-
-    sizes: Sizes
-    load: Load
-
-    @property
-    def need(self) -> float:
-        """Bytes."""
-        return estimate(self.sizes, self.load).need
-
-    def loaded(self, **numbers: int | bool | str) -> Plan:
-        """The same model under another load."""
-        return replace(self, load=replace(self.load, **numbers))  # type: ignore[arg-type]
-
-
 class Change(NamedTuple):
-    """An override and the plan that it leads to."""
+    """Overrides, and the candidate that they lead to."""
 
     override: str
-    plan: Plan
+    candidate: Candidate
 
 
-def changes(plan: Plan) -> Iterator[Change]:
-    """Every change that is left to make: first those that change no result, then more devices, then the others."""
-    sizes, load = plan.sizes, plan.load
-    if load.shared and load.prompts > 1:
-        yield Change("updates.microbatch=1", plan.loaded(prompts=1, rows=load.rows // load.prompts))
-    if not load.shared:
-        yield Change(
-            "scorer=shared_prefix updates.microbatch=1", plan.loaded(shared=True, prompts=1, rows=load.group)
-        )  # fmt: skip
-        if load.rows > 1:
-            yield Change("updates.microbatch=1", plan.loaded(prompts=1, rows=1))
-    if load.recompute != "full":
-        yield Change("policy.recompute=full", plan.loaded(recompute="full"))
-    if load.at_once > 1:
-        yield Change("rollout.prompts_at_once=1", plan.loaded(at_once=1))
-    if load.gpu:
-        for devices in (2, 4, 8):
-            if devices > load.shards:
-                yield Change(f"strategy=fsdp2 trainer.devices={devices}", plan.loaded(shards=devices))
+@dataclass(frozen=True)
+class Saving:
+    """A kind of change. `changes` yields those of its kind that are left to make, from a candidate."""
+
+    option: str
+    """The override, or the key alone where the value depends on the run."""
+    costs: str
+    """What is computed at once afterwards, and what that means for speed or results."""
+    changes: Callable[[Candidate], Iterator[Change]]
+
+
+def _shared_prompts(now: Candidate) -> Iterator[Change]:
+    if not now.workload.shared:
+        shared = replace(now.workload, shared=True, prompts=1, rows=now.workload.group)
+        yield _change("scorer=shared_prefix updates.microbatch=1", now, shared)
+
+
+def _less_scored_at_once(now: Candidate) -> Iterator[Change]:
+    load = now.workload
+    if (load.prompts if load.shared else load.rows) > 1:
+        rows = load.rows // load.prompts if load.shared else 1
+        yield _change("updates.microbatch=1", now, replace(load, prompts=1, rows=rows))
+
+
+def _recomputed(now: Candidate) -> Iterator[Change]:
+    if now.workload.recompute != "full":
+        yield _change("policy.recompute=full", now, replace(now.workload, recompute="full"))
+
+
+def _fewer_prompts_sampled(now: Candidate) -> Iterator[Change]:
+    if now.workload.at_once > 1:
+        yield _change("rollout.prompts_at_once=1", now, replace(now.workload, at_once=1))
+
+
+def _sharded(now: Candidate) -> Iterator[Change]:
+    for devices in (2, 4, 8):
+        if now.workload.gpu and devices > now.workload.shards:
+            shards = replace(now.workload, shards=devices)
+            yield _change(f"strategy=fsdp2 trainer.devices={devices}", now, shards)
+
+
+def _frozen_tower(now: Candidate) -> Iterator[Change]:
+    sizes = now.sizes
     if sizes.vision_trained and sizes.trained > sizes.vision:
-        yield Change("policy.freeze=[vision]", replace(plan, sizes=_blind(sizes)))
-    if not sizes.adapter:
-        yield Change("adapter=lora", replace(plan, sizes=_adapted(sizes)))
-    if load.reference and not sizes.adapter:
-        yield Change("objective=surrogate (no KL, so no reference)", plan.loaded(reference=False))
-    yield Change("frames.total_pixels at half", plan.loaded(vision_tokens=load.vision_tokens // 2))
-    if load.group > 2:
-        rows = load.rows // 2 if load.shared else load.rows
-        yield Change(f"sampling.group_size={load.group // 2}", plan.loaded(group=load.group // 2, rows=rows))
-    if load.completion > 256:
-        yield Change(f"sampling.max_actions={load.completion // 2}", plan.loaded(completion=load.completion // 2))
+        trained, frozen = sizes.trained - sizes.vision, sizes.frozen + sizes.vision
+        yield Change(
+            "policy.freeze=[vision]",
+            replace(now, sizes=replace(sizes, trained=trained, frozen=frozen, vision_trained=False)),
+        )
 
 
-def _blind(sizes: Sizes) -> Sizes:
-    trained, frozen = sizes.trained - sizes.vision, sizes.frozen + sizes.vision
-    return replace(sizes, trained=trained, frozen=frozen, vision_trained=False)
+def _adapter(now: Candidate) -> Iterator[Change]:
+    if not now.sizes.adapter:
+        references = {name: None if name == START else sizes for name, sizes in now.references.items()}
+        yield Change("adapter=lora", replace(now, sizes=_adapted(now.sizes), references=references))
 
 
 def _adapted(sizes: Sizes) -> Sizes:
     ends = 2 * (sizes.queries + sizes.keys) + 7 * sizes.hidden + 3 * sizes.intermediate
     trained = _RANK * sizes.layers * ends
     return replace(sizes, trained=trained, frozen=sizes.parameters, adapter=True, vision_trained=False)
+
+
+def _no_reference(now: Candidate) -> Iterator[Change]:
+    if list(now.references) == [START] and now.references[START] is not None:
+        yield Change("objective=surrogate (no KL, so no reference)", replace(now, references={}))
+
+
+def _fewer_pixels(now: Candidate) -> Iterator[Change]:
+    half = replace(now.workload, vision_tokens=now.workload.vision_tokens // 2)
+    yield _change("frames.total_pixels at half", now, half)
+
+
+def _smaller_groups(now: Candidate) -> Iterator[Change]:
+    load, half = now.workload, now.workload.group // 2
+    if load.group > 2:
+        rows = load.rows // 2 if load.shared else load.rows
+        yield _change(f"sampling.group_size={half}", now, replace(load, group=half, rows=rows))
+
+
+def _shorter_answers(now: Candidate) -> Iterator[Change]:
+    half = now.workload.completion // 2
+    if now.workload.completion > 256:
+        yield _change(f"sampling.max_actions={half}", now, replace(now.workload, completion=half))
+
+
+def _change(override: str, now: Candidate, workload: Workload) -> Change:
+    return Change(override, replace(now, workload=workload))
+
+
+SAVINGS = (
+    Saving(
+        "scorer=shared_prefix",
+        "a prompt is computed once for its group: the same gradients, faster",
+        _shared_prompts,
+    ),
+    Saving(
+        "updates.microbatch=1",
+        "fewer groups (or rows) scored at once: the same gradients, a little slower",
+        _less_scored_at_once,
+    ),
+    Saving(
+        "policy.recompute=full",
+        "activations are computed again (selective: those of the MLPs): the same gradients, about a third more time",
+        _recomputed,
+    ),
+    Saving(
+        "rollout.prompts_at_once=1",
+        "fewer prompts sampled at once: the same samples, a longer roll-out",
+        _fewer_prompts_sampled,
+    ),
+    Saving(
+        "strategy=fsdp2",
+        "parameters, gradients and moments are divided over several GPUs: more communication",
+        _sharded,
+    ),
+    Saving(
+        "policy.freeze=[vision]",
+        "no gradients, moments and activations of the vision tower, its features are kept: it learns no more",
+        _frozen_tower,
+    ),
+    Saving(
+        "adapter=lora",
+        "14 bytes less for each parameter that it freezes, and no copy for a reference: less is learnt",
+        _adapter,
+    ),
+    Saving("objective=surrogate", "no KL, so no reference: nothing holds the policy near its start", _no_reference),
+    Saving("frames.total_pixels", "fewer video tokens, so less of everything: the model sees less", _fewer_pixels),
+    Saving("sampling.group_size", "fewer rows a group: a noisier baseline", _smaller_groups),
+    Saving("sampling.max_actions", "shorter answers: longer ones are cut off", _shorter_answers),
+)
+"""First those that change no result, then more devices, then the others."""
+
+WAYS_OUT = "\n".join(
+    ["What can be changed, what it costs:", *(f"  {saving.option:<27}{saving.costs}" for saving in SAVINGS), PLAN]
+)
+"""The list for somebody whose run is not known."""
+
+
+def changes(candidate: Candidate) -> Iterator[tuple[Change, Saving]]:
+    """Every change that is left to make, in the order of `SAVINGS`, with its kind."""
+    for saving in SAVINGS:
+        for change in saving.changes(candidate):
+            yield change, saving

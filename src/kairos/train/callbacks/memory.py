@@ -1,4 +1,4 @@
-"""Refuses a run that will not fit, before its weights are downloaded."""
+"""Refuses a run that will not fit, before its weights are downloaded, and advises one that ran out of memory."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import ModelParallelStrategy
 
-from kairos.policy.memory.advice import table
+from kairos.core.out_of_memory import OutOfMemory
+from kairos.policy.memory.advice import advice, table
+from kairos.policy.memory.candidate import Candidate
 from kairos.policy.memory.estimate import GIB
+from kairos.policy.memory.savings import WAYS_OUT
 from kairos.train.devices.ranks import main_process
 from kairos.train.devices.strategies import alone
 from kairos.train.feed.datamodule import PromptDataModule
 from kairos.train.grpo import GRPOModule
-from kairos.train.memory_plan import memory_of, plan_of
+from kairos.train.memory_plan import candidate_of, memory_of
 from kairos.video.budget import PixelBudget
 
 
 class MemoryCheck(Callback):
     """Compares the estimate of one device's memory with what it has, or with `gib`, at the start of a fit.
 
-    `check`: "refuse" raises a ValueError with the parts and the levers, "warn" prints them, "off" does nothing.
-    Policies whose sizes are not configured (the mini base, the toy) are let through without a look.
+    `check`: "refuse" raises a ValueError with the estimate and the advice, "warn" prints them, "off" does nothing.
+    Policies whose sizes are not configured (the mini base, the toy) are not checked. A fit that runs out of memory
+    fails with the advice for this run, or with everything that can be changed where no estimate can be made.
     """
 
     def __init__(
@@ -34,20 +38,33 @@ class MemoryCheck(Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         del stage
-        if self.check == "off" or not isinstance(pl_module, GRPOModule):
+        configured = None if self.check == "off" else self._configured(trainer, pl_module)
+        if configured is None:
             return
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        prompts = data.prompts if isinstance(data, PromptDataModule) else 1
-        gpu = trainer.strategy.root_device.type == "cuda"
-        shards = trainer.world_size if isinstance(trainer.strategy, ModelParallelStrategy) else 1
-        plan = plan_of(pl_module, self.budget, prompts, shards, gpu, alone(trainer.strategy))
-        if plan is None:
+        device = trainer.strategy.root_device
+        limit = self.gib * GIB if self.gib else memory_of(device.type == "cuda", device.index or 0)
+        if configured.need <= limit:
             return
-        there = self.gib * GIB if self.gib else memory_of(gpu, trainer.strategy.root_device.index or 0)
-        if plan.need <= there:
-            return
-        text = table("this run", plan, limit=there)
+        text = table("this run", configured, limit)
         if self.check == "refuse":
             raise ValueError(f"it will not fit. {text}\n  memory_check=warn tries it all the same")
         if main_process():
             print(text)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, OutOfMemory):
+            configured = self._configured(trainer, pl_module)
+            if configured is None or not advice(configured):
+                exception.advice = WAYS_OUT
+            else:
+                exception.advice = table("this run", configured, limit=None)
+
+    def _configured(self, trainer: L.Trainer, module: L.LightningModule) -> Candidate | None:
+        """The run as the trainer will carry it out, where its memory can be estimated."""
+        if not isinstance(module, GRPOModule):
+            return None
+        data, strategy = getattr(trainer, "datamodule", None), trainer.strategy
+        prompts = data.prompts if isinstance(data, PromptDataModule) else 1
+        shards = trainer.world_size if isinstance(strategy, ModelParallelStrategy) else 1
+        gpu = strategy.root_device.type == "cuda"
+        return candidate_of(module, self.budget, prompts, shards, gpu, alone(strategy))

@@ -1,0 +1,37 @@
+"""One way to run a step on one device: the model's sizes and its workload, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kairos.policy.memory.estimate import Estimate, estimate
+from kairos.policy.memory.sizes import Sizes
+from kairos.policy.memory.workload import Workload
+
+START = "start"
+"""The reference that is the policy before any update."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A run as configured, or as it would be after a change."""
+
+    sizes: Sizes
+    """Of the policy that is trained."""
+    workload: Workload
+    """What one device computes at once."""
+    references: Mapping[str, Sizes | None] = field(default_factory=dict)
+    """Frozen models to compare with, by name; None where one needs no weights of its own (an adapter switched off)."""
+    held: Mapping[str, Sizes] = field(default_factory=dict)
+    """Frozen models that others hold on the device, by name: an engine's answerer."""
+
+    @property
+    def estimate(self) -> Estimate:
+        copies = {f"reference {name}": sizes for name, sizes in self.references.items() if sizes is not None}
+        return estimate(self.sizes, self.workload, {**copies, **self.held})
+
+    @property
+    def need(self) -> float:
+        """Bytes."""
+        return self.estimate.need
