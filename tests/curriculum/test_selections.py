@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from kairos.curriculum.selections import Selection, read_selection, told_apart, write_selection
+from kairos.curriculum.selections import Selection, read_selection, unique_uids, write_selection
 
 
 def test_a_selection_comes_back_as_it_was_written(tmp_path):
@@ -32,8 +32,8 @@ def test_uids_become_indices_and_unknown_ones_are_named():
 
 
 def test_what_is_named_again_gets_a_name_that_no_other_prompt_has():
-    assert told_apart(["b", "a", "b", "b"], ["a", "b"]) == ["b", "a", "b#2", "b#3"]
-    assert told_apart(["a", "a", "a#2", "a#2", "a"], ["a", "a#2"]) == ["a", "a#3", "a#2", "a#2#2", "a#4"]
+    assert unique_uids(["b", "a", "b", "b"], ["a", "b"]) == ["b", "a", "b#2", "b#3"]
+    assert unique_uids(["a", "a", "a#2", "a#2", "a"], ["a", "a#2"]) == ["a", "a#3", "a#2", "a#2#2", "a#4"]
 
 
 def test_a_changed_file_is_noticed(tmp_path):

@@ -1,4 +1,4 @@
-"""What repeated inference says of a prompt: the rewards of its K rollouts, as one line of a JSONL file."""
+"""The rewards of a prompt's K rollouts from repeated inference, as one line of a JSONL file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from statistics import fmean, pstdev
 from typing import Protocol
 
 ACCURACY = ("tiou", "iou", "highlights", "choice")
-"""Names of the raw terms that say how right an answer is, the first that a prompt has."""
+"""Raw terms that measure how right an answer is; of a prompt the first that it has is read."""
 STATED = "difficulty"
-"""The value that the data itself states of a prompt, where it was not measured."""
+"""Name of the value that the data itself states for a prompt that was not measured."""
 TOTAL = "total"
 
 
@@ -51,7 +51,7 @@ class PromptRewards:
 
 
 class Selector(Protocol):
-    """Some of the rows, in their order unless the selector says otherwise; a row may come twice."""
+    """Returns some of the rows, in their order unless the selector says otherwise; a row may be returned twice."""
 
     def __call__(self, rows: Sequence[PromptRewards]) -> list[PromptRewards]: ...
 
@@ -61,7 +61,7 @@ def line(row: PromptRewards) -> str:
 
 
 def read_rewards(path: str | Path) -> list[PromptRewards]:
-    """The measured prompts of a file, those left out that failed. ValueError names a line that is none."""
+    """The measured prompts of a file, without those that failed. ValueError names a line that cannot be read."""
     rows = []
     for number, text in enumerate(Path(path).read_bytes().splitlines(), start=1):
         try:

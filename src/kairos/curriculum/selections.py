@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Selection:
-    """Uids of the prompts that take part, in order; a uid may stand twice to be drawn twice (`told_apart`)."""
+    """Uids of the prompts that take part, in order. A uid that stands twice is drawn twice (see `unique_uids`)."""
 
     uids: tuple[str, ...]
 
@@ -39,10 +39,10 @@ class Selection:
         return [position[uid] for uid in self.uids]
 
 
-def told_apart(uids: Sequence[str], known: Collection[str]) -> list[str]:
-    """Every uid once: its k-th occurrence is `uid#k`, or the next such name that `known` does not have.
+def unique_uids(uids: Sequence[str], known: Collection[str]) -> list[str]:
+    """Renames repeated uids: the k-th occurrence becomes `uid#k`, or the next such name that is not in `known`.
 
-    A prompt's rollouts are a function of its uid, so that one drawn twice under one name would get the same ones twice.
+    A prompt's rollouts are a function of its uid, so a prompt drawn twice under one uid would get the same rollouts.
     """
     taken, seen = set(known), Counter[str]()
     names = []

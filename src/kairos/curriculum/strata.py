@@ -1,4 +1,4 @@
-"""A selector that gives the selected prompts a wanted joint distribution of span length and coverage of the clip."""
+"""A selector whose prompts have a given joint distribution of span length and coverage of the clip."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ TARGETS = (
 class LengthByCoverage:
     """`count` prompts whose annotated spans follow `targets`: rows by length (s), columns by share of the clip.
 
-    `lengths` and `coverages` are the inner edges of the bins, a value on an edge belonging to the upper one. Numbers
-    per bin by largest remainder; a bin with too few prompts repeats some of them unless `repeat` is False, then it
-    gives what it has. A bin that is empty gives nothing, so that fewer than `count` may come out.
+    `lengths` and `coverages` are the inner edges of the bins; a value on an edge belongs to the upper bin. Prompts per
+    bin are rounded by largest remainder. A bin with too few prompts repeats some of them, or with `repeat` False gives
+    those it has; an empty bin gives none, so fewer than `count` may be returned.
     """
 
     count: int

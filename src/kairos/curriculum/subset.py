@@ -1,4 +1,4 @@
-"""Which prompts take part, said by a selector: once before a run, or again after every epoch."""
+"""Chooses the prompts that take part in a run with a selector: once before it, or again after every epoch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ SOURCES = ("rollouts", "pass")
 
 @dataclass(frozen=True)
 class Subset:
-    """What `selector` keeps of the data: by a file of measured `rewards`, or by what the records say (None).
-
-    Of a record's `difficulty`, on its data set's own scale, `scale` makes the value that the selector reads.
-    """
+    """The prompts that `selector` keeps of a data set, chosen once before the run."""
 
     selector: Selector
     rewards: str | None = None
+    """A file of measured rewards (`read_rewards`); None: the selector reads what the records state."""
     scale: float = 1.0
+    """Multiplies a record's stated `difficulty`, which has its data set's own scale."""
 
     def selection(self, known: Sequence[PromptRewards]) -> Selection:
         """`known` is what the records say. ValueError where nothing is left."""
@@ -30,11 +29,11 @@ class Subset:
 
 @dataclass(frozen=True)
 class Refiltering:
-    """After every epoch only the prompts that `selector` keeps go on (Time-R1: 0 < tIoU <= 0.7).
+    """After every epoch only the prompts that `selector` keeps stay in the run (Time-R1: 0 < tIoU <= 0.7).
 
-    `source` "rollouts": by the finished epoch's own on-policy rollouts, at no cost (a deviation: sampled, with the
-    weights of the moment, and a prompt once dropped stays out). "pass": by one greedy answer to every prompt of the
-    run with the current weights, as released.
+    `source` says which answers it reads. "pass": one greedy answer to every prompt of the run with the current weights,
+    as released. "rollouts": the finished epoch's own on-policy rollouts, at no cost. That deviates: they are sampled,
+    each with the weights of its iteration, and a prompt that was dropped never returns.
     """
 
     selector: Selector
@@ -52,7 +51,7 @@ class Refiltering:
 
 
 def by_prompt(rollouts: Iterable[Mapping[str, object]]) -> list[PromptRewards]:
-    """Rows of rollouts.jsonl as one row a prompt, in the order of their first, the policy's own rollouts only."""
+    """Groups rows of rollouts.jsonl by prompt, in order of first appearance; only rows that the policy sampled."""
     groups: dict[str, list[Mapping[str, object]]] = {}
     for row in rollouts:
         if row["origin"] == "policy":

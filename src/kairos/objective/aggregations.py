@@ -1,7 +1,7 @@
 """Aggregations: how much every action counts. (mask_BA, group_of_B, weights_B) -> (weight_BA, denominator).
 
-loss = sum(weight_BA * term_BA) / denominator. They see a whole mini-batch, before it is cut into micro-batches; the
-caller adds denominators up over ranks. A row of weight 0 counts nowhere.
+loss = sum(weight_BA * term_BA) / denominator. An aggregation is called with a whole mini-batch, before it is split into
+micro-batches; the caller sums denominators over ranks. A row of weight 0 adds nothing to either.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two relatives of the clipped surrogate: a ratio of whole sequences, and clipped ratios that only weigh."""
+"""Two variants of the clipped surrogate: with one ratio per sequence, and with the clipped ratio as a weight."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from kairos.objective.terms import ClippedSurrogate
 
 @dataclass(frozen=True)
 class SequenceSurrogate(ClippedSurrogate):
-    """The clipped surrogate of one ratio a row: exp(mean over its actions of log pi - log pi_old) (GSPO).
+    """The clipped surrogate with one ratio per row: exp(mean over its actions of log pi - log pi_old) (GSPO).
 
-    Every action of a row has the row's value [B, A], so under `SequenceMean` each row counts once, as published; so
-    small a ratio wants the paper's narrow clip.
+    All actions of a row have the same value [B, A], so under `SequenceMean` each row counts once, as published. A mean
+    stays closer to 1 than a ratio per action, so the default clip is the paper's narrow one.
     """
 
     clip_low: float = 3e-4
@@ -36,8 +36,8 @@ class SequenceSurrogate(ClippedSurrogate):
 class WeighingSurrogate(ClippedSurrogate):
     """-clip(ratio, 1 - clip_low, 1 + clip_high) * A * log pi, the clipped ratio held fixed (CISPO).
 
-    No action loses its gradient: a ratio out of bounds only stops growing. As published there is no lower bound
-    (`clip_low` 1); the upper one is said to be tuned, not what it is: DAPO's is taken.
+    Every action keeps its gradient; clipping only bounds the weight. As published there is no lower bound (`clip_low`
+    1). The paper tunes the upper bound without stating it, so the default is DAPO's.
     """
 
     clip_low: float = 1.0
@@ -49,5 +49,5 @@ class WeighingSurrogate(ClippedSurrogate):
         return -weight_BA * batch.advantages_B[:, None] * logprobs_BA
 
     def clipped(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
-        """[B, A] bool: nowhere."""
+        """[B, A] bool, all False: no action loses its gradient."""
         return torch.zeros_like(batch.mask_BA, dtype=torch.bool)

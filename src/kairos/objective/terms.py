@@ -15,8 +15,8 @@ from kairos.core.types import ActionStats, RolloutBatch
 class ClippedSurrogate:
     """-min(ratio * A, clip(ratio, 1 - clip_low, 1 + clip_high) * A), ratio = pi / pi_old (PPO; DAPO's clip-higher).
 
-    Without old log-probs the ratio is pi over itself held fixed: 1 in value, the policy gradient in slope.
-    The log of the ratio is held within +-20, so that nothing overflows.
+    Without old log-probs pi_old is pi, detached: the ratio is 1 and its gradient is the policy gradient.
+    The log of the ratio is clamped to [-20, 20], so that nothing overflows.
     """
 
     clip_low: float = 0.2
@@ -42,7 +42,7 @@ class ClippedSurrogate:
         return _difference(stats.logprobs_BA, old_BA, batch).clamp(-20.0, 20.0).exp()
 
     def clipped(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
-        """[B, A] bool: where clipping holds the gradient at 0, for the clip fraction."""
+        """[B, A] bool: where clipping makes the gradient 0; the clip fraction counts these."""
         ratio_BA, advantages_B1 = self.ratio(stats, batch), batch.advantages_B[:, None]
         low_BA = (ratio_BA < 1.0 - self.clip_low) & (advantages_B1 < 0)
         return (low_BA | ((ratio_BA > 1.0 + self.clip_high) & (advantages_B1 > 0))) & (batch.mask_BA > 0)
@@ -91,7 +91,7 @@ class ReferenceKL:
 
 @dataclass(frozen=True)
 class Entropy:
-    """-coefficient * entropy: a bonus for staying undecided. A coefficient of 0 needs no entropy."""
+    """-coefficient * entropy, the entropy bonus. A coefficient of 0 needs no entropy."""
 
     coefficient: float
 
@@ -118,7 +118,7 @@ class Imitation:
 
 
 def _inside(values_BA: Tensor, batch: RolloutBatch) -> Tensor:
-    """0 outside the mask, whatever stood there (NaN times 0 is not 0)."""
+    """Values outside the mask replaced by 0, NaN included (NaN * 0 would be NaN)."""
     return values_BA.masked_fill(batch.mask_BA <= 0, 0.0)
 
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from kairos.core.types import Failure, Prompt, PromptBatch
 from kairos.curriculum.order import Order
 from kairos.curriculum.rewards import STATED, PromptRewards
-from kairos.curriculum.selections import Selection, read_selection, told_apart
+from kairos.curriculum.selections import Selection, read_selection, unique_uids
 from kairos.data.dataset import StandIns, records_of
 from kairos.data.repeats import Repeated
 from kairos.data.templates.schedule import all_phases, in_phase, schedule_of
@@ -100,7 +100,7 @@ class PromptDataModule(L.LightningDataModule):
         """(index, name) of what the selection names more than once, for every time after the first."""
         if self.selection is None:
             return []
-        named = zip(self.selection.uids, told_apart(self.selection.uids, self._own_uids), strict=True)
+        named = zip(self.selection.uids, unique_uids(self.selection.uids, self._own_uids), strict=True)
         position = {uid: index for index, uid in enumerate(self._own_uids)}
         return [(position[uid], name) for uid, name in named if name != uid and uid in position]
 
@@ -119,7 +119,7 @@ class PromptDataModule(L.LightningDataModule):
     def pool(self) -> list[int] | None:
         """Indices of the prompts that the first epoch draws from; None: all."""
         if self.selection is not None:
-            named = Selection(tuple(told_apart(self.selection.uids, self._own_uids)))
+            named = Selection(tuple(unique_uids(self.selection.uids, self._own_uids)))
             return named.indices(self.uids)[: self.only_first]
         if self.only_first is None:
             return None
