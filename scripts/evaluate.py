@@ -11,8 +11,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from kairos.compose import assemble, command, compose, config_dir, user_errors, wording
+from kairos.compose import assemble, command, compose, config_dir, metrics_of, user_errors, wording
 from kairos.evaluation.predictions import Prediction, write
+from kairos.evaluation.scores import scored
 from kairos.evaluation.summary import summarise
 from kairos.runs.folder import RunError, RunFolder, reworded
 from kairos.train.callbacks.checkpoint import newest
@@ -42,9 +43,10 @@ def evaluate(config: DictConfig) -> None:
             module = place(experiment.module, config.trainer.accelerator)
             if config.run:
                 restore(module, Path(config.run))
-        predictions = predict(module, experiment.datamodule, config.split, config.count, config.size)
+        metrics = metrics_of(experiment.config)
+        predictions = scored(predict(module, experiment.datamodule, config.split, config.count, config.size), metrics)
         label = name or "default"
-        scores[label] = summary = summarise(predictions)
+        scores[label] = summary = summarise(predictions, metrics)
         show(label, summary)
         if config.output:
             save(Path(config.output), label, predictions, scores)
@@ -67,12 +69,12 @@ def save(output: Path, label: str, predictions: list[Prediction], scores: dict[s
 def show(label: str, summary: dict[str, object]) -> None:
     table = Table("task", "n", "score", "value", "95 % interval", "floor", "parse failures", title=f"template {label}")
     for task, row in summary["tasks"].items():  # type: ignore[attr-defined]
+        floors = row["floors"].get("constant", {}) | row["floors"].get("guess", {})
+        failed = row.get("parse_failures")
         for name, value in row["scores"].items():
-            floor = row["floors"].get("chance" if name == "accuracy" else "miou_constant")
             table.add_row(
                 task, str(row["n"]), name, f"{value['mean']:.3f}", f"{value['low']:.3f} to {value['high']:.3f}",
-                f"{floor:.3f}" if floor is not None and name in ("accuracy", "miou") else "",
-                f"{row['parse_failures']:.3f}",
+                f"{floors[name]:.3f}" if name in floors else "", "" if failed is None else f"{failed:.3f}",
             )  # fmt: skip
     Console().print(table)
 

@@ -35,6 +35,7 @@ from kairos.credit.rewards.rubric import RewardError
 if TYPE_CHECKING:
     import lightning as L
 
+    from kairos.evaluation.metrics import Share
     from kairos.runs.folder import RunFolder
     from kairos.train.feed.datamodule import PromptDataModule
     from kairos.train.grpo import GRPOModule
@@ -139,8 +140,10 @@ def carry_out(
     """
     import torch
 
+    from kairos.evaluation.metrics import displays
     from kairos.report.run_page.page import write_report
     from kairos.report.run_page.strips import save_strips
+    from kairos.runs.displays import write_displays
     from kairos.runs.folder import reworded
     from kairos.runs.sessions import begin_session, end_session
     from kairos.runs.summary import summary_of, write_summary
@@ -154,6 +157,7 @@ def carry_out(
         if changed := reworded(config.policy.get("weights"), says):
             print(changed)
         run.begin(resolved(config), overrides, versions(), config.allow_changes, says)
+        write_displays(run.path, displays(metrics_of(config)))
         begin_session(run.path, started)
         if checkpoint is not None:
             print(f"continuing {run.path} from {checkpoint.name}")
@@ -219,6 +223,18 @@ def resolved(config: DictConfig) -> dict[str, object]:
     tree = cast("dict[str, object]", OmegaConf.to_container(config, resolve=True))
     tree.pop("hydra", None)
     return tree
+
+
+def metrics_of(config: DictConfig) -> dict[str, Share]:
+    """The configured metrics by name; ValueError for a part that is no `Share`."""
+    from kairos.evaluation.metrics import Share
+
+    metrics: dict[str, Share] = {}
+    for name, metric in instantiate(config.metrics, _convert_="all").items():
+        if not isinstance(metric, Share):
+            raise ValueError(f"metrics.{name} must be a kairos.evaluation.metrics.Share, got {type(metric).__name__}")
+        metrics[name] = metric
+    return metrics
 
 
 def wording(config: DictConfig) -> dict[str, str]:

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from kairos.core.spans import Span
+from kairos.evaluation.metrics import MeanIoU, ParseFailures, Share
 from kairos.evaluation.predictions import Prediction, unanswered
-from kairos.evaluation.summary import flat, summarise
+from kairos.evaluation.summary import floors, overall, summarise
 
 
 def grounded(uid: str, span: Span | None, value: float, letter: str | None) -> Prediction:
@@ -40,11 +41,26 @@ def test_grounded_questions_have_both_scores_both_floors_and_every_failure():
     assert task["parse_failures"] == 0.5 and task["reasons"] == {"no_pair_of_times": 1, "failed": 1}
 
 
-def test_flat_names_are_what_logs_hold():
-    logged = flat(summarise(ROWS), "val/")
-    assert logged["val/miou"] == pytest.approx(0.375) and logged["val/recall_50"] == 0.5
-    assert logged["val/accuracy"] == 0.5 and logged["val/parse_failures"] == 0.5 and logged["val/length"] == 6.0
-    assert all(isinstance(value, float) for value in logged.values())
+def test_scores_over_all_predictions_are_plain_numbers_beside_their_floors():
+    found = overall(ROWS)
+    assert found["miou"] == pytest.approx(0.375) and found["recall_50"] == 0.5 and found["n"] == 4
+    assert found["accuracy"] == 0.5 and found["parse_failures"] == 0.5 and found["length"] == 6.0
+    assert found["chance"] == 0.25 and found["miou_constant"] == pytest.approx(1.0)
+    assert all(isinstance(value, int | float) for value in found.values())
+
+
+def test_every_metric_of_which_more_is_better_has_the_floors_of_the_same_answers():
+    class Half(Share):
+        """Half of the recall at 0.5, and all of the accuracy."""
+
+        def value(self, prediction: Prediction) -> float | None:
+            if prediction.iou is None:
+                return None if prediction.correct is None else float(prediction.correct)
+            return 0.5 * (prediction.iou >= 0.5)
+
+    found = floors(ROWS, {"half": Half(), "failures": ParseFailures(), "miou": MeanIoU()})
+    assert found["constant"] == {"half": 0.5, "miou": pytest.approx(1.0)} and found["guess"] == {"half": 0.25}
+    assert found["full"] == {"half": 0.0, "miou": pytest.approx(0.2)}
 
 
 def test_nothing_cannot_be_summarised():

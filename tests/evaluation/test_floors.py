@@ -10,6 +10,8 @@ import pytest
 
 from kairos.core.spans import Span, best_iou
 from kairos.evaluation.floors import chance, constant_span, full_video
+from kairos.evaluation.predictions import Prediction
+from kairos.evaluation.summary import floors
 
 
 def test_the_best_constant_span_is_found_in_fractions():
@@ -61,7 +63,15 @@ def test_charades_floors_are_the_known_ones(real_data: Path):
         uid, start, end = line.split("##")[0].split()
         targets.append(((Span(float(start), float(end)),), durations[uid]))
     assert len(targets) == 3720
-    whole = {name: round(100 * value, 2) for name, value in full_video(targets).scores().items()}
+    rows = [
+        Prediction(
+            str(i), "grounding", "charades", "?", "", 0, False, (), None, "missing", spans, None, 0, duration, 0.0, None
+        )
+        for i, (spans, duration) in enumerate(targets)
+    ]  # fmt: skip
+    full = floors(rows)["full"]
+    assert isinstance(full, dict)
+    whole = {name: round(100 * value, 2) for name, value in full.items()}
     assert whole == {"miou": 26.99, "recall_30": 34.30, "recall_50": 0.43, "recall_70": 0.0}
     best = constant_span(targets)
     assert 0.3035 <= best.miou <= 0.3100, "[0, 0.4 T] scores 30.35"

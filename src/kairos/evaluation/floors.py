@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kairos.core.spans import Span, ious, recall
-from kairos.evaluation.metrics import RECALLS
+from kairos.core.spans import Span, ious
 from kairos.evaluation.predictions import Prediction
 
 Annotated = Sequence[tuple[tuple[Span, ...], float]]
@@ -29,10 +28,6 @@ class Floor:
     @property
     def miou(self) -> float:
         return sum(self.ious) / len(self.ious)
-
-    def scores(self) -> dict[str, float]:
-        """mIoU and R1@m by the names that summaries use."""
-        return {"miou": self.miou} | {f"recall_{round(100 * m)}": recall(self.ious, m) for m in RECALLS}
 
     def __str__(self) -> str:
         if self.unit == "seconds":

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import Metric
 
-from kairos.evaluation.predictions import UNKNOWN, Prediction
-
-RECALLS = (0.3, 0.5, 0.7)
+from kairos.evaluation.display import Display, Displays
+from kairos.evaluation.predictions import Prediction
 
 
 class Share(Metric):
     """The mean of one number per prediction; predictions to which it does not apply (None) are left out.
 
-    NaN while nothing applied. Sums over processes are exact, so the value does not depend on how rows are spread.
+    A subclass says in `value` what one prediction contributes, and by its class attributes how the mean is shown (see
+    `Display`): torchmetrics' `higher_is_better`, `plot_lower_bound` and `plot_upper_bound`, and the four below.
+    NaN while nothing applied. Predictions are gathered from all processes before they are scored; where they are not,
+    `sync_on_compute=True` sums over the processes.
     """
 
-    higher_is_better = True
+    higher_is_better: bool | None = True
+    plot_lower_bound: float | None = 0.0
+    plot_upper_bound: float | None = 1.0
     full_state_update = False
+    label: str = ""
+    """Its heading; empty: its name in the config."""
+    unit: str = ""
+    digits: int = 3
+    shown: str = "page"
+    """headline, page, table or log."""
     total: Tensor
     count: Tensor
 
-    def __init__(self, sync_on_compute: bool = True) -> None:
+    def __init__(self, sync_on_compute: bool = False) -> None:
         super().__init__(sync_on_compute=sync_on_compute)
         self.add_state("total", default=torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", default=torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
@@ -42,9 +52,24 @@ class Share(Metric):
     def compute(self) -> Tensor:
         return self.total / self.count
 
+    def display(self, name: str) -> Display:
+        """How the metric is shown that is called `name` in the config."""
+        return Display(
+            label=self.label or name.replace("_", " "),
+            higher_is_better=self.higher_is_better,
+            lowest=self.plot_lower_bound,
+            highest=self.plot_upper_bound,
+            unit=self.unit,
+            digits=self.digits,
+            shown=self.shown,
+        )
+
 
 class MeanIoU(Share):
     """Mean IoU of predicted and annotated spans, over the prompts that ask for a span."""
+
+    label = "mIoU"
+    shown = "headline"
 
     def value(self, prediction: Prediction) -> float | None:
         return prediction.iou
@@ -53,11 +78,11 @@ class MeanIoU(Share):
 class Recall(Share):
     """R1@m: share of the prompts that ask for a span whose IoU is at least `threshold`."""
 
-    def __init__(self, threshold: float, sync_on_compute: bool = True) -> None:
+    def __init__(self, threshold: float, shown: str = "table", sync_on_compute: bool = False) -> None:
         super().__init__(sync_on_compute=sync_on_compute)
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold must lie in (0, 1], got {threshold}")
-        self.threshold = threshold
+        self.threshold, self.label, self.shown = threshold, f"R1@{threshold:g}", shown
 
     def value(self, prediction: Prediction) -> float | None:
         return None if prediction.iou is None else float(prediction.iou >= self.threshold)
@@ -65,6 +90,8 @@ class Recall(Share):
 
 class Accuracy(Share):
     """Share of the prompts that ask for a choice which got the right letter."""
+
+    shown = "headline"
 
     def value(self, prediction: Prediction) -> float | None:
         return None if prediction.correct is None else float(prediction.correct)
@@ -83,6 +110,10 @@ class Length(Share):
     """Mean length in tokens of the answers that a model gave."""
 
     higher_is_better = None
+    plot_upper_bound = None
+    unit = "tokens"
+    digits = 1
+    shown = "table"
 
     def value(self, prediction: Prediction) -> float | None:
         return float(prediction.length) if prediction.answered else None
@@ -92,47 +123,27 @@ class Truncated(Share):
     """Share of the answers that a model gave which ran into the limit."""
 
     higher_is_better = False
+    shown = "log"
 
     def value(self, prediction: Prediction) -> float | None:
         return float(prediction.truncated) if prediction.answered else None
 
 
-SCORES: tuple[str, ...] = ("miou", *(f"recall_{round(100 * m)}" for m in RECALLS), "accuracy")
-"""The names of the scores, in the order of tables."""
-
-
-def metrics(sync_on_compute: bool = True) -> MetricCollection:
-    """All metrics by the names that logs and summaries use; with `sync_on_compute` over all processes."""
-    kinds = {"miou": MeanIoU, "accuracy": Accuracy}
-    kinds |= {f"recall_{round(100 * m)}": partial(Recall, m) for m in RECALLS}
-    kinds |= {"parse_failures": ParseFailures, "length": Length, "truncated": Truncated}
-    shares = {name: kind(sync_on_compute=sync_on_compute) for name, kind in kinds.items()}
-    return MetricCollection(shares, compute_groups=False)
-
-
-def per_row(predictions: Sequence[Prediction], name: str) -> list[float]:
-    """The numbers behind one metric's mean, in the order of `predictions`: what an interval is drawn from."""
-    metric = metrics()[name]
-    assert isinstance(metric, Share)
-    return [value for prediction in predictions if (value := metric.value(prediction)) is not None]
-
-
-def scores(predictions: Sequence[Prediction]) -> dict[str, float]:
-    """Every metric that applies to at least one of `predictions`, as a plain number: what validation logs.
-
-    `predictions` are those of all processes: nothing is asked of the others.
-    A prompt that failed without anybody knowing its task counts in each score that some other prompt has.
-    """
-    known = {name for name in SCORES for p in predictions if p.task != UNKNOWN and _applies(p, name)}
-    collection = metrics(sync_on_compute=False)
-    collection.update(predictions)
-    unasked = {name for name in SCORES if name not in known} if known else set()
+@cache
+def standard() -> Mapping[str, Share]:
+    """The metrics of `conf/metrics/default.yaml`: what rows are scored by that were written without scores."""
     return {
-        name: float(value)
-        for name, value in collection.compute().items()
-        if not bool(torch.isnan(value)) and name not in unasked
+        "miou": MeanIoU(),
+        "recall_30": Recall(0.3),
+        "recall_50": Recall(0.5, shown="page"),
+        "recall_70": Recall(0.7),
+        "accuracy": Accuracy(),
+        "parse_failures": ParseFailures(),
+        "length": Length(),
+        "truncated": Truncated(),
     }
 
 
-def _applies(prediction: Prediction, name: str) -> bool:
-    return (prediction.correct if name == "accuracy" else prediction.iou) is not None
+def displays(metrics: Mapping[str, Share]) -> Displays:
+    """How each of some metrics is shown."""
+    return Displays({name: metric.display(name) for name, metric in metrics.items()})

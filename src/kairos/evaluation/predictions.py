@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ class Prediction:
     `length` counts tokens, spans and `duration` are seconds, `options` is their count. `reason` says why the answer
     could not be used: the parser's reason, or "failed: ..." or "missing" where there is no answer. `iou` is None where
     the prompt asks for no span, `correct` None where it asks for no choice; an unusable answer scores 0 and False.
+    `scores` holds what each metric says of it, None where it was not scored (`kairos.evaluation.scores`).
     """
 
     uid: str
@@ -45,6 +46,7 @@ class Prediction:
     duration: float | None
     iou: float | None
     correct: bool | None
+    scores: Mapping[str, float] | None = None
 
     @property
     def answered(self) -> bool:
@@ -154,7 +156,7 @@ def write(predictions: Iterable[Prediction], path: Path) -> None:
 
 
 def read_file(path: Path) -> list[Prediction]:
-    """The rows of a file written by `write`; ValueError names the line that is not one."""
+    """The rows of a file that `write` wrote (older ones lack `scores`); ValueError names the line that is no row."""
     names = {field.name for field in fields(Prediction)}
     rows: list[Prediction] = []
     with path.open(encoding="utf-8") as file:
@@ -163,7 +165,7 @@ def read_file(path: Path) -> list[Prediction]:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
                 raise ValueError(f"{path}:{number} is not JSON: {error}") from error
-            if not isinstance(row, dict) or set(row) != names:
+            if not isinstance(row, dict) or {*row, "scores"} != names:
                 raise ValueError(f"{path}:{number} is not a prediction: its fields must be {sorted(names)}")
             row["spans"] = tuple(Span(*span) for span in row["spans"])
             row["target_spans"] = tuple(Span(*span) for span in row["target_spans"])

@@ -4,52 +4,62 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from kairos.evaluation.bootstrap import interval
-from kairos.evaluation.floors import annotated, chance, constant_span, full_video
-from kairos.evaluation.metrics import SCORES, per_row, scores
+from kairos.evaluation.floors import Floor, annotated, chance, constant_span, full_video
+from kairos.evaluation.metrics import Share, standard
 from kairos.evaluation.predictions import UNKNOWN, Prediction
+from kairos.evaluation.scores import applied, means, scored, values
 
 
-def summarise(predictions: Sequence[Prediction], seed: int = 0) -> dict[str, object]:
-    """Flat metrics over all predictions, and under "tasks" the same per task with intervals and floors.
+def summarise(
+    predictions: Sequence[Prediction], metrics: Mapping[str, Share] | None = None, seed: int = 0
+) -> dict[str, object]:
+    """Flat scores over all predictions, and under "tasks" the same per task with intervals and floors.
 
-    Every value is JSON. `seed` is the bootstrap's. ValueError on no predictions.
+    Every value is JSON. `metrics` are those that the predictions were scored by, the standard ones by default; `seed`
+    is the bootstrap's. ValueError on no predictions.
     """
-    if not predictions:
-        raise ValueError("nothing to summarise: there are no predictions")
+    metrics = standard() if metrics is None else metrics
     by_task: dict[str, list[Prediction]] = defaultdict(list)
     for prediction in predictions:
         by_task[prediction.task].append(prediction)
     if len(by_task) == 2 and UNKNOWN in by_task:  # the only task there is must be theirs
         by_task[next(task for task in by_task if task != UNKNOWN)] += by_task.pop(UNKNOWN)
     return {
-        "n": len(predictions),
-        **scores(predictions),
-        **{name: score for name, score in floors(predictions).items() if isinstance(score, float)},
-        "tasks": {task: _task(rows, seed) for task, rows in sorted(by_task.items())},
+        **overall(predictions, metrics),
+        "tasks": {task: _task(rows, metrics, seed) for task, rows in sorted(by_task.items())},
     }
 
 
-def flat(summary: Mapping[str, object], prefix: str = "") -> dict[str, float]:
-    """The plain numbers of a summary under a prefix, such as "val/": what a log holds of it."""
-    return {f"{prefix}{name}": float(value) for name, value in summary.items() if isinstance(value, int | float)}
+def overall(predictions: Sequence[Prediction], metrics: Mapping[str, Share] | None = None) -> dict[str, float]:
+    """The scores and floors over all predictions of whatever task, and their number "n"; ValueError on none."""
+    if not predictions:
+        raise ValueError("nothing to summarise: there are no predictions")
+    trivial = {name: value for name, value in floors(predictions, metrics).items() if isinstance(value, float)}
+    return {"n": len(predictions), **means(predictions), **trivial}
 
 
-def floors(predictions: Sequence[Prediction]) -> dict[str, object]:
+def floors(predictions: Sequence[Prediction], metrics: Mapping[str, Share] | None = None) -> dict[str, object]:
     """What trivial answers score on the same prompts: `miou_constant`, `miou_full`, `chance`, as far as they apply.
 
-    "constant" and "full" hold the other scores of those floors, "constant_span" says in words which span is best.
+    "constant", "full" and "guess" hold what those answers get from each metric of which more is better (standard ones
+    by default), "constant_span" says in words which span is best.
     """
+    metrics = standard() if metrics is None else metrics
+    better = {name: metric for name, metric in metrics.items() if metric.higher_is_better}
     found: dict[str, object] = {}
     targets = annotated(predictions)
     if targets:
+        asked = [row for row in predictions if row.target_spans and row.duration is not None]
         best, whole = constant_span(targets), full_video(targets)
-        found |= {"miou_constant": best.miou, "miou_full": whole.miou}
-        found |= {"constant_span": str(best), "constant": best.scores(), "full": whole.scores()}
-    options = [p.options for p in predictions if p.target_choice is not None and p.options > 0]
-    if options:
-        found["chance"] = chance(options)
+        found |= {"miou_constant": best.miou, "miou_full": whole.miou, "constant_span": str(best)}
+        found |= {"constant": _always(best, asked, better), "full": _always(whole, asked, better)}
+    choices = [p for p in predictions if p.target_choice is not None and p.options > 0]
+    if choices:
+        found["chance"] = chance([row.options for row in choices])
+        found["guess"] = _guessed(choices, better)
     return found
 
 
@@ -59,15 +69,37 @@ def reasons(predictions: Sequence[Prediction]) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _task(rows: Sequence[Prediction], seed: int) -> dict[str, object]:
-    values = scores(rows)
-    asked = [row for row in rows if row.task != UNKNOWN] or list(rows)
-    names = [name for name in SCORES if per_row(asked, name)]
+def _task(rows: Sequence[Prediction], metrics: Mapping[str, Share], seed: int) -> dict[str, object]:
+    found = means(rows)
+    better = [name for name in applied(rows) if (metric := metrics.get(name)) and metric.higher_is_better]
     return {
         "n": len(rows),
-        "scores": {name: interval(per_row(rows, name), seed=seed)._asdict() for name in names},
-        "floors": floors(rows),
-        **{name: values[name] for name in ("parse_failures", "length", "truncated") if name in values},
+        "scores": {name: interval(values(rows, name), seed=seed)._asdict() for name in better},
+        "floors": floors(rows, metrics),
+        **{name: value for name, value in found.items() if name not in better},
         "reasons": reasons(rows),
         "failed": sum(not row.answered for row in rows),
     }
+
+
+def _always(floor: Floor, rows: Sequence[Prediction], metrics: Mapping[str, Share]) -> dict[str, float]:
+    """The scores of a predictor that answers every prompt with the span of a floor."""
+    answers = [
+        replace(row, text="", spans=(floor.span,), choice=None, reason=None, iou=iou, correct=None)
+        for row, iou in zip(rows, floor.ious, strict=True)
+    ]
+    return means(scored(answers, metrics))
+
+
+def _guessed(rows: Sequence[Prediction], metrics: Mapping[str, Share]) -> dict[str, float]:
+    """The expected scores of a predictor that draws one of the options of every prompt."""
+    sides = [
+        scored([replace(row, text="", spans=(), reason=None, iou=None, correct=right) for row in rows], metrics)
+        for right in (True, False)
+    ]
+    found: dict[str, list[float]] = defaultdict(list)
+    for right, wrong in zip(*sides, strict=True):
+        for name, value in (right.scores or {}).items():
+            other = (wrong.scores or {}).get(name, 0.0)
+            found[name].append(value / right.options + other * (1 - 1 / right.options))
+    return {name: sum(each) / len(each) for name, each in found.items()}

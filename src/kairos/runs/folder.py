@@ -20,6 +20,7 @@ FREE = (
     "trainer",
     "logger",
     "callbacks",
+    "metrics",
     "folder",
     "workers",
     "memory_check",

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kairos.evaluation.display import Displays
+from kairos.evaluation.metrics import displays, standard
 from kairos.evaluation.predictions import Prediction, read_file
+from kairos.runs.displays import read_displays
 from kairos.runs.series import Series, by_metric
 
 _TAIL = 2**20  # bytes
@@ -19,7 +22,7 @@ class Run:
 
     `before` and `after` are the predictions of the two evaluations, empty while there are none, `probes` those to
     each probe; `rollouts` are the rows of one group of the last iteration; the texts are empty when their
-    file is missing; `notes` say what could not be read.
+    file is missing; `notes` say what could not be read; `displays` say how its metrics are shown.
     """
 
     folder: Path
@@ -33,6 +36,7 @@ class Run:
     versions: str = ""
     notes: tuple[str, ...] = ()
     probes: Mapping[str, tuple[Prediction, ...]] = field(default_factory=dict)
+    displays: Displays = field(default_factory=lambda: displays(standard()))
 
     @property
     def name(self) -> str:
@@ -63,6 +67,7 @@ def read_run(folder: Path) -> Run:
         versions=_text(folder / "versions.txt"),
         notes=notes,
         probes={path.parent.name: _predictions(path) for path in probe_predictions(folder)},
+        displays=read_displays(folder),
     )
 
 

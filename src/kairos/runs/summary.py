@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kairos.evaluation.predictions import read_file
-from kairos.evaluation.summary import summarise
+from kairos.evaluation.summary import overall
+from kairos.runs.displays import read_displays
 from kairos.runs.files import write_whole
 from kairos.runs.read import probe_predictions
 
-SCORES = ("miou", "recall_30", "recall_50", "recall_70", "accuracy", "parse_failures", "length")
-
 
 def summary_of(run: Path, seed: int, iterations: int) -> dict[str, object]:
-    """Scores of predictions/before.jsonl and after.jsonl side by side, with the floors; below "probes" each
-    probe's, over all its tasks, and "before" those from before where there are any: so come the further wordings of a
-    template schedule."""
+    """Scores of predictions/before.jsonl and after.jsonl side by side, with the floors.
+
+    Below "probes" stand each probe's scores, over all its tasks, and in them "before" those from before training where
+    there are any: so come the further wordings of a template schedule.
+    """
     row: dict[str, object] = {}
+    shown = [name for name, display in read_displays(run).by_name.items() if display.in_tables]
     for when in ("before", "after"):
         path = run / "predictions" / f"{when}.jsonl"
         if path.exists():
-            summary = summarise(read_file(path))
-            row |= {f"{name}_{when}": summary[name] for name in SCORES if name in summary}
-            row |= {name: summary[name] for name in ("miou_constant", "chance") if name in summary}
-            row["n_val"] = summary["n"]
-    probes = {path.parent.name: _probe(path) for path in probe_predictions(run)}
+            found = overall(read_file(path))
+            row |= {f"{name}_{when}": found[name] for name in shown if name in found}
+            row |= {name: found[name] for name in ("miou_constant", "chance") if name in found}
+            row["n_val"] = found["n"]
+    probes = {path.parent.name: _probe(path, shown) for path in probe_predictions(run)}
     return row | ({"probes": probes} if probes else {}) | {"iterations": iterations, "seed": seed}
 
 
-def _probe(after: Path) -> dict[str, object]:
-    summary, before = summarise(read_file(after)), after.with_name("before.jsonl")
-    scores = {name: summary[name] for name in (*SCORES, "n") if name in summary}
-    return scores | ({"before": _probe(before)} if before != after and before.exists() else {})
+def _probe(after: Path, shown: Sequence[str]) -> dict[str, object]:
+    found, before = overall(read_file(after)), after.with_name("before.jsonl")
+    scores: dict[str, object] = {name: found[name] for name in (*shown, "n") if name in found}
+    return scores | ({"before": _probe(before, shown)} if before != after and before.exists() else {})
 
 
 def write_summary(run: Path, row: Mapping[str, object], seconds: float) -> dict[str, object]:

@@ -16,7 +16,7 @@ import torch
 
 PACKAGES = (
     "kairos-video", "torch", "torchvision", "transformers", "lightning", "hydra-core", "torchmetrics", "tokenizers",
-    "safetensors", "peft", "numpy", "av", "decord", "torchcodec", "matplotlib", "pandas", "wandb",
+    "safetensors", "peft", "numpy", "av", "decord", "torchcodec", "scipy", "matplotlib", "wandb",
 )  # fmt: skip
 EXTRAS = {
     "vllm": "vllm", "flash-attn-4": "flash", "flash-linear-attention": "fla", "hydra-joblib-launcher": "sweep",

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from kairos.evaluation.bootstrap import Interval
+from kairos.evaluation.display import Display
 from kairos.report.comparison.standings import Standing
-from kairos.report.run_page.curves import words
 
 
 class Row(TypedDict):
@@ -37,21 +37,11 @@ def tables(rows: Sequence[Standing], names: Sequence[str]) -> list[Table]:
         found.append(
             {
                 "task": task.replace("_", " "),
-                "columns": [column(score) for score in scores],
+                "columns": [next(row.heading for row in rows if row.name == score) for score in scores],
                 "rows": [line for line in lines if any(each["mean"] for each in line["cells"])],
             }
         )
     return found
-
-
-def column(score: str) -> str:
-    """The heading of a score.
-
-    >>> column("val/miou"), column("recall_50")
-    ('val mIoU', 'R1@0.5')
-    """
-    place, _, name = score.rpartition("/")
-    return f"{place} {words(name)}".strip()
 
 
 def cell(found: Mapping[str, str]) -> str:
@@ -75,24 +65,21 @@ def _row(name: str, standings: Sequence[Standing | None]) -> Row:
 def _cell(found: Standing | None) -> dict[str, str]:
     if found is None:
         return dict.fromkeys(("mean", "range", "before", "change", "change_range", "direction"), "")
-    digits = 1 if found.name == "length" else 3
-    change = found.change
-    clear = change is not None and found.name != "length" and (change.low > 0 or change.high < 0)
-    better = change is not None and (change.low > 0) != (found.name == "parse_failures")
+    display, change = found.display, found.change
     return {
-        "mean": f"{found.value.mean:.{digits}f}",
-        "range": _range(found.value, digits),
-        "before": "" if found.before is None else f"{found.before:.{digits}f}",
-        "change": "" if change is None else f"{change.mean:+.{digits}f}",
-        "change_range": "" if change is None else _range(change, digits, "+"),
-        "direction": ("up" if better else "down") if clear else "",
+        "mean": display.number(found.value.mean),
+        "range": _range(display, found.value),
+        "before": "" if found.before is None else display.number(found.before),
+        "change": "" if change is None else display.number(change.mean, "+"),
+        "change_range": "" if change is None else _range(display, change, "+"),
+        "direction": display.direction(change),
     }
 
 
-def _range(found: Interval, digits: int, sign: str = "") -> str:
+def _range(display: Display, found: Interval, sign: str = "") -> str:
     if math.isnan(found.low):
         return ""
-    return f"[{found.low:{sign}.{digits}f}, {found.high:{sign}.{digits}f}]"
+    return f"[{display.number(found.low, sign)}, {display.number(found.high, sign)}]"
 
 
 def _short(key: str, value: object) -> str:

@@ -11,7 +11,7 @@ import yaml
 
 from kairos.runs.read import Run
 
-_NO_METHOD = ("name", "run", "folder", "overwrite", "allow_changes", "logger", "workers", "store", "trainer")
+_NO_METHOD = ("name", "run", "folder", "overwrite", "allow_changes", "logger", "workers", "store", "trainer", "metrics")
 _WIRING = ("module", "datamodule", "loader")
 
 
@@ -44,7 +44,8 @@ def comparable(run: Run) -> dict[str, object]:
     folder, seed = str(tree.get("folder")), tree.get("seed")
     found: dict[str, object] = {}
     for key, value in _flat(tree):
-        if key.split(".")[0] in _NO_METHOD or key.split(".")[-1] == "seed":
+        parts = key.split(".")
+        if parts[0] in _NO_METHOD or parts[-1] == "seed" or (parts[0] == "callbacks" and "metrics" in parts):
             continue
         if isinstance(value, str):
             value = re.sub(rf"seed([=_-]?){seed}\b", r"seed\1*", value.replace(folder, "<folder>"))

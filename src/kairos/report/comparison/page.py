@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 from jinja2 import Environment
 
-from kairos.report.comparison.cells import cell, column, difference_rows, tables
+from kairos.report.comparison.cells import cell, difference_rows, tables
 from kairos.report.comparison.groups import config_difference, grouped
 from kairos.report.comparison.markup import COMPARISON
 from kairos.report.comparison.picture import compare
@@ -105,7 +105,7 @@ def _csv(rows: Sequence[Standing]) -> str:
             [
                 row.group,
                 row.task,
-                column(row.name),
+                row.heading,
                 row.runs,
                 *row.value,
                 row.over,

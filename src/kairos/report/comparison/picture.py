@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kairos.report.comparison.cells import column
+from kairos.evaluation.display import Displays
 from kairos.report.comparison.groups import Group, grouped
 from kairos.report.comparison.panels import colors, draw_groups
+from kairos.report.comparison.standings import displays_of, logged
 from kairos.report.style import INK, MUTED, quiet, save
 from kairos.runs.read import Run
-
-_PANELS = {"reward/total": "Reward, total", "val/miou": "Validation mIoU", "val/accuracy": "Validation accuracy"}
 
 
 def compare(runs: Sequence[Run], output: Path) -> Path:
@@ -26,25 +25,32 @@ def compare(runs: Sequence[Run], output: Path) -> Path:
     read = [run for run in runs if run.iterations]
     if not read:
         raise ValueError(f"nothing to compare: none of {len(runs)} runs has logged an iteration yet")
-    shown = [name for name in _PANELS if any(name in run.metrics for run in read)]
-    if not shown:
-        raise ValueError(f"nothing to compare: no run logs any of {', '.join(_PANELS)}")
     groups = grouped(read)
+    displays = displays_of(groups)
+    shown = [name for name in logged(displays) if any(name in run.metrics for run in read)]
+    if not shown:
+        raise ValueError(f"nothing to compare: no run logs any of {', '.join(logged(displays))}")
     lines = 0.24 * (len(groups) + 2)
     figure = Figure(figsize=(4.8 * max(2, len(shown)), 3.4 + lines), layout="constrained")
     grid = figure.add_gridspec(2, len(shown), height_ratios=(3.4, lines))
     for at, metric in enumerate(shown):
-        draw_groups(quiet(figure.add_subplot(grid[0, at])), metric, _PANELS[metric], groups)
-    _table(figure.add_subplot(grid[1, :]), groups, shown)
+        draw_groups(quiet(figure.add_subplot(grid[0, at])), metric, _title(metric, displays), groups)
+    _table(figure.add_subplot(grid[1, :]), groups, {name: displays.heading(name) for name in shown})
     return save(figure, output)
 
 
-def _table(axis: Axes, groups: Sequence[Group], metrics: Sequence[str]) -> None:
+def _title(metric: str, displays: Displays) -> str:
+    place, _, name = metric.partition("/")
+    label = displays[name].label
+    return f"Validation {label}" if place == "val" else f"{place.capitalize()}, {label}"
+
+
+def _table(axis: Axes, groups: Sequence[Group], metrics: Mapping[str, str]) -> None:
     """Each group's mean over its runs at the end, over the last tenth of the iterations."""
     axis.set_axis_off()
     rows = [[group.name, str(len(group.runs)), *(_ended(group, metric) for metric in metrics)] for group in groups]
     table = axis.table(
-        rows, colLabels=["", "runs", *map(column, metrics)], loc="upper center", cellLoc="left", edges="open"
+        rows, colLabels=["", "runs", *metrics.values()], loc="upper center", cellLoc="left", edges="open"
     )
     table.auto_set_font_size(False)
     table.set_fontsize(8)

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.special import stdtrit
 
 from kairos.evaluation.bootstrap import Interval, interval, paired
-from kairos.evaluation.metrics import SCORES, Share, metrics
+from kairos.evaluation.display import Display, Displays
 from kairos.evaluation.predictions import UNKNOWN, Prediction
+from kairos.evaluation.scores import applied, scores_of
 from kairos.report.comparison.groups import Group
-from kairos.report.run_page.tables import RATES
 from kairos.runs.read import Run
 
-LOGGED = ("reward/total", "val/miou", "val/accuracy")
 TRAINING = "training, last tenth"
 WHOLE = "training, whole"
 THROUGHOUT = (
@@ -26,11 +26,16 @@ THROUGHOUT = (
 
 @dataclass(frozen=True)
 class Standing:
-    """One score of one group. `over` and `change_over` say what an interval is drawn over: seeds or prompts."""
+    """One score of one group. `over` and `change_over` say what an interval is drawn over: seeds or prompts.
+
+    `heading` is the score's name as readers know it.
+    """
 
     group: str
     task: str
     name: str
+    heading: str
+    display: Display
     runs: int
     value: Interval
     over: str
@@ -63,14 +68,27 @@ def standings(groups: Sequence[Group], baseline: str | None = None) -> list[Stan
     keys = dict.fromkeys(key for runs in found.values() for scores in runs.values() for key in scores)
     order = sorted(keys, key=lambda key: (key[0] in (TRAINING, WHOLE), key[0]))
     base = found[names[0] if baseline is None else baseline] if names else {}
-    rows: list[Standing] = []
+    rows, shown = list[Standing](), displays_of(groups)
     for task, name in order:
         reference = {seed: scores[task, name] for seed, scores in base.items() if (task, name) in scores}
         for group in names:
             mine = {seed: scores[task, name] for seed, scores in found[group].items() if (task, name) in scores}
             if mine:
-                rows.append(_standing(group, task, name, mine, {} if found[group] is base else reference))
+                rows.append(_standing(group, task, name, shown, mine, {} if found[group] is base else reference))
     return rows
+
+
+def displays_of(groups: Sequence[Group]) -> Displays:
+    """How the metrics of all the runs are shown; where two runs differ, as the first says."""
+    shown = Displays()
+    for run in (run for group in groups for run in group.runs.values()):
+        shown = run.displays | shown
+    return shown
+
+
+def logged(shown: Displays) -> list[str]:
+    """What of the training logs is of interest at its end: the reward, and the headlines of validation."""
+    return ["reward/total", *(f"val/{name}" for name in shown.names("headline"))]
 
 
 def means(groups: Sequence[Group]) -> dict[str, dict[tuple[str, str], dict[str, float]]]:
@@ -91,17 +109,9 @@ def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interval:
     [2.0, -0.484, 4.484]
     """
     data = np.asarray(values, dtype=np.float64)
-    half = _student((1 + confidence) / 2, len(data) - 1) * float(data.std(ddof=1)) / len(data) ** 0.5
+    half = float(stdtrit(len(data) - 1, (1 + confidence) / 2)) * float(data.std(ddof=1)) / len(data) ** 0.5
     mean = float(data.mean())
     return Interval(mean, mean - half, mean + half)
-
-
-def _student(probability: float, degrees: int) -> float:
-    """The quantile of Student's t: with t = sqrt(degrees) tan(a) its density is cos(a) ** (degrees - 1)."""
-    angle = np.linspace(-np.pi / 2, np.pi / 2, 200_001)
-    density = np.cos(angle) ** (degrees - 1)
-    mass = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
-    return float(np.sqrt(degrees) * np.tan(np.interp(probability * mass[-1], mass, angle)))
 
 
 def _found(groups: Sequence[Group]) -> dict[str, dict[str, dict[tuple[str, str], _Score]]]:
@@ -113,13 +123,16 @@ def _found(groups: Sequence[Group]) -> dict[str, dict[str, dict[tuple[str, str],
     }
 
 
-def _standing(group: str, task: str, name: str, mine: dict[str, _Score], base: dict[str, _Score]) -> Standing:
+def _standing(
+    group: str, task: str, name: str, shown: Displays, mine: dict[str, _Score], base: dict[str, _Score]
+) -> Standing:
     value, over = _interval(mine)
     before = [score.before for score in mine.values() if score.before is not None]
     change, change_over = _change(mine, base)
     return Standing(
-        group, task, name, len(mine), value, over, float(np.mean(before)) if before else None, change, change_over
-    )
+        group, task, name, shown.heading(name), shown[name.rpartition("/")[2]], len(mine), value, over,
+        float(np.mean(before)) if before else None, change, change_over,
+    )  # fmt: skip
 
 
 def _interval(scores: Mapping[str, _Score]) -> tuple[Interval, str]:
@@ -148,20 +161,15 @@ def _scores(run: Run) -> dict[tuple[str, str], _Score]:
     Of a probe the task is "<task> (<probe>)".
     """
     found: dict[tuple[str, str], _Score] = {}
-    collection = metrics()
     before = _by_task(run.before)
     after = _by_task(run.after) | {
         f"{task} ({probe})": rows for probe, answers in run.probes.items() for task, rows in _by_task(answers).items()
     }
     for task, rows in after.items():
-        asked = [row for row in rows if row.task != UNKNOWN]
-        for name in (*SCORES, *RATES):
-            metric = collection[name]
-            assert isinstance(metric, Share)
-            if any(metric.value(row) is not None for row in asked):
-                values, first = _values(metric, rows), _values(metric, before.get(task, []))
-                found[task, name] = _Score(_mean(values), _mean(first) if first else None, values)
-    for name in LOGGED:
+        for name in (name for name in applied(rows) if run.displays[name].in_tables):
+            values, first = _values(name, rows), _values(name, before.get(task, []))
+            found[task, name] = _Score(_mean(values), _mean(first) if first else None, values)
+    for name in logged(run.displays):
         if name in run.metrics:
             found[TRAINING, name] = _Score(float(np.mean(run.metrics[name].last_tenth(run.iterations))))
     for name in THROUGHOUT:
@@ -176,8 +184,8 @@ def _by_task(rows: Sequence[Prediction]) -> dict[str, list[Prediction]]:
     return {task: [row for row in rows if row.task in (task, UNKNOWN)] for task in tasks}
 
 
-def _values(metric: Share, rows: Sequence[Prediction]) -> dict[str, float]:
-    return {row.uid: value for row in rows if (value := metric.value(row)) is not None}
+def _values(name: str, rows: Sequence[Prediction]) -> dict[str, float]:
+    return {row.uid: found[name] for row in rows if name in (found := scores_of(row))}
 
 
 def _mean(values: Mapping[str, float]) -> float:

@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 from kairos.evaluation.bootstrap import Interval
+from kairos.evaluation.display import Displays
 from kairos.report.comparison.groups import Group
+from kairos.report.comparison.standings import displays_of
 from kairos.report.published.definition import TableDefinition
 from kairos.report.published.ordering import Pair, tally
-from kairos.report.run_page.curves import words
 
 
 def result_text(
@@ -22,7 +23,17 @@ def result_text(
 ) -> str:
     """The page around `scores`, a table that is markdown already."""
     rows = [f"- {name}: `experiment={row}`. {table.about.get(name, '')}" for name, row in table.rows.items()]
-    parts = [f"# {table.title}", "", _head(groups), "", *rows, "", scores, *_curves(curves), *_orders(table, compared)]
+    parts = [
+        f"# {table.title}",
+        "",
+        _head(groups),
+        "",
+        *rows,
+        "",
+        scores,
+        *_curves(curves, displays_of(groups)),
+        *_orders(table, compared),
+    ]
     return "\n".join([*parts, "```", *commands, "```", ""])
 
 
@@ -34,9 +45,9 @@ def _head(groups: Sequence[Group]) -> str:
     )  # fmt: skip
 
 
-def _curves(curves: Mapping[str, Mapping[str, Sequence[float | None]]]) -> list[str]:
+def _curves(curves: Mapping[str, Mapping[str, Sequence[float | None]]], shown: Displays) -> list[str]:
     lines = [
-        f"| {row} | {words(name.rpartition('/')[2])} | " + " | ".join(map(_number, series)) + " |"
+        f"| {row} | {shown[name.rpartition('/')[2]].label} | " + " | ".join(map(_number, series)) + " |"
         for row, found in curves.items()
         for name, series in found.items()
     ]

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from kairos.evaluation.bootstrap import Interval
 from kairos.evaluation.predictions import Prediction
 from kairos.evaluation.summary import reasons
-from kairos.report.run_page.curves import words
 from kairos.report.run_page.tables import Line
 
 EXAMPLES = 12
@@ -16,20 +15,21 @@ EXAMPLES = 12
 def tiles(lines: Sequence[Line]) -> list[dict[str, str]]:
     """The headline numbers, four at most: of a single task its scores, of several tasks the main score of each."""
     many = len({line.task for line in lines}) > 1
-    names = ("miou", "accuracy") if many else ("miou", "recall_50", "accuracy", "parse_failures")
-    return [_tile(line, many) for name in names for line in lines if line.name == name][:4]
+    shown = [line for line in lines if (line.display.shown == "headline" if many else line.display.on_page)]
+    names = list(dict.fromkeys(line.name for line in shown))
+    return [_tile(line, many) for name in names for line in shown if line.name == name][:4]
 
 
 def _tile(line: Line, many: bool) -> dict[str, str]:
     final = line.after or line.before
     assert final is not None
-    label = f"{words(line.name)}, {line.task.replace('_', ' ')}" if many else words(line.name)
+    label = f"{line.display.label}, {line.task.replace('_', ' ')}" if many else line.display.label
     if line.floor is not None:
-        label += f" ({'chance' if line.floor_name == 'chance' else 'best constant'} {line.floor:.3f})"
+        label += f" ({'chance' if line.floor_name == 'chance' else 'best constant'} {line.display.number(line.floor)})"
     both = line.before is not None and line.after is not None
     return {
-        "before": _number(line, line.before.mean) if both and line.before is not None else "",
-        "value": _number(line, final.mean),
+        "before": line.display.number(line.before.mean) if both and line.before is not None else "",
+        "value": line.display.number(final.mean),
         "label": label,
     }
 
@@ -40,20 +40,16 @@ def table(lines: Sequence[Line]) -> list[dict[str, object]]:
 
 
 def _cells(line: Line, above: Line | None) -> dict[str, object]:
-    worse = line.name == "parse_failures"
-    change = line.change
-    direction = ""
-    if change is not None and line.name != "length" and (change.low > 0 or change.high < 0):
-        direction = "down" if (change.low > 0) == worse else "up"
+    display = line.display
     return {
         "task": "" if above is not None and above.task == line.task else line.task.replace("_", " "),
-        "name": words(line.name) + (", tokens" if line.name == "length" else ""),
+        "name": display.label + (f", {display.unit}" if display.unit else ""),
         "n": line.n,
         "before": _cell(line, line.before),
         "after": _cell(line, line.after),
-        "change": _cell(line, change, sign="+"),
-        "direction": direction,
-        "floor": "" if line.floor is None else _number(line, line.floor),
+        "change": _cell(line, line.change, sign="+"),
+        "direction": display.direction(line.change),
+        "floor": "" if line.floor is None else display.number(line.floor),
         "floor_name": line.floor_name,
     }
 
@@ -61,12 +57,8 @@ def _cells(line: Line, above: Line | None) -> dict[str, object]:
 def _cell(line: Line, found: Interval | None, sign: str = "") -> dict[str, str] | None:
     if found is None:
         return None
-    low, high = (_number(line, value, sign) for value in (found.low, found.high))
-    return {"mean": _number(line, found.mean, sign), "range": f"[{low}, {high}]"}
-
-
-def _number(line: Line, value: float, sign: str = "") -> str:
-    return f"{value:{sign}.1f}" if line.name == "length" else f"{value:{sign}.3f}"
+    low, high = (line.display.number(value, sign) for value in (found.low, found.high))
+    return {"mean": line.display.number(found.mean, sign), "range": f"[{low}, {high}]"}
 
 
 def examples(before: Sequence[Prediction], after: Sequence[Prediction]) -> list[dict[str, str]]:

@@ -9,25 +9,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from kairos.evaluation.display import Displays
 from kairos.report.style import AFTER, INK, MUTED, SERIES, legend, panel, title
 from kairos.runs.series import Series
 
 _APART = ("reward/", "reward_", "val/", "time/", "rollout/length", "throughput/")
 _NOT_TERMS = ("reward/total", "reward/spread", "reward/no_spread")
-_SCORES = ("miou", "recall_50", "accuracy", "parse_failures")
-_LINE = {"miou": SERIES[0], "recall_50": SERIES[1], "accuracy": SERIES[2], "parse_failures": SERIES[4]}
 
 
-def curves(metrics: Mapping[str, Series], floors: Mapping[str, float] | None = None) -> dict[str, Figure]:
+def curves(
+    metrics: Mapping[str, Series], shown: Displays, floors: Mapping[str, tuple[float, str]] | None = None
+) -> dict[str, Figure]:
     """Figures by name: "reward", "length", "validation", "rest", those of them that have something to show.
 
-    `floors` may hold `miou_constant` and `chance`, drawn as dotted lines where validation did not log its own.
+    `floors` are dotted lines of the metrics that `shown` calls headlines: by metric their height and what they are.
     """
     made = {
         "reward": _reward(metrics),
         "length": _lengths(metrics),
-        "validation": _validation(metrics, floors or {}),
-        "rest": _rest(metrics),
+        "validation": _validation(metrics, shown, floors or {}),
+        "rest": _rest(metrics, shown),
     }
     return {name: figure for name, figure in made.items() if figure is not None}
 
@@ -79,22 +80,22 @@ def _lengths(metrics: Mapping[str, Series]) -> Figure | None:
     return figure
 
 
-def _validation(metrics: Mapping[str, Series], floors: Mapping[str, float]) -> Figure | None:
-    found = [name for name in _SCORES if f"val/{name}" in metrics]
-    if not found:
+def _validation(
+    metrics: Mapping[str, Series], shown: Displays, floors: Mapping[str, tuple[float, str]]
+) -> Figure | None:
+    """The shares that belong on the page, on one axis."""
+    named = [name for name in shown.names("headline", "page") if shown[name].is_share]
+    colors = {name: SERIES[at % len(SERIES)] for at, name in enumerate(named) if f"val/{name}" in metrics}
+    if not colors:
         return None
     figure = Figure(figsize=(4.6, 3.1), layout="constrained")
     (axis,) = panel(figure, 1, 1)
-    for name in found:
-        series = metrics[f"val/{name}"]
-        axis.plot(
-            series.at, series.values, color=_LINE[name], linewidth=1.8, marker="o", markersize=3.5, label=words(name)
-        )
-    for name, score, text in (("miou_constant", "miou", "best constant span"), ("chance", "accuracy", "chance")):
-        logged = metrics.get(f"val/{name}")
-        floor = logged.values[-1] if logged is not None else floors.get(name)
-        if floor is not None and score in found:
-            axis.axhline(floor, color=_LINE[score], linestyle=":", linewidth=1.2, label=text)
+    for name, color in colors.items():
+        at, values = metrics[f"val/{name}"].at, metrics[f"val/{name}"].values
+        axis.plot(at, values, color=color, linewidth=1.8, marker="o", markersize=3.5, label=shown[name].label)
+    for name in (name for name in colors if name in floors and shown[name].shown == "headline"):
+        height, called = floors[name]
+        axis.axhline(height, color=colors[name], linestyle=":", linewidth=1.2, label=called)
     axis.set_ylim(0, 1)
     title(axis, "Validation, greedy")
     legend(axis)
@@ -102,8 +103,14 @@ def _validation(metrics: Mapping[str, Series], floors: Mapping[str, float]) -> F
     return figure
 
 
-def _rest(metrics: Mapping[str, Series]) -> Figure | None:
-    names = [name for name, series in metrics.items() if not name.startswith(_APART) and len(set(series.values)) > 1]
+def _rest(metrics: Mapping[str, Series], shown: Displays) -> Figure | None:
+    """What moves and has no place in another figure; so do metrics of validation that are no shares."""
+    apart = [f"val/{name}" for name in shown if shown[name].on_page and not shown[name].is_share]
+    names = [
+        name
+        for name, series in metrics.items()
+        if (name in apart or not name.startswith(_APART)) and len(set(series.values)) > 1
+    ]
     if not names:
         return None
     columns = 4
@@ -117,14 +124,3 @@ def _rest(metrics: Mapping[str, Series]) -> Figure | None:
     for axis in axes[len(names) :]:
         axis.set_visible(False)
     return figure
-
-
-def words(name: str) -> str:
-    """A metric's name as readers know it.
-
-    >>> words("recall_50")
-    'R1@0.5'
-    """
-    if name.startswith("recall_"):
-        return f"R1@{int(name.removeprefix('recall_')) / 100:g}"
-    return {"miou": "mIoU", "parse_failures": "parse failures"}.get(name, name.replace("_", " "))

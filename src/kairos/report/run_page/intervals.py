@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from kairos.report.run_page.curves import words
 from kairos.report.run_page.tables import Line
 from kairos.report.style import AFTER, BEFORE, INK, MUTED, panel, title
 
 
 def intervals(lines: Sequence[Line]) -> Figure | None:
     """One row per score in [0, 1]; None when there is none."""
-    shown = [line for line in lines if line.name != "length"]
+    shown = [line for line in lines if line.display.is_share]
     if not shown:
         return None
     figure = Figure(figsize=(9.2, 0.9 + 0.34 * len(shown)), layout="constrained")
@@ -31,7 +30,7 @@ def intervals(lines: Sequence[Line]) -> Figure | None:
             axis.plot(line.floor, row, "|", color=INK, markersize=13, markeredgewidth=1.4, label=label)
             labelled.add("floor")
     many = len({line.task for line in shown}) > 1
-    names = [f"{line.task.replace('_', ' ')}  {words(line.name)}" if many else words(line.name) for line in shown]
+    names = [f"{line.task.replace('_', ' ')}  {line.display.label}" if many else line.display.label for line in shown]
     axis.set_yticks(range(len(shown)), names, fontsize=8, color=INK)
     axis.set_ylim(len(shown) - 0.5, -0.5)
     axis.set_xlim(-0.012, 1.012)

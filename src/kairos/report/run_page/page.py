@@ -11,12 +11,11 @@ import yaml
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
-from kairos.evaluation.summary import floors
 from kairos.report.run_page.cells import examples, failures, group, table, tiles
 from kairos.report.run_page.curves import curves
 from kairos.report.run_page.intervals import intervals
 from kairos.report.run_page.markup import PAGE
-from kairos.report.run_page.tables import Line, before_and_after
+from kairos.report.run_page.tables import Line, before_and_after, floors_of
 from kairos.report.run_page.timeline import timeline
 from kairos.report.style import data_uri, save
 from kairos.runs.files import write_whole
@@ -32,10 +31,9 @@ def write_report(folder: Path, summary: Mapping[str, object] | None = None) -> P
     run = read_run(folder)
     if summary is not None:
         run = replace(run, summary=summary)
-    lines = before_and_after(run.before, run.after)
-    trivial = {name: value for name, value in floors(run.before or run.after).items() if isinstance(value, float)}
+    lines = before_and_after(run.before, run.after, run.displays)
     figures: dict[str, Figure | None] = {
-        **curves(run.metrics, trivial),
+        **curves(run.metrics, run.displays, floors_of(run.before or run.after, run.displays)),
         "intervals": intervals(lines),
         "timeline": timeline(run.before, run.after, run.folder / "strips"),
     }

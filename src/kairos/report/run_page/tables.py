@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kairos.evaluation.bootstrap import Interval, interval, paired
-from kairos.evaluation.metrics import SCORES, per_row
+from kairos.evaluation.display import Display, Displays
+from kairos.evaluation.metrics import displays, standard
 from kairos.evaluation.predictions import UNKNOWN, Prediction
+from kairos.evaluation.scores import applied, scores_of, values
 from kairos.evaluation.summary import floors
-
-RATES = ("parse_failures", "length")
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Line:
 
     task: str
     name: str
+    display: Display
     n: int
     before: Interval | None
     after: Interval | None
@@ -27,49 +28,64 @@ class Line:
     floor_name: str
 
 
-def before_and_after(before: Sequence[Prediction], after: Sequence[Prediction], seed: int = 0) -> list[Line]:
-    """The lines of the table, task by task; a side without predictions is None in each line."""
+def before_and_after(
+    before: Sequence[Prediction], after: Sequence[Prediction], shown: Displays | None = None, seed: int = 0
+) -> list[Line]:
+    """The lines of the table, task by task; a side without predictions is None in each line.
+
+    `shown` says which metrics belong into tables, by default the standard ones.
+    """
+    shown = displays(standard()) if shown is None else shown
     tasks = sorted({p.task for p in (*before, *after)})
     if len(tasks) == 2 and UNKNOWN in tasks:  # prompts that failed unnamed: the only task there is must be theirs
         tasks.remove(UNKNOWN)
+    by_task = {task: applied([p for p in (*before, *after) if p.task == task]) for task in tasks if task != UNKNOWN}
+    of_every_task = [name for name in shown if all(name in names for names in by_task.values())]
     lines: list[Line] = []
     for task in tasks:
         sides = [[p for p in rows if p.task == task or p.task not in tasks] for rows in (before, after)]
-        lines += _lines(task, sides[0], sides[1], seed)
+        lines += _lines(task, by_task.get(task, of_every_task), sides[0], sides[1], shown, seed)
     return lines
 
 
-def _lines(task: str, before: list[Prediction], after: list[Prediction], seed: int) -> list[Line]:
-    asked = [p for p in (before or after) if p.task != UNKNOWN]
-    trivial = floors(before or after)
+def floors_of(predictions: Sequence[Prediction], shown: Displays) -> dict[str, tuple[float, str]]:
+    """By metric what the best constant span gets, or guessing an option, and in words which of them it is.
+
+    Only of the standard metrics: a run folder does not say what other metrics are.
+    """
+    trivial = floors(predictions)
+    named = (("constant", f"constant {trivial.get('constant_span')}"), ("guess", "chance"))
+    found: dict[str, tuple[float, str]] = {}
+    for kind, called in named:
+        scores = trivial.get(kind)
+        found |= {name: (value, called) for name, value in scores.items()} if isinstance(scores, dict) else {}
+    return {name: floor for name, floor in found.items() if shown[name] == standard()[name].display(name)}
+
+
+def _lines(
+    task: str,
+    names: Sequence[str],
+    before: list[Prediction],
+    after: list[Prediction],
+    shown: Displays,
+    seed: int,
+) -> list[Line]:
+    trivial = floors_of(before or after, shown)
     found: list[Line] = []
-    for name in (*(score for score in SCORES if per_row(asked, score)), *RATES):
-        sides = [interval(values, seed=seed) if (values := per_row(rows, name)) else None for rows in (before, after)]
+    for name in (name for name in shown if shown[name].in_tables and name in names):
+        sides = [interval(each, seed=seed) if (each := values(rows, name)) else None for rows in (before, after)]
         if sides == [None, None]:
             continue
-        floor, called = _floor(trivial, name)
+        floor, called = trivial.get(name, (None, ""))
         change = _change(before, after, name, seed)
-        found.append(Line(task, name, len(after or before), sides[0], sides[1], change, floor, called))
+        found.append(Line(task, name, shown[name], len(after or before), sides[0], sides[1], change, floor, called))
     return found
-
-
-def _floor(trivial: dict[str, object], name: str) -> tuple[float | None, str]:
-    constant, chance = trivial.get("constant"), trivial.get("chance")
-    if name == "accuracy" and isinstance(chance, float):
-        return chance, "chance"
-    if isinstance(constant, dict) and name in constant:
-        return float(constant[name]), f"constant {trivial['constant_span']}"
-    return None, ""
 
 
 def _change(before: list[Prediction], after: list[Prediction], name: str, seed: int) -> Interval | None:
     """Paired over the prompts that count on both sides; None unless both sides hold the same prompts."""
-    rows = [{p.uid: p for p in side} for side in (before, after)]
-    if not before or rows[0].keys() != rows[1].keys():
+    sides = [{p.uid: scores_of(p).get(name) for p in side} for side in (before, after)]
+    if not before or sides[0].keys() != sides[1].keys():
         return None
-    pairs = [
-        (first[0], second[0])
-        for uid in rows[0]
-        if (first := per_row([rows[0][uid]], name)) and (second := per_row([rows[1][uid]], name))
-    ]
+    pairs = [(a, b) for uid, a in sides[0].items() if a is not None and (b := sides[1][uid]) is not None]
     return paired([a for a, _ in pairs], [b for _, b in pairs], seed=seed) if pairs else None

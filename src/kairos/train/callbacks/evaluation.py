@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from kairos.data.templates.schedule import schedule_of
+from kairos.evaluation.metrics import Share, standard
 from kairos.evaluation.predictions import write
+from kairos.evaluation.scores import scored
 from kairos.train.callbacks.fitted import data_of, module_of
 from kairos.train.callbacks.validation import predict
 from kairos.train.feed.datamodule import PromptDataModule
@@ -19,6 +22,7 @@ class BeforeAfter(Callback):
 
     Where templates follow a schedule that is its first wording; with `every_phase` the others are asked too, and their
     answers lie as a probe's do: `with_<name>/before.jsonl` and `with_<name>/after.jsonl`.
+    Rows hold what `metrics` say of them, the standard ones by default.
     """
 
     def __init__(
@@ -30,9 +34,11 @@ class BeforeAfter(Callback):
         count: int | None = None,
         size: int = 64,
         every_phase: bool = True,
+        metrics: Mapping[str, Share] | None = None,
     ) -> None:
         self.folder, self.before, self.after = Path(folder), before, after
         self.split, self.count, self.size, self.every_phase = split, count, size, every_phase
+        self.metrics = standard() if metrics is None else metrics
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.before and module_of(pl_module).iteration == 0:
@@ -47,7 +53,7 @@ class BeforeAfter(Callback):
         for phase, folder in enumerate(self._folders(datamodule)):
             predictions = predict(module_of(pl_module), datamodule, self.split, self.count, self.size, phase)
             if trainer.is_global_zero:
-                write(predictions, folder / name)
+                write(scored(predictions, self.metrics), folder / name)
 
     def _folders(self, datamodule: PromptDataModule) -> list[Path]:
         schedule = schedule_of(datamodule.dataset(self.split))
@@ -62,8 +68,15 @@ class Probes(Callback):
     asked for long ones.
     """
 
-    def __init__(self, folder: str, size: int = 64, max_actions: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: str,
+        size: int = 64,
+        max_actions: int | None = None,
+        metrics: Mapping[str, Share] | None = None,
+    ) -> None:
         self.folder, self.size, self.max_actions = Path(folder), size, max_actions
+        self.metrics = standard() if metrics is None else metrics
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         module = module_of(pl_module)
@@ -71,4 +84,4 @@ class Probes(Callback):
         for probe in datamodule.probes:
             predictions = predict(module, datamodule, probe, None, self.size, max_actions=self.max_actions)
             if trainer.is_global_zero:
-                write(predictions, self.folder / probe / "after.jsonl")
+                write(scored(predictions, self.metrics), self.folder / probe / "after.jsonl")

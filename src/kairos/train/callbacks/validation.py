@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from lightning.pytorch.callbacks import Callback
 
@@ -10,8 +11,9 @@ from kairos.core.protocols import RolloutEngine
 from kairos.core.types import PromptBatch, Sampling
 from kairos.data.dataset import PromptDataset
 from kairos.data.templates.schedule import schedule_of
-from kairos.evaluation.metrics import scores
+from kairos.evaluation.metrics import Share, standard
 from kairos.evaluation.predictions import Prediction, answer, complete
+from kairos.evaluation.scores import means, scored
 from kairos.rollout.live import Live
 from kairos.train.callbacks.fitted import data_of
 from kairos.train.devices import ranks, sharding
@@ -24,18 +26,27 @@ class Validation(Callback):
 
     The run's own engine answers where it asks the policy, else a live one: a demonstration never validates itself.
     Where templates follow a schedule, `val/...` is its first wording, and with `every_phase` the others are asked too:
-    `val_with_<name>/...`.
+    `val_with_<name>/...`. `metrics` are by the names that are logged, the standard ones by default.
     """
 
-    def __init__(self, every: int = 10, count: int = 64, split: str = "val", every_phase: bool = True) -> None:
+    def __init__(
+        self,
+        every: int = 10,
+        count: int = 64,
+        split: str = "val",
+        every_phase: bool = True,
+        metrics: Mapping[str, Share] | None = None,
+    ) -> None:
         self.every, self.count, self.split, self.every_phase = every, count, split, every_phase
+        self.metrics = standard() if metrics is None else metrics
 
     def after_iteration(self, module: GRPOModule, batch: PromptBatch) -> None:
         if self.every and module.iteration % self.every == 0:
             started = time.perf_counter()
             datamodule = data_of(module.trainer)
             for phase, name in enumerate(self._names(datamodule)):
-                module.metrics |= measured(predict(module, datamodule, self.split, self.count, phase=phase), name)
+                predictions = predict(module, datamodule, self.split, self.count, phase=phase)
+                module.metrics |= measured(scored(predictions, self.metrics), name)
             module.metrics["time/validation"] = time.perf_counter() - started
 
     def _names(self, datamodule: PromptDataModule) -> list[str]:
@@ -50,7 +61,7 @@ def measured(predictions: list[Prediction], name: str = "val") -> dict[str, floa
     parts = {name: predictions}
     if len(tasks) > 1:
         parts |= {f"{name}_{task}": [p for p in predictions if p.task == task] for task in sorted(tasks)}
-    return {f"{part}/{score}": value for part, rows in parts.items() for score, value in scores(rows).items()}
+    return {f"{part}/{score}": value for part, rows in parts.items() for score, value in means(rows).items()}
 
 
 def greedy_engine(engine: RolloutEngine) -> RolloutEngine:
