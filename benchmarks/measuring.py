@@ -22,8 +22,8 @@ from kairos.core.protocols import Template
 from kairos.core.spans import Span
 from kairos.core.types import Origin, Prompt, RolloutBatch, Target, VideoClip
 from kairos.data.templates.answer import AnswerOnly
-from kairos.policy.family import layout_of
 from kairos.policy.language import LanguagePolicy
+from kairos.policy.layouts import layout_of
 
 PEAK = 790e12  # bf16 FLOP/s that large matrix products reach on an H200; floors are counted at this
 
@@ -68,8 +68,7 @@ def prompts(language: LanguagePolicy, clip: Clip, count: int, first: int = 0) ->
 
 def rollouts(language: LanguagePolicy, prompts_: Sequence[Prompt], group: int, length: int) -> RolloutBatch:
     """`group` completions of `length` random tokens for each prompt, none of them banned."""
-    assert language.model is not None
-    banned = set(language.family.banned(language.model))
+    banned = set(language.towers.banned)
     words = torch.tensor([word for word in range(config_of(language).vocab_size) if word not in banned])
     rows = len(prompts_) * group
     noise = torch.Generator().manual_seed(1)
@@ -86,8 +85,7 @@ def rollouts(language: LanguagePolicy, prompts_: Sequence[Prompt], group: int, l
 
 def config_of(language: LanguagePolicy) -> PreTrainedConfig:
     """The sizes of the text tower."""
-    assert language.model is not None
-    return language.model.config.get_text_config()
+    return language.towers.model.config.get_text_config()
 
 
 def wait(device: torch.device) -> None:
@@ -150,9 +148,7 @@ class Work:
 
 def work(language: LanguagePolicy, prompt: int, group: int, length: int) -> Work:
     """`prompt` tokens once and `group` rows of `length`, each row's last token not fed."""
-    model = language.model
-    assert model is not None
-    text = language.family.text(model)
+    text = language.towers.text
     matrices = [m for layer in text.layers for m in layer.modules() if isinstance(m, nn.Linear)]
     fed = length - 1
     tokens = prompt + group * fed
@@ -168,8 +164,7 @@ def work(language: LanguagePolicy, prompt: int, group: int, length: int) -> Work
 
 def video_tokens(language: LanguagePolicy, prompt: Prompt) -> int:
     """How many of the prompt's tokens stand for video."""
-    assert language.model is not None
-    return int((layout_of(prompt).ids_L == language.family.video_token(language.model)).sum())
+    return int((layout_of(prompt).ids_L == language.towers.video_token).sum())
 
 
 def machine(device: torch.device) -> dict[str, object]:

@@ -37,8 +37,8 @@ from transformers.models.qwen2_vl import Qwen2VLImageProcessor
 
 from kairos.core.out_of_memory import OutOfMemory
 from kairos.core.types import Prompt, Sampling
-from kairos.policy.family import layout_of
 from kairos.policy.language import LanguagePolicy
+from kairos.policy.layouts import layout_of
 from kairos.policy.vision.patches import frames_of
 from kairos.rollout.live import Live
 
@@ -134,11 +134,9 @@ def live(language: LanguagePolicy, options: argparse.Namespace, device: torch.de
 
 def generate(language: LanguagePolicy, options: argparse.Namespace, device: torch.device) -> Engine:
     """transformers' own model of the same sizes, bf16 on a GPU, SDPA, all prompts as one batch."""
-    assert language.model is not None
     kind = torch.bfloat16 if device.type == "cuda" else torch.float32
-    config, family = language.model.config, language.family
-    video = family.video_token(language.model)
-    language.model = None
+    config, family, video = language.towers.model.config, language.family, language.towers.video_token
+    language.unload()
     with device:
         model = cast(
             "PreTrainedModel", AutoModelForImageTextToText.from_config(config, attn_implementation="sdpa", dtype=kind)
@@ -168,14 +166,13 @@ def vllm(language: LanguagePolicy, options: argparse.Namespace, device: torch.de
     os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")  # that sampler is compiled for minutes at its first use
     from vllm import LLM, SamplingParams  # type: ignore[import-not-found]  # an extra
 
-    assert language.model is not None
-    folder = Path(tempfile.mkdtemp())
-    language.model.config.architectures = ["Qwen2_5_VLForConditionalGeneration"]
-    language.model.config.save_pretrained(folder)
+    folder, config = Path(tempfile.mkdtemp()), language.towers.model.config
+    config.architectures = ["Qwen2_5_VLForConditionalGeneration"]
+    config.save_pretrained(folder)
     video = cast("Callable[..., object]", Qwen2VLVideoProcessor)(do_sample_frames=False, do_resize=False)
     Qwen2_5_VLProcessor(Qwen2VLImageProcessor(), language.processor.loaded, video).save_pretrained(folder)
     limit = int(config_of(language).max_position_embeddings)
-    language.model = None
+    language.unload()
     if device.type == "cuda":
         torch.cuda.empty_cache()
     engine = LLM(

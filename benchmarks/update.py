@@ -49,9 +49,9 @@ from kairos.core.out_of_memory import OutOfMemory
 from kairos.core.threads import one_host_thread
 from kairos.core.types import Prompt, RolloutBatch
 from kairos.policy.attention.varlen import Attention
-from kairos.policy.family import layout_of
 from kairos.policy.kernels.weight_gradients import accumulating
 from kairos.policy.language import LanguagePolicy
+from kairos.policy.layouts import layout_of
 from kairos.policy.memory import recompute
 from kairos.policy.scoring.repeated import Repeated, unshared
 from kairos.policy.scoring.shared_prefix import SharedPrefix
@@ -111,9 +111,8 @@ class Bench:
     def measure(self, cell: Cell, repeats: int) -> dict[str, object]:
         """One update alone, the median of `repeats`; where there are several, also one of as many in a row."""
         language = self._policy(cell.model, cell.tower)
-        assert language.model is not None
         language.scorer = SharedPrefix(self.attn) if cell.layout == "shared" else Repeated(self.attn)
-        recompute.use(language.model, cell.recompute)
+        recompute.use(language.towers.model, cell.recompute)
         asked = prompts(language, self.clip, 1)
         batch = rollouts(language, asked, cell.group, cell.length)
         if cell.layout == "repeated, tower per row":

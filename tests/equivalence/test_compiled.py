@@ -30,7 +30,7 @@ def test_compiled_layers_change_nothing_and_are_compiled_once(folder: str, level
     plain = [scored(number) for number in range(2)]
     recompute.use(language.model, level)
     drawn = language.sample(prompts()[:1], 2, Sampling(max_actions=3), seed=0)[0]
-    compile_layers(language.family.text(language.model).layers, "aot_eager")
+    compile_layers(language.towers.text.layers, "aot_eager")
     language.compile_with = "aot_eager"
     torch._dynamo.reset()
     for number, (values, gradients) in enumerate(plain):

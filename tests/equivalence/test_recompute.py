@@ -56,7 +56,7 @@ def test_every_level_gives_the_same_values_and_gradients(
 ) -> None:
     language = policy(folder)
     if adapted:
-        LoRA(rank=4, alpha=8, vision=True).attach(language.model, language.family)
+        LoRA(rank=4, alpha=8, vision=True).attach(language.towers)
         for name, parameter in language.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.1)
@@ -102,7 +102,7 @@ def test_layers_computed_again_are_those_of_torchs_own_checkpoint(folder: str, f
 def test_random_numbers_are_drawn_as_before(folder: str, where: str, scorer: SharedPrefix | Repeated) -> None:
     language = policy(folder)
     if where == "an adapter":
-        LoRA(rank=4, alpha=8, dropout=0.5).attach(language.model, language.family)
+        LoRA(rank=4, alpha=8, dropout=0.5).attach(language.towers)
     for name, module in language.named_modules():
         if where == "attention" and "language_model" in name and hasattr(module, "attention_dropout"):
             module.attention_dropout = 0.3
@@ -157,7 +157,7 @@ def test_gradients_are_added_to_what_is_there(folder: str, level: str, monkeypat
         found.append({name: p.grad for name, p in language.named_parameters() if p.grad is not None})
     own = [gradient.data_ptr() for name, gradient in found[1].items() if ".layers." in name]
     assert len(set(places)) == len(places)
-    assert len(set(places) & set(own)) >= 4 * len(language.family.text(language.model).layers)
+    assert len(set(places) & set(own)) >= 4 * len(language.towers.text.layers)
     (before, after), tied = found, "model.model.language_model.embed_tokens.weight"
     assert before.keys() == after.keys()
     assert {name for name in before if not torch.equal(after[name], before[name])} <= {tied}
@@ -193,7 +193,7 @@ def test_auto_takes_what_fits_and_says_why(folder: str, caplog: pytest.LogCaptur
 
 def test_auto_saves_memory_when_there_is_too_little_and_does_not_go_back(folder: str) -> None:
     language, choose = policy(folder), Chooser()
-    model, sizes = language.model, of_model(language.model, language.family)
+    model, sizes = language.model, of_model(language.towers)
 
     def asked(tokens: int) -> str:
         return choose(model, sizes, replace(PLAIN, tokens=tokens))
@@ -245,7 +245,7 @@ def test_the_estimate_is_near_what_autograd_keeps(folder: str, freeze: tuple[str
         language(rollouts).logprobs_BA.sum()
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in held}
     kept = sum(size for place, size in storages.items() if place not in own)
-    sizes = of_model(language.model, language.family)
+    sizes = of_model(language.towers)
     tokens, patches = loads(rollouts, shared=True)
     levels = []
     for level in recompute.LEVELS:

@@ -77,7 +77,7 @@ def test_greedy_takes_the_likeliest_token_each_time(language: LanguagePolicy) ->
     first, second = greedy.rollouts
     assert torch.equal(first.actions_A, second.actions_A)
     assert (first.behavior_logprobs_A == 0).all()
-    allowed = [t for t in range(len(language.processor.loaded)) if t not in language.family.banned(language.model)]
+    allowed = [t for t in range(len(language.processor.loaded)) if t not in language.towers.banned]
     tried = torch.tensor([[*first.actions_A[:2].tolist(), token] for token in allowed])
     rollouts = RolloutBatch(
         prompts=(greedy.prompt,),
@@ -95,7 +95,7 @@ def test_greedy_takes_the_likeliest_token_each_time(language: LanguagePolicy) ->
 
 
 def test_no_vision_token_is_ever_drawn_even_when_it_is_the_likeliest(language: LanguagePolicy) -> None:
-    banned = language.family.banned(language.model)
+    banned = language.towers.banned
     weight = language.model.lm_head.weight
     kept = weight.detach().clone()
     with torch.no_grad():

@@ -28,7 +28,7 @@ def test_the_formula_is_what_autograd_keeps(name: str, level: str) -> None:
     )
     language.build()
     language.cuda()
-    sizes = of_model(language.model, family)
+    sizes = of_model(language.towers)
     (short, few), (long, many) = (kept(language, words, side) for words in (100, 400))
     given = Pass(many - few, 0, level, gpu=True, fused=True, sharded=False, accumulating=False)
     expected = text_activations(sizes, given)

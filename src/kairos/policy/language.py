@@ -17,8 +17,9 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from kairos.core.out_of_memory import explaining_out_of_memory
 from kairos.core.protocols import FeatureStore
 from kairos.core.types import ActionStats, Prompt, Rollout, RolloutBatch, RolloutGroup, Sampling
-from kairos.policy.family import Family, Seen, layout_of
+from kairos.policy.family import Family
 from kairos.policy.kernels.joint_linear import weights_cast_once
+from kairos.policy.layouts import layout_of
 from kairos.policy.memory import recompute as levels
 from kairos.policy.memory.context_limit import check_context_length
 from kairos.policy.memory.savings import WAYS_OUT
@@ -29,6 +30,7 @@ from kairos.policy.processor import LanguageProcessor
 from kairos.policy.sampling.draw import draw
 from kairos.policy.scoring.shared_prefix import SharedPrefix
 from kairos.policy.text.compiled import compile_layers, uncompiled
+from kairos.policy.towers import Seen, Towers
 from kairos.policy.vision.feature_cache import SeeOnce
 
 
@@ -38,9 +40,7 @@ class CompletionScorer(Protocol):
     @property
     def unit(self) -> str: ...
 
-    def __call__(
-        self, model: PreTrainedModel, family: Family, batch: RolloutBatch, seen: Seen, entropy: bool
-    ) -> ActionStats: ...
+    def __call__(self, towers: Towers, batch: RolloutBatch, seen: Seen, entropy: bool) -> ActionStats: ...
 
 
 class Adapter(Protocol):
@@ -55,7 +55,7 @@ class Adapter(Protocol):
     @property
     def merge(self) -> bool: ...
 
-    def attach(self, model: PreTrainedModel, family: Family) -> None: ...
+    def attach(self, towers: Towers) -> None: ...
 
     def off(self, model: PreTrainedModel) -> AbstractContextManager[None]: ...
 
@@ -112,8 +112,9 @@ class LanguagePolicy(nn.Module):
         self.seed = seed
         self.adapter = adapter
         self.model: PreTrainedModel | None = None
+        self._towers: Towers | None = None
         self.adapter_facts: Tensor | None = None
-        self.seeing = SeeOnce(features)
+        self.seeing = SeeOnce(features, processor.family)
         self.chooser = levels.Chooser()
         self._tower_is_frozen = False
         trained_state.save_only_trained(self)
@@ -123,12 +124,19 @@ class LanguagePolicy(nn.Module):
         return self.processor.family
 
     @property
+    def towers(self) -> Towers:
+        """The parts of the model; RuntimeError before `build()`."""
+        if self._towers is None:
+            raise RuntimeError("the policy has no weights yet: call build() first")
+        return self._towers
+
+    @property
     def microbatch_unit(self) -> str:
         return self.scorer.unit
 
     @property
     def device(self) -> torch.device:
-        return next(self._built().parameters()).device
+        return self.towers.device
 
     def build(self) -> None:
         """Load or create the weights; a second call does nothing."""
@@ -142,17 +150,22 @@ class LanguagePolicy(nn.Module):
             assert self.config is not None
             with _seeded(self.seed):
                 model = self.family.create(self.config(self.processor.loaded))
-        parts.freeze(model, self.family, self.freeze)
+        towers = self.family.towers(model)
+        parts.freeze(towers, self.freeze)
         if self.adapter is not None:
             with _seeded(self.seed):
-                self.adapter.attach(model, self.family)
+                self.adapter.attach(towers)
             self.adapter_facts = trained_state.facts(model, self.adapter.scaling)
-        self._tower_is_frozen = not any(p.requires_grad for p in self.family.vision(model).parameters())
+        self._tower_is_frozen = not any(p.requires_grad for p in towers.vision.parameters())
         if self.recompute != "auto":
             levels.use(model, self.recompute)
         if self.compile_with is not None:
-            compile_layers(self.family.text(model).layers, self.compile_with)
-        self.model = model.train(self.training)
+            compile_layers(towers.text.layers, self.compile_with)
+        self.model, self._towers = model.train(self.training), towers
+
+    def unload(self) -> None:
+        """Let go of the weights; `build()` loads or creates them again."""
+        self.model = self._towers = None
 
     def train(self, mode: bool = True) -> LanguagePolicy:
         """Nothing is done where policy and model say so already: their modules are thousands, the GPU would wait."""
@@ -164,15 +177,15 @@ class LanguagePolicy(nn.Module):
     def encode(self, text: str) -> Tensor:
         """The tokens [A] that write `text`, end token included. ValueError when the text holds a banned token."""
         ids = [*self.processor.encode(text), self.processor.end]
-        if banned := set(ids) & set(self.family.banned(self._built())):
+        if banned := set(ids) & set(self.towers.banned):
             raise ValueError(f"the text {text!r} holds vision tokens {sorted(banned)}, which no completion may contain")
         return torch.tensor(ids, dtype=torch.long)
 
     def sample(self, prompts: Sequence[Prompt], group_size: int, sampling: Sampling, seed: int) -> list[RolloutGroup]:
         """`group_size` completions for each prompt, in eval mode, without gradients; see `sampling.draw`."""
-        model, prompts = self._built(), self._laid_out(prompts, sampling.max_actions)
-        if training := model.training:
-            model.eval()
+        towers, prompts = self.towers, self._laid_out(prompts, sampling.max_actions)
+        if training := towers.model.training:
+            towers.model.eval()
         doing = f"sampling {group_size} rows for each of {len(prompts)} prompts of {_tokens(prompts)} tokens together"
         try:
             with (
@@ -182,12 +195,10 @@ class LanguagePolicy(nn.Module):
                 weights_cast_once(),
                 uncompiled(self.compile_with is not None),
             ):
-                drawn = draw(
-                    model, self.family, prompts, self._see(prompts), group_size, sampling, seed, self.processor.end
-                )
+                drawn = draw(towers, prompts, self._see(prompts), group_size, sampling, seed, self.processor.end)
         finally:
             if training:
-                model.train()
+                towers.model.train()
         rollouts = []
         for row, length in enumerate(drawn.length_B.tolist()):
             actions_A = drawn.actions_BA[row, :length].clone()
@@ -207,13 +218,13 @@ class LanguagePolicy(nn.Module):
     def score(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
         """fp32 log-probs [B, A] on the policy's device, 0 where no action counts; vision tokens have no probability."""
         batch = replace(batch, prompts=tuple(self._laid_out(batch.prompts, batch.actions_BA.shape[1])))
-        model = self._built()
+        towers = self.towers
         doing = f"scoring {len(batch)} rows of {len(batch.prompts)} prompts of {_tokens(batch.prompts)} tokens together"
         with explaining_out_of_memory(doing, WAYS_OUT), self._precision():
-            if self.recompute == "auto" and model.training and torch.is_grad_enabled():
+            if self.recompute == "auto" and towers.model.training and torch.is_grad_enabled():
                 shared, compiled = self.scorer.unit == "group", self.compile_with is not None
-                self.chooser.for_batch(model, self.family, batch, shared, compiled)
-            return self.scorer(model, self.family, batch, self._see(batch.prompts), entropy)
+                self.chooser.for_batch(towers, batch, shared, compiled)
+            return self.scorer(towers, batch, self._see(batch.prompts), entropy)
 
     def forward(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
         return self.score(batch, entropy)
@@ -222,9 +233,10 @@ class LanguagePolicy(nn.Module):
         """The policy with its adapter off; without one, a frozen copy of what is trained, as it is now."""
         if self.adapter is not None:
             return WithoutAdapter(self, self.adapter)
-        frozen, model = copy.copy(self), self._built()
+        frozen, model = copy.copy(self), self.towers.model
         shared = {id(parameter): parameter for parameter in model.parameters() if not parameter.requires_grad}
-        frozen._modules = {"model": copy.deepcopy(model, shared).requires_grad_(False).eval()}
+        copied = copy.deepcopy(model, shared).requires_grad_(False).eval()
+        frozen._modules, frozen._towers = {"model": copied}, self.family.towers(copied)
         return FrozenLanguage(frozen)
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
@@ -232,7 +244,7 @@ class LanguagePolicy(nn.Module):
 
         An adapter is merged into it, unless `adapter.merge` is false, and lies beside it in `adapter/` in peft's form.
         """
-        model = self._built()
+        model = self.towers.model
         self.processor.loaded.save_pretrained(str(folder))
         if self.adapter is not None:
             self.adapter.save(model, Path(folder) / "adapter", self.weights)
@@ -248,27 +260,22 @@ class LanguagePolicy(nn.Module):
 
     def blocks(self) -> list[nn.Module]:
         """The layers of both towers, which run one after the other; asked for once, before they are sharded."""
-        model = self._built()
+        towers = self.towers
         if self._tower_is_frozen:
-            self.seeing.keep_name(model, self.family)
-        return [*cast("nn.ModuleList", self.family.vision(model).blocks), *self.family.text(model).layers]
+            self.seeing.keep_name(towers)
+        return [*cast("nn.ModuleList", towers.vision.blocks), *towers.text.layers]
 
     def counted(self) -> dict[str, int]:
         """Since the last call: clips that passed the vision tower, features found in the store and not found."""
         return self.seeing.counted()
 
-    def _built(self) -> PreTrainedModel:
-        if self.model is None:
-            raise RuntimeError("the policy has no weights yet: call build() first")
-        return self.model
-
     def _laid_out(self, prompts: Sequence[Prompt], answer: int) -> list[Prompt]:
         laid_out = [p if p.layout is not None else replace(p, layout=self.processor(p)) for p in prompts]
-        check_context_length(self._built(), self.family, laid_out, answer)
+        check_context_length(self.towers, laid_out, answer)
         return laid_out
 
     def _see(self, prompts: Sequence[Prompt]) -> Seen:
-        return self.seeing(self._built(), self.family, prompts, self._tower_is_frozen)
+        return self.seeing(self.towers, prompts, self._tower_is_frozen)
 
     def _precision(self) -> AbstractContextManager[object]:
         on_gpu = self.device.type == "cuda"
@@ -309,7 +316,7 @@ class WithoutAdapter:
 
     @torch.no_grad()
     def __call__(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
-        with self.adapter.off(self.policy._built()):
+        with self.adapter.off(self.policy.towers.model):
             return self.policy(batch, entropy)
 
 

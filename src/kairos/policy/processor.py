@@ -12,7 +12,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from kairos.core.types import Layout, Prompt
 from kairos.policy.families.qwen3_vl import Qwen3VL
-from kairos.policy.family import Family, Markers
+from kairos.policy.family import Family
+from kairos.policy.layouts import Markers
 from kairos.policy.models.mini_tokenizer import CHAT_TEMPLATE, token_id
 from kairos.policy.models.weights import locate
 

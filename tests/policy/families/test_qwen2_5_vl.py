@@ -41,13 +41,13 @@ def gradients(language: LanguagePolicy, features_ND: Tensor) -> dict[str, Tensor
     language.zero_grad()
     weights = torch.randn(features_ND.shape, generator=torch.Generator().manual_seed(0))
     (features_ND * weights).sum().backward()
-    return {name: p.grad.clone() for name, p in language.family.vision(language.model).named_parameters()}
+    return {name: p.grad.clone() for name, p in language.towers.vision.named_parameters()}
 
 
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 def test_the_vision_tower_is_that_of_transformers(language: LanguagePolicy, sizes: list[tuple[int, int, int]]) -> None:
     prompts = asked(language, sizes)
-    seen = language.family.see(language.model, prompts)
+    seen = language.towers.see(prompts)
     ours = gradients(language, seen.tokens_ND)
     tower = language.model.model.visual
     patches = torch.cat([language.family.cut.patches(frames_of(p, "cpu")) for p in prompts])

@@ -45,7 +45,7 @@ def test_the_processor_that_the_layout_is_compared_with_is_the_models_own() -> N
 
 def test_the_vision_tower_is_that_of_transformers(tiny: LanguagePolicy) -> None:
     laid_out = [replace(p, layout=tiny.processor(p)) for p in prompts()]
-    seen = tiny.family.see(tiny.model, laid_out)
+    seen = tiny.towers.see(laid_out)
     tower = tiny.model.model.visual
     patches, grids = tiny.family.cut.of(laid_out, torch.device("cpu"))
     ours = tower.config._attn_implementation

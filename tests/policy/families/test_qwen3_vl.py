@@ -47,7 +47,7 @@ def test_the_markers_around_the_whole_video_may_go(folder: str) -> None:
 
 def test_the_vision_tower_is_that_of_transformers(tiny: LanguagePolicy) -> None:
     laid_out = [replace(p, layout=tiny.processor(p)) for p in prompts()]
-    seen = tiny.family.see(tiny.model, laid_out)
+    seen = tiny.towers.see(laid_out)
     frames = [p.clip.frames_TCHW if p.layout.frames is None else p.clip.frames_TCHW[p.layout.frames] for p in laid_out]
     patches = torch.cat([tiny.family.cut.patches(frame) for frame in frames])
     grids = torch.cat([p.layout.grid_thw_N3 for p in laid_out])

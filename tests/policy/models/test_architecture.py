@@ -31,7 +31,7 @@ def test_a_random_model_samples_and_scores_with_the_shipped_tokenizer(name: str)
     assert all(len(rollout.actions_A) for rollout in group.rollouts)  # type: ignore[arg-type]
     layout = processor(asked)
     assert int(layout.ids_L.max()) < 2048
-    assert int((layout.ids_L == family.video_token(policy.model)).sum()) == 8  # type: ignore[arg-type]
+    assert int((layout.ids_L == policy.towers.video_token).sum()) == 8
     batch = tiny.batch([replace(asked, layout=layout)], [0, 0], [3, 2], 512)
     assert torch.isfinite(policy.score(batch).logprobs_BA).all()
 

@@ -74,7 +74,7 @@ def test_without_a_context_an_attention_is_transformers_own(folder: str) -> None
 def test_a_layer_is_transformers_own_to_the_last_bit(folder: str, tiny: Tiny) -> None:
     """Values and gradients, without a context and, on a CPU, with one."""
     language = tiny.policy(folder)
-    text = language.family.text(language.model)
+    text = language.towers.text
     segments, width = Segments((5, 3), (2, 1), (0, 1)), text.embed_tokens.embedding_dim
     context = Scoring(segments, Automatic().plan(segments, torch.device("cpu")))
     x = torch.randn(1, len(segments), width, generator=torch.Generator().manual_seed(0)).requires_grad_()
@@ -108,7 +108,7 @@ class Products(TorchDispatchMode):
 
 
 def text_linears(language: LanguagePolicy) -> list[nn.Linear]:
-    layers = language.family.text(language.model).layers
+    layers = language.towers.text.layers
     names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     return [module for layer in layers for name, module in layer.named_modules() if name.endswith(names)]
 
@@ -130,8 +130,8 @@ def test_joint_products_give_what_separate_ones_give(folder: str, tiny: Tiny) ->
         for hook in hooks:
             hook.remove()
     (ours, our_gradients, fewer), (theirs, their_gradients, more) = found
-    attentions = sum(hasattr(layer, "self_attn") for layer in language.family.text(language.model).layers)
-    layers = len(language.family.text(language.model).layers)
+    attentions = sum(hasattr(layer, "self_attn") for layer in language.towers.text.layers)
+    layers = len(language.towers.text.layers)
     assert fewer <= more - 2 * attentions - layers
     torch.testing.assert_close(ours, theirs, atol=0.1, rtol=0)
     assert our_gradients.keys() == their_gradients.keys()

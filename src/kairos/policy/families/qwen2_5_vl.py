@@ -17,8 +17,9 @@ from transformers import PreTrainedModel, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLRMSNorm
 
 from kairos.core.types import Layout, Prompt, VideoClip
-from kairos.policy.family import Markers, Seen
+from kairos.policy.layouts import Markers
 from kairos.policy.models.pretrained import Released
+from kairos.policy.towers import Seen
 from kairos.policy.vision.patches import Cut
 from kairos.policy.vision.qwen2_5_tower import Qwen25Tower, look
 
@@ -66,10 +67,9 @@ class Qwen25VL(Released):
             )
         return super().ready(model)
 
-    def see(self, model: PreTrainedModel, prompts: Sequence[Prompt]) -> Seen:
-        tower = cast("Qwen25Tower", self.vision(model))
-        patches, grids = self.cut.of(prompts, next(self.vision(model).parameters()).device)
-        return look(tower, patches, grids)
+    def see(self, vision: nn.Module, prompts: Sequence[Prompt]) -> Seen:
+        patches, grids = self.cut.of(prompts, next(vision.parameters()).device)
+        return look(cast("Qwen25Tower", vision), patches, grids)
 
 
 def positions(start: int, length: int, grid: tuple[int, int, int], per_grid: float) -> np.ndarray:

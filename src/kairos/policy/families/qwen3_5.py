@@ -18,8 +18,8 @@ from kairos.core.types import Prompt
 from kairos.policy.delta_net.backends import Kernels
 from kairos.policy.delta_net.layer import with_context
 from kairos.policy.families.qwen3_vl import Qwen3VL
-from kairos.policy.family import Seen
 from kairos.policy.text.norms import Fused, FusedAroundOne
+from kairos.policy.towers import Seen
 from kairos.policy.vision.qwen3_tower import Qwen3Tower, look
 
 
@@ -37,7 +37,7 @@ class Qwen35(Qwen3VL):
         with_context(model, self.kernels)
         return super().ready(model)
 
-    def see(self, model: PreTrainedModel, prompts: Sequence[Prompt]) -> Seen:
-        tower = cast("Qwen3_5VisionModel", self.vision(model))
+    def see(self, vision: nn.Module, prompts: Sequence[Prompt]) -> Seen:
+        tower = cast("Qwen3_5VisionModel", vision)
         patches, grids = self.cut.of(prompts, tower.pos_embed.weight.device)
         return look(cast("Qwen3Tower", tower), patches, grids)

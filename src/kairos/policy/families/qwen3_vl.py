@@ -15,8 +15,9 @@ from transformers import PreTrainedModel, Qwen3VLForConditionalGeneration, Qwen3
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRMSNorm
 
 from kairos.core.types import Layout, Prompt, VideoClip
-from kairos.policy.family import Markers, Seen
+from kairos.policy.layouts import Markers
 from kairos.policy.models.pretrained import Released
+from kairos.policy.towers import Seen
 from kairos.policy.vision.patches import Cut
 from kairos.policy.vision.qwen3_tower import Qwen3Tower, look
 from kairos.policy.vision.timed_blocks import timed_blocks
@@ -41,8 +42,8 @@ class Qwen3VL(Released):
     ) -> Layout:
         return timed_blocks(self.cut, clip, before, after, encode, markers, self.outer_markers)
 
-    def see(self, model: PreTrainedModel, prompts: Sequence[Prompt]) -> Seen:
-        tower = cast("Qwen3VLVisionModel", self.vision(model))
+    def see(self, vision: nn.Module, prompts: Sequence[Prompt]) -> Seen:
+        tower = cast("Qwen3VLVisionModel", vision)
         patches, grids = self.cut.of(prompts, tower.pos_embed.weight.device)
         levels = zip(tower.deepstack_visual_indexes, tower.deepstack_merger_list, strict=True)
         return look(cast("Qwen3Tower", tower), patches, grids, tuple(levels))

@@ -11,17 +11,17 @@ import psutil
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
-from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from kairos.core.types import RolloutBatch
-from kairos.policy.family import Family, layout_of
 from kairos.policy.kernels.checkpoint import recomputed_layer
 from kairos.policy.kernels.dispatch import uses_triton
 from kairos.policy.kernels.weight_gradients import is_accumulating
+from kairos.policy.layouts import layout_of
 from kairos.policy.memory.activations import Pass, layer_gradient, text_activations, vision_activations
 from kairos.policy.memory.sizes import Sizes, of_model
 from kairos.policy.text.layers import Recomputable
+from kairos.policy.towers import Towers
 
 LEVELS = ("none", "selective", "full")
 """From the fastest to the one that needs the least memory: `selective` computes the MLPs again, whose inside is most of
@@ -57,20 +57,18 @@ class Chooser:
         self._most = (-1, -1)
         self._updates = 0
 
-    def for_batch(
-        self, model: PreTrainedModel, family: Family, batch: RolloutBatch, shared: bool, compiled: bool = False
-    ) -> str:
+    def for_batch(self, towers: Towers, batch: RolloutBatch, shared: bool, compiled: bool = False) -> str:
         """Looks at the model only where a batch has more tokens or patches than any before: that takes milliseconds."""
-        if self._updates < 2 and not any(parameter.grad is not None for parameter in _trained(model)):
+        if self._updates < 2 and not any(parameter.grad is not None for parameter in _trained(towers.model)):
             self._updates += 1  # one begins where no gradient is there
         tokens, patches = map(max, loads(batch, shared), self._most)
         if (tokens, patches) == self._most:
             return self.level
-        self._sizes = self._sizes or of_model(model, family)
-        parameters = list(model.parameters())
+        self._sizes = self._sizes or of_model(towers)
+        parameters = list(towers.model.parameters())
         sharded, fused = any(isinstance(p, DTensor) for p in parameters), not compiled and uses_triton(parameters[0])
         given = Pass(tokens, patches, "none", parameters[0].is_cuda, fused, sharded, is_accumulating())
-        return self(model, self._sizes, given)
+        return self(towers.model, self._sizes, given)
 
     def __call__(self, model: nn.Module, sizes: Sizes, given: Pass) -> str:
         """The level, set in the model. Free memory is that of the model's device, now, less what is still `coming`."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from torch import nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 
-from kairos.policy.family import Family
+from kairos.policy.towers import Towers
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Sizes:
         return 2 * 2 * self.keys * self.attending
 
 
-def of_model(model: PreTrainedModel, family: Family) -> Sizes:
+def of_model(towers: Towers) -> Sizes:
     """The sizes of a built model."""
-    tower, attention = family.vision(model), _attention(family.text(model).layers)
+    model, tower, attention = towers.model, towers.vision, _attention(towers.text.layers)
     trained = [p for p in model.parameters() if p.requires_grad]
     text, eyes = _sub(model.config, "text_config"), _sub(model.config, "vision_config")
     layers = int(text.num_hidden_layers)

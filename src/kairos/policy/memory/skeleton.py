@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import cast
 
 import torch
-from transformers import PreTrainedModel
 
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory.sizes import Sizes, of_model
@@ -22,7 +20,7 @@ def sizes_of(policy: LanguagePolicy) -> Sizes | None:
     """
     if not isinstance(policy.config, Architecture):
         return None
-    return of_model(cast("PreTrainedModel", _skeleton(policy).model), policy.family)
+    return of_model(_skeleton(policy).towers)
 
 
 def _skeleton(policy: LanguagePolicy) -> LanguagePolicy:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import cast
 
 from torch import nn
-from transformers import PreTrainedModel
 
-from kairos.policy.family import Family
+from kairos.policy.towers import Towers
 
 PARTS = ("vision", "tower", "merger", "text")
 """`vision` is all that turns pixels into tokens: the `tower` and the `merger`, which projects into the text's width."""
@@ -20,12 +19,12 @@ def check(names: Sequence[str]) -> None:
         raise ValueError(f"policy.freeze may name {', '.join(map(repr, PARTS))}, got {sorted(unknown)}")
 
 
-def freeze(model: PreTrainedModel, family: Family, names: Sequence[str]) -> None:
+def freeze(towers: Towers, names: Sequence[str]) -> None:
     """Parameters of these parts need no gradient. transformers calls what merges patches a merger in every family."""
-    vision = family.vision(model)
+    vision = towers.vision
     merging = [child for name, child in vision.named_children() if "merger" in name]
     merger = {id(parameter): parameter for child in merging for parameter in child.parameters()}
-    text = [cast("nn.Module", family.text(model)), family.head(model)]
+    text = [cast("nn.Module", towers.text), towers.head]
     parts = {
         "vision": list(vision.parameters()),
         "tower": [parameter for parameter in vision.parameters() if id(parameter) not in merger],

@@ -15,7 +15,7 @@ from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from kairos.policy.family import Family
+from kairos.policy.towers import Towers
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class LoRA:
     def scaling(self) -> float:
         return self.alpha / self.rank
 
-    def attach(self, model: PreTrainedModel, family: Family) -> None:
+    def attach(self, towers: Towers) -> None:
         """Put the matrices beside the layers, in place; every other parameter needs no gradient from now on."""
-        towers = [*(family.text(model).layers if self.text else ()), *([family.vision(model)] if self.vision else ())]
-        inside = {id(module) for tower in towers for module in tower.modules() if isinstance(module, nn.Linear)}
-        names = [name for name, module in model.named_modules() if id(module) in inside]
+        adapted = [*(towers.text.layers if self.text else ()), *([towers.vision] if self.vision else ())]
+        inside = {id(module) for part in adapted for module in part.modules() if isinstance(module, nn.Linear)}
+        names = [name for name, module in towers.model.named_modules() if id(module) in inside]
         if self.targets:
             names = [name for name in names if name.rpartition(".")[2] in self.targets]
         if not names:
@@ -66,7 +66,7 @@ class LoRA:
         config = LoraConfig(
             r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=names, bias="none"
         )
-        inject_adapter_in_model(config, model)
+        inject_adapter_in_model(config, towers.model)
 
     @contextmanager
     def off(self, model: PreTrainedModel) -> Iterator[None]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar, cast
 
@@ -9,15 +12,16 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from kairos.policy.family import TextTower
+from kairos.core.types import Prompt
 from kairos.policy.text.layers import fuse_layers
 from kairos.policy.text.norms import Fused, fuse_norms
+from kairos.policy.towers import Seen, TextTower, Towers
 from kairos.policy.vision.patches import Cut
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 
 
-class Released:
+class Released(ABC):
     """`kind` and `norm` are transformers' classes, `cut` the family's patches; a model with others is refused."""
 
     kind: ClassVar[type[PreTrainedModel]]
@@ -40,29 +44,31 @@ class Released:
             raise ValueError(
                 f"the model's patches (side, merge, frames) are {theirs}, but processor.family cuts {ours}"
             )
-        for tower in (_parts(model).model.language_model, _parts(model).model.visual):
+        inner = cast("_Parts", model).model
+        for tower in (inner.language_model, inner.visual):
             tower.config._attn_implementation = "sdpa"  # where layers are not told who sees whom
         fuse_norms(model, self.norm, self.fused)
         fuse_layers(model)
         return model
 
-    def text(self, model: PreTrainedModel) -> TextTower:
-        return cast("TextTower", _parts(model).model.language_model)
-
-    def vision(self, model: PreTrainedModel) -> nn.Module:
-        return _parts(model).model.visual
-
-    def head(self, model: PreTrainedModel) -> nn.Module:
-        return _parts(model).lm_head
-
-    def video_token(self, model: PreTrainedModel) -> int:
-        return model.config.video_token_id
-
-    def banned(self, model: PreTrainedModel) -> tuple[int, ...]:
-        config = model.config
-        return (
-            config.video_token_id, config.image_token_id, config.vision_start_token_id, config.vision_end_token_id,
+    def towers(self, model: PreTrainedModel) -> Towers:
+        """The parts of a model that `load` or `create` gave."""
+        parts, config = cast("_Parts", model), model.config
+        return Towers(
+            model=model,
+            text=cast("TextTower", parts.model.language_model),
+            vision=parts.model.visual,
+            see=partial(self.see, parts.model.visual),
+            head=parts.lm_head,
+            video_token=config.video_token_id,
+            banned=(
+                config.video_token_id, config.image_token_id, config.vision_start_token_id, config.vision_end_token_id,
+            ),
         )  # fmt: skip
+
+    @abstractmethod
+    def see(self, vision: nn.Module, prompts: Sequence[Prompt]) -> Seen:
+        """One pass of the vision tower over all prompts; every prompt has a layout. Gradients flow."""
 
 
 def pretrained(kind: type[Model], weights: str) -> Model:
@@ -93,7 +99,3 @@ class _Towers(Protocol):
 class _Parts(Protocol):
     model: _Towers
     lm_head: nn.Module
-
-
-def _parts(model: PreTrainedModel) -> _Parts:
-    return cast("_Parts", model)

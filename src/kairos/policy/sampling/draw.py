@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
-from transformers import PreTrainedModel
 
 from kairos.core.carry import carried
 from kairos.core.seeds import uniforms
 from kairos.core.types import Prompt, Sampling
-from kairos.policy.family import Family, Seen, layout_of
+from kairos.policy.layouts import layout_of
 from kairos.policy.sampling.cache import Memory, PackedPrompts, PackedRows, PaddedPrompts, PaddedRows
 from kairos.policy.sampling.cuda_graph import Replayed
 from kairos.policy.text.forward import run_text, video_places
 from kairos.policy.text.logprobs import restrict
+from kairos.policy.towers import Seen, Towers
 
 _FIRST_CAPACITY = 256
 _RUN = 512  # tokens
 _LOOK_UP_EVERY = 8  # steps, on a GPU, between two looks at whether all rows have ended
-_ran: WeakKeyDictionary[PreTrainedModel, set[object]] = WeakKeyDictionary()  # steps whose kernels are loaded
+_ran: WeakKeyDictionary[nn.Module, set[object]] = WeakKeyDictionary()  # steps whose kernels are loaded
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,7 @@ class Drawn:
 
 @torch.no_grad()
 def draw(
-    model: PreTrainedModel,
-    family: Family,
+    towers: Towers,
     prompts: Sequence[Prompt],
     seen: Seen,
     group_size: int,
@@ -55,7 +54,7 @@ def draw(
     0), and 0 at temperature 0. On a GPU steps replay a CUDA graph, captured anew where the memory for drawn tokens
     grows; the first step of its kind with a model runs as it is.
     """
-    device = next(model.parameters()).device
+    device = towers.device
     layouts = [layout_of(prompt) for prompt in prompts]
     lengths = tuple(len(layout) for layout in layouts)
     on_gpu = device.type == "cuda"
@@ -64,30 +63,29 @@ def draw(
     own = (PackedRows if on_gpu else PaddedRows)(len(lengths) * group_size, room, device)
     memory = Memory(kept, own, lengths, group_size)
     hidden_ND = run_text(
-        model,
-        family,
+        towers.text,
         carried(torch.cat([layout.ids_L for layout in layouts]), device),
         carried(torch.cat([layout.positions_3L for layout in layouts], dim=1), device),
         seen,
         memory.prefill,
-        video_places([layout.ids_L for layout in layouts], family.video_token(model)),
+        video_places([layout.ids_L for layout in layouts], towers.video_token),
     )
     last_P = carried(torch.tensor(lengths).cumsum(0) - 1, device)
     hidden_BD = hidden_ND.index_select(0, last_P).repeat_interleave(group_size, dim=0)
     position_B = torch.stack([layout.positions_3L.max() + 1 for layout in layouts]).repeat_interleave(group_size)
     noise = [uniforms(seed, prompt.uid, group_size, sampling.max_actions) for prompt in prompts]
-    head, banned = family.head(model), carried(torch.tensor(family.banned(model), dtype=torch.long), device)
+    head, banned = towers.head, carried(torch.tensor(towers.banned, dtype=torch.long), device)
     rows = _Rows(carried(torch.cat(noise), device), sampling, banned, end)
     rows.choose(head(hidden_BD), own.step)
     position_3B = carried(position_B.expand(3, -1).contiguous(), device)
 
     def advance() -> None:
         """Feed the tokens drawn last, draw the next: nothing but work on the device."""
-        hidden = run_text(model, family, rows.token_B, position_3B + own.step, None, memory.decode)
+        hidden = run_text(towers.text, rows.token_B, position_3B + own.step, None, memory.decode)
         own.advance()
         rows.choose(head(hidden), own.step)
 
-    kind, ran = (device, len(rows.token_B), group_size, sampling), _ran.setdefault(model, set())
+    kind, ran = (device, len(rows.token_B), group_size, sampling), _ran.setdefault(towers.model, set())
     taken: Callable[[], None] = Replayed(advance, warm=kind in ran) if on_gpu else advance
     ended = _Ended(rows.running_B)
     drawn = 1

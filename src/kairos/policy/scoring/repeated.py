@@ -7,20 +7,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PreTrainedModel
 
 from kairos.core.carry import carried
 from kairos.core.types import ActionStats, RolloutBatch
 from kairos.policy.attention.varlen import Attention
-from kairos.policy.family import Family, Seen, layout_of
+from kairos.policy.layouts import layout_of
 from kairos.policy.scoring.shared_prefix import SharedPrefix
 from kairos.policy.scoring.stats import on_rows
 from kairos.policy.text.logprobs import chosen_logprobs, scoring_temperature
+from kairos.policy.towers import Seen, Towers
 
 
 @dataclass(frozen=True)
 class Repeated:
-    """`(model, family, batch, seen, entropy) -> ActionStats`; a micro-batch counts rows.
+    """`(towers, batch, seen, entropy) -> ActionStats`; a micro-batch counts rows.
 
     Through transformers' own text tower. With `attn` the rows run packed through the same kernels as shared prompts do,
     so that a benchmark compares layouts and nothing else.
@@ -32,13 +32,11 @@ class Repeated:
     def unit(self) -> str:
         return "row"
 
-    def __call__(
-        self, model: PreTrainedModel, family: Family, batch: RolloutBatch, seen: Seen, entropy: bool
-    ) -> ActionStats:
+    def __call__(self, towers: Towers, batch: RolloutBatch, seen: Seen, entropy: bool) -> ActionStats:
         if self.attn is None:
-            return _padded(model, family, batch, seen, entropy)
-        video = family.video_token(model)
-        return SharedPrefix(self.attn)(model, family, unshared(batch), per_row(seen, batch, video), entropy)
+            return _padded(towers, batch, seen, entropy)
+        by_row = per_row(seen, batch, towers.video_token)
+        return SharedPrefix(self.attn)(towers, unshared(batch), by_row, entropy)
 
 
 def unshared(batch: RolloutBatch) -> RolloutBatch:
@@ -59,11 +57,9 @@ def per_row(seen: Seen, batch: RolloutBatch, video: int) -> Seen:
     return Seen(pick(seen.tokens_ND), tuple(pick(deep) for deep in seen.deeper))
 
 
-def _padded(model: PreTrainedModel, family: Family, batch: RolloutBatch, seen: Seen, entropy: bool) -> ActionStats:
-    text = family.text(model)
-    device = text.embed_tokens.weight.device
+def _padded(towers: Towers, batch: RolloutBatch, seen: Seen, entropy: bool) -> ActionStats:
+    text, video, device = towers.text, towers.video_token, towers.device
     actions_BA, mask_BA = batch.actions_BA.cpu(), batch.mask_BA.cpu() > 0
-    video = family.video_token(model)
     layouts = [layout_of(prompt) for prompt in batch.prompts]
     ids, positions, predictors, rows, columns = [], [], [], [], []
     for row, group in enumerate(batch.group_of_B.tolist()):
@@ -96,10 +92,10 @@ def _padded(model: PreTrainedModel, family: Family, batch: RolloutBatch, seen: S
     row_M, column_M = (torch.tensor(x, dtype=torch.long, device=device) for x in (rows, columns))
     logprobs_M, entropy_M = chosen_logprobs(
         hidden_BLD[row_M, torch.tensor(predictors, dtype=torch.long, device=device)],
-        family.head(model),
+        towers.head,
         carried(actions_BA, device)[row_M, column_M],
         scoring_temperature(batch.temperature),
-        family.banned(model),
+        towers.banned,
         entropy,
     )
     return on_rows(logprobs_M, entropy_M, row_M, column_M, torch.Size(actions_BA.shape))

@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from kairos.core.carry import carried
 from kairos.core.types import ActionStats, RolloutBatch
 from kairos.policy.attention.varlen import Attention, AttentionPlan, Automatic
 from kairos.policy.delta_net.step import DeltaStep
-from kairos.policy.family import Family, Seen, layout_of
+from kairos.policy.layouts import layout_of
 from kairos.policy.scoring.packing import pack
 from kairos.policy.scoring.stats import on_rows
 from kairos.policy.segments import Segments
 from kairos.policy.text.forward import run_text, video_places
 from kairos.policy.text.logprobs import chosen_logprobs, scoring_temperature
+from kairos.policy.towers import Seen, Towers
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Scoring:
 
 @dataclass(frozen=True)
 class SharedPrefix:
-    """`(model, family, batch, seen, entropy) -> ActionStats`; a micro-batch counts groups.
+    """`(towers, batch, seen, entropy) -> ActionStats`; a micro-batch counts groups.
 
     Completion g starts at the prompt's largest position + 1, the same for every g; the prompt's last token predicts
     the first action of each. One text pass for all tokens.
@@ -50,23 +50,21 @@ class SharedPrefix:
     def unit(self) -> str:
         return "group"
 
-    def __call__(
-        self, model: PreTrainedModel, family: Family, batch: RolloutBatch, seen: Seen, entropy: bool
-    ) -> ActionStats:
+    def __call__(self, towers: Towers, batch: RolloutBatch, seen: Seen, entropy: bool) -> ActionStats:
         layouts = [layout_of(prompt) for prompt in batch.prompts]
-        device = next(model.parameters()).device
+        device = towers.device
         packed = pack(layouts, batch.group_of_B, batch.actions_BA, batch.mask_BA)
         chosen_M = carried(batch.actions_BA.cpu()[packed.row_M, packed.column_M], device)
-        places_V = video_places([layout.ids_L for layout in layouts], family.video_token(model))
+        places_V = video_places([layout.ids_L for layout in layouts], towers.video_token)
         packed = packed.to(device)
         context = Scoring(packed.segments, self.attn.plan(packed.segments, device))
-        hidden_ND = run_text(model, family, packed.ids_N, packed.positions_3N, seen, context, places_V)
+        hidden_ND = run_text(towers.text, packed.ids_N, packed.positions_3N, seen, context, places_V)
         logprobs_M, entropy_M = chosen_logprobs(
             hidden_ND.index_select(0, packed.predictor_M),
-            family.head(model),
+            towers.head,
             chosen_M,
             scoring_temperature(batch.temperature),
-            family.banned(model),
+            towers.banned,
             entropy,
         )
         return on_rows(logprobs_M, entropy_M, packed.row_M, packed.column_M, torch.Size(batch.actions_BA.shape))

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from kairos.core.carry import carried
 from kairos.policy.context import Context
-from kairos.policy.family import Family, Seen
+from kairos.policy.towers import Seen, TextTower
 
 
 def run_text(
-    model: PreTrainedModel,
-    family: Family,
+    text: TextTower,
     ids_N: Tensor,
     positions_3N: Tensor,
     seen: Seen | None,
@@ -28,7 +26,6 @@ def run_text(
     The residual stream is fp32 whatever the weights are. Layers are called as modules, so that sharding and
     checkpointing hooks see them.
     """
-    text = family.text(model)
     hidden_ND = text.embed_tokens(ids_N).float()
     where = places_V if places_V is None else carried(places_V, ids_N.device)
     if seen is not None and where is not None:

@@ -6,36 +6,37 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from kairos.core.protocols import FeatureStore
 from kairos.core.types import Prompt
-from kairos.policy.family import Family, Seen, layout_of
+from kairos.policy.layouts import layout_of
+from kairos.policy.towers import Seen, Towers
 from kairos.policy.vision.feature_keys import ClipNames, TowerName
 
 
 class SeeOnce:
-    """`(model, family, prompts, frozen) -> Seen`. Only a frozen tower's features are kept in `store`.
+    """`(towers, prompts, frozen) -> Seen`. Only a frozen tower's features are kept in `store`.
 
     A clip that is to be kept passes the tower alone: its features never depend on what it was batched with, so that a
     run that goes on, or another that reads the same files, computes bit for bit the same. An entry of the store is
-    [levels, N, D]: the tokens, and what is added behind the text layers.
+    [levels, N, D]: the tokens, and what is added behind the text layers. What the `family` is written as (its cut
+    into patches) is part of the name that features are kept under.
     """
 
-    def __init__(self, store: FeatureStore | None = None) -> None:
-        self.store = store
+    def __init__(self, store: FeatureStore | None, family: object) -> None:
+        self.store, self.family = store, family
         self._clip, self._tower = ClipNames(), TowerName()
         self._counts: dict[str, int] = {}
 
-    def __call__(self, model: PreTrainedModel, family: Family, prompts: Sequence[Prompt], frozen: bool) -> Seen:
+    def __call__(self, towers: Towers, prompts: Sequence[Prompt], frozen: bool) -> Seen:
         """ValueError when there are not as many features as tokens that stand for them."""
         if frozen and self.store is not None:
-            return self._kept(model, family, prompts, self.store)
-        return self._together(model, family, prompts)
+            return self._kept(towers, prompts, self.store)
+        return self._together(towers, prompts)
 
-    def keep_name(self, model: PreTrainedModel, family: Family) -> None:
+    def keep_name(self, towers: Towers) -> None:
         """For weights that are about to be sharded: the tower is called what it is now."""
-        self._tower.keep(family.vision(model), family)
+        self._tower.keep(towers.vision, self.family)
 
     def counted(self) -> dict[str, int]:
         """What happened since the last call: clips that passed the tower, features found in the store and not found."""
@@ -43,8 +44,8 @@ class SeeOnce:
         return counts
 
     @torch.no_grad()
-    def _kept(self, model: PreTrainedModel, family: Family, prompts: Sequence[Prompt], store: FeatureStore) -> Seen:
-        tower, device = self._tower(family.vision(model), family), next(model.parameters()).device
+    def _kept(self, towers: Towers, prompts: Sequence[Prompt], store: FeatureStore) -> Seen:
+        tower, device = self._tower(towers.vision, self.family), towers.device
         keys = [f"{tower}/{self._clip(prompt)}" for prompt in prompts]
         found: dict[str, Tensor] = {}
         for name in ("tower_clips", "feature_hits", "feature_misses"):
@@ -56,7 +57,7 @@ class SeeOnce:
             entry = store.get(key)
             self._count("feature_misses" if entry is None else "feature_hits")
             if entry is None:
-                seen = self._run(model, family, [prompt])
+                seen = self._run(towers, [prompt])
                 entry = torch.stack([seen.tokens_ND, *seen.deeper])
                 missed.append(key)
             found[key] = entry.to(device, non_blocking=True)
@@ -65,16 +66,16 @@ class SeeOnce:
         whole = torch.cat([found[key] for key in keys], dim=1)
         return Seen(whole[0], tuple(whole[1:]))
 
-    def _together(self, model: PreTrainedModel, family: Family, prompts: Sequence[Prompt]) -> Seen:
+    def _together(self, towers: Towers, prompts: Sequence[Prompt]) -> Seen:
         """One pass for all, each clip in it once; the gradients of prompts that share a clip add up."""
         places = [_place(prompt) for prompt in prompts]
         distinct: dict[object, Prompt] = {}
         for place, prompt in zip(places, prompts, strict=True):
             distinct.setdefault(place, prompt)
-        seen = self._run(model, family, list(distinct.values()))
+        seen = self._run(towers, list(distinct.values()))
         if len(distinct) == len(prompts):
             return seen
-        sizes = [_tokens(model, family, prompt) for prompt in distinct.values()]
+        sizes = [_tokens(towers, prompt) for prompt in distinct.values()]
         index = {place: number for number, place in enumerate(distinct)}
 
         def spread(features_ND: Tensor) -> Tensor:
@@ -83,10 +84,10 @@ class SeeOnce:
 
         return Seen(spread(seen.tokens_ND), tuple(spread(deep) for deep in seen.deeper))
 
-    def _run(self, model: PreTrainedModel, family: Family, prompts: Sequence[Prompt]) -> Seen:
+    def _run(self, towers: Towers, prompts: Sequence[Prompt]) -> Seen:
         self._count("tower_clips", len(prompts))
-        seen = family.see(model, prompts)
-        counts = [_tokens(model, family, prompt) for prompt in prompts]
+        seen = towers.see(prompts)
+        counts = [_tokens(towers, prompt) for prompt in prompts]
         if len(seen.tokens_ND) != sum(counts):
             named = ", ".join(f"{prompt.uid} ({count})" for prompt, count in zip(prompts, counts, strict=True))
             raise ValueError(
@@ -99,8 +100,8 @@ class SeeOnce:
         self._counts[name] = self._counts.get(name, 0) + number
 
 
-def _tokens(model: PreTrainedModel, family: Family, prompt: Prompt) -> int:
-    return int((layout_of(prompt).ids_L == family.video_token(model)).sum())
+def _tokens(towers: Towers, prompt: Prompt) -> int:
+    return int((layout_of(prompt).ids_L == towers.video_token).sum())
 
 
 def _place(prompt: Prompt) -> object:

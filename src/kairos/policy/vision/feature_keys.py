@@ -12,8 +12,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from transformers import PreTrainedConfig
 
 from kairos.core.types import Prompt
-from kairos.policy.family import layout_of
 from kairos.policy.kernels.modules import modules_of, parameters_of
+from kairos.policy.layouts import layout_of
 from kairos.video.store.mapped import content_name
 
 VERSION = "3"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kairos.core.carry import carried
 from kairos.core.types import Prompt, VideoClip
-from kairos.policy.family import layout_of
+from kairos.policy.layouts import layout_of
 
 
 class Grid(NamedTuple):

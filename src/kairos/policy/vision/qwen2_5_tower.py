@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 
 from kairos.core.carry import carried
 from kairos.policy.attention.within_segments import Stretch
-from kairos.policy.family import Seen
+from kairos.policy.towers import Seen
 from kairos.policy.vision.patches import Grid, rotary_angles, spots
 from kairos.policy.vision.windows import windows
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from kairos.policy.attention.within_segments import Stretch
-from kairos.policy.family import Seen
+from kairos.policy.towers import Seen
 from kairos.policy.vision.patches import Grid, rotary_angles, spots
 
 

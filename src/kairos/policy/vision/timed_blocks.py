@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from kairos.core.types import Layout, VideoClip
-from kairos.policy.family import Markers
+from kairos.policy.layouts import Markers
 from kairos.policy.vision.patches import Cut
 
 
