@@ -27,6 +27,7 @@ from kairos.policy.models import adapter_state as trained_state
 from kairos.policy.models import freezing as parts
 from kairos.policy.models.weights import locate
 from kairos.policy.processor import LanguageProcessor
+from kairos.policy.reference import FrozenLanguage, WithoutAdapter
 from kairos.policy.sampling.draw import draw
 from kairos.policy.scoring.shared_prefix import SharedPrefix
 from kairos.policy.text.compiled import compile_layers, uncompiled
@@ -163,6 +164,11 @@ class LanguagePolicy(nn.Module):
             compile_layers(towers.text.layers, self.compile_with)
         self.model, self._towers = model.train(self.training), towers
 
+    def train_nothing(self) -> None:
+        """Freeze every parameter, in eval mode."""
+        self.requires_grad_(False).eval()
+        self._tower_is_frozen = True
+
     def unload(self) -> None:
         """Let go of the weights; `build()` loads or creates them again."""
         self.model = self._towers = None
@@ -289,35 +295,6 @@ class LanguagePolicy(nn.Module):
             if parameter.is_cuda and not lasting and parameter.dtype == torch.float32:
                 parameter.data = parameter.data.to(torch.bfloat16)
         return self
-
-
-class FrozenLanguage(nn.Module):
-    """A language policy that only scores, without gradients."""
-
-    def __init__(self, policy: LanguagePolicy) -> None:
-        super().__init__()
-        self.policy = policy
-
-    @torch.no_grad()
-    def forward(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
-        return self.policy.score(batch, entropy)
-
-    def train(self, mode: bool = True) -> FrozenLanguage:
-        """It stays in eval mode."""
-        del mode
-        return super().train(False)
-
-
-class WithoutAdapter:
-    """A language policy that only scores, without gradients and with its adapter off: the same weights, no copy."""
-
-    def __init__(self, policy: LanguagePolicy, adapter: Adapter) -> None:
-        self.policy, self.adapter = policy, adapter
-
-    @torch.no_grad()
-    def __call__(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
-        with self.adapter.off(self.policy.towers.model):
-            return self.policy(batch, entropy)
 
 
 @contextmanager
