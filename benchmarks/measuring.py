@@ -18,9 +18,8 @@ from torch import nn
 from transformers import PreTrainedConfig
 
 from kairos.compose import compose, part
-from kairos.core.protocols import Template
 from kairos.core.spans import Span
-from kairos.core.types import Origin, Prompt, RolloutBatch, Target, VideoClip
+from kairos.core.types import Origin, Prompt, RolloutBatch, Target, Template, VideoClip
 from kairos.data.templates.answer import AnswerOnly
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.layouts import layout_of

@@ -159,11 +159,11 @@ def test_an_object_longer_than_any_answer_is_not_read():
 
 def test_the_reason_that_matters_depends_on_the_target():
     answer = read("<answer>B</answer>", STRICT)
-    assert answer.reason(Target(choice="B")) is None
-    assert answer.reason(Target(spans=(Span(1, 2),))) == "no_pair_of_times"
-    assert answer.reason(Target(spans=(Span(1, 2),), choice="A")) == "no_pair_of_times"
-    assert read("<answer>1 to 2</answer>", STRICT).reason(Target(spans=(Span(1, 2),), choice="A")) == "no_choice"
-    assert answer.reason(Target()) is None
+    assert Target(choice="B").reason(answer) is None
+    assert Target(spans=(Span(1, 2),)).reason(answer) == "no_pair_of_times"
+    assert Target(spans=(Span(1, 2),), choice="A").reason(answer) == "no_pair_of_times"
+    assert Target(spans=(Span(1, 2),), choice="A").reason(read("<answer>1 to 2</answer>", STRICT)) == "no_choice"
+    assert Target().reason(answer) is None
 
 
 def test_the_choice_is_the_first_letter_that_stands_alone():

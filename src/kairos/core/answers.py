@@ -9,13 +9,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from kairos.core.patterns import Found, JsonKeys, JsonList, Letter, Pair, Pattern
 from kairos.core.spans import Span
-
-if TYPE_CHECKING:
-    from kairos.core.types import Target
 
 UNCLOSED_THINK = "unclosed_think"
 NO_BLOCK = "no_answer_block"
@@ -70,12 +67,6 @@ class Answer:
     choice: str | None
     span_reason: str | None
     choice_reason: str | None
-
-    def reason(self, target: Target) -> str | None:
-        """Why the answer is no answer to this target: spans are asked for where it has spans, a choice likewise."""
-        if target.spans and self.span_reason:
-            return self.span_reason
-        return self.choice_reason if target.choice else None
 
 
 STRICT = Grammar((Pair(("to",), spacing="one", any_case=False),), cut_thinking=True, block="only", whole=True)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from kairos.core.answers import Grammar
     from kairos.core.types import (
         ActionStats,
         Layout,
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
         RolloutGroup,
         Sampling,
         Scores,
-        Target,
         VideoClip,
         VideoSource,
     )
@@ -89,21 +87,6 @@ class RolloutEngine(Protocol):
     ) -> list[RolloutGroup]: ...
 
     def release(self) -> None: ...
-
-
-class Template(Protocol):
-    """The wording of a prompt and of an answer, and how an answer is read."""
-
-    @property
-    def grammar(self) -> Grammar: ...
-
-    def messages(self, prompt: Prompt) -> list[dict[str, object]]:
-        """Chat messages; a content part {"type": "video"} marks where the clip stands."""
-        ...
-
-    def answer(self, target: Target) -> str: ...
-
-    def well_formed(self, text: str) -> bool: ...
 
 
 class Reward(Protocol):

@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from kairos.core.answers import Answer, Grammar
 from kairos.core.carry import carried
 from kairos.core.spans import Span
-
-if TYPE_CHECKING:
-    from kairos.core.protocols import Template
 
 
 class Origin(IntEnum):
@@ -98,6 +96,12 @@ class Target:
     highlights: tuple[tuple[float, float], ...] = ()
     demonstration: str | None = None
 
+    def reason(self, answer: Answer) -> str | None:
+        """Why `answer` does not answer this target: spans are asked for where it has spans, a choice likewise."""
+        if self.spans and answer.span_reason:
+            return answer.span_reason
+        return answer.choice_reason if self.choice else None
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -132,6 +136,21 @@ class Prompt:
     template: Template | None = None
     features: Mapping[str, Tensor] = field(default_factory=dict)
     layout: Layout | None = None
+
+
+class Template(Protocol):
+    """The wording of a prompt and of an answer, and how an answer is read."""
+
+    @property
+    def grammar(self) -> Grammar: ...
+
+    def messages(self, prompt: Prompt) -> list[dict[str, object]]:
+        """Chat messages; a content part {"type": "video"} marks where the clip stands."""
+        ...
+
+    def answer(self, target: Target) -> str: ...
+
+    def well_formed(self, text: str) -> bool: ...
 
 
 @dataclass(frozen=True)

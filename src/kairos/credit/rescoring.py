@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from kairos.core.answers import read
-from kairos.core.protocols import Advantage, Gate, Reward, Template
-from kairos.core.types import Origin, Prompt, Rollout, RolloutGroup, VideoClip
+from kairos.core.protocols import Advantage, Gate, Reward
+from kairos.core.types import Origin, Prompt, Rollout, RolloutGroup, Template, VideoClip
 from kairos.credit.earned import earned
 from kairos.credit.rows import Row, RowError, parse, read_rows
 

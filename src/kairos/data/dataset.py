@@ -9,8 +9,8 @@ from typing import Protocol
 import torch
 from torch.utils.data import ConcatDataset, Dataset
 
-from kairos.core.protocols import Enrich, Processor, Template
-from kairos.core.types import Failure, Prompt, PromptBatch, VideoClip, VideoSource
+from kairos.core.protocols import Enrich, Processor
+from kairos.core.types import Failure, Prompt, PromptBatch, Template, VideoClip, VideoSource
 from kairos.data.records import Reader, Record
 from kairos.video.errors import VideoError
 

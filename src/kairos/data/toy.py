@@ -9,10 +9,9 @@ import torch
 from torch.nn.functional import normalize
 from torch.utils.data import Dataset
 
-from kairos.core.protocols import Template
 from kairos.core.seeds import mix
 from kairos.core.spans import Span
-from kairos.core.types import Prompt, Target, VideoClip
+from kairos.core.types import Prompt, Target, Template, VideoClip
 from kairos.data.templates.answer import AnswerOnly
 
 _EVENTS = ("rain", "music", "a knock", "laughter", "a bell", "thunder", "applause", "silence")

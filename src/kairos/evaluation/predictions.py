@@ -68,7 +68,7 @@ def predict(prompt: Prompt, rollout: Rollout) -> Prediction:
         truncated=rollout.truncated,
         spans=tuple(answer.spans),
         choice=answer.choice,
-        reason=answer.reason(target),
+        reason=target.reason(answer),
         target_spans=tuple(target.spans),
         target_choice=target.choice,
         options=len(prompt.options),

@@ -13,9 +13,8 @@ from omegaconf import OmegaConf
 
 from kairos.compose import CONF
 from kairos.core.answers import LENIENT, read
-from kairos.core.protocols import Template
 from kairos.core.spans import Span
-from kairos.core.types import Prompt, Target, VideoClip
+from kairos.core.types import Prompt, Target, Template, VideoClip
 from kairos.data.templates.reread import Reread
 from kairos.data.templates.temporal_r1 import TemporalR1, TemporalR1AllTasks
 from kairos.data.templates.tempsamp_highlight import TempSampHighlight, TempSampHighlightThink

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from kairos.core.answers import Answer, read
-from kairos.core.protocols import Template
-from kairos.core.types import Prompt, RolloutGroup
+from kairos.core.types import Prompt, RolloutGroup, Template
 
 
 def answers(group: RolloutGroup) -> list[Answer]:

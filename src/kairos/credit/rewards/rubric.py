@@ -119,4 +119,4 @@ def _reasons(group: RolloutGroup) -> tuple[str | None, ...]:
     if prompt.template is None:
         return (None,) * len(group)
     grammar = prompt.template.grammar
-    return tuple(read(rollout.text, grammar).reason(prompt.target) for rollout in group.rollouts)
+    return tuple(prompt.target.reason(read(rollout.text, grammar)) for rollout in group.rollouts)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kairos.core.answers import LENIENT, Grammar
-from kairos.core.protocols import Template
-from kairos.core.types import Prompt, Target
+from kairos.core.types import Prompt, Target, Template
 
 
 @dataclass(frozen=True)

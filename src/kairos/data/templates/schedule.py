@@ -10,8 +10,7 @@ from typing import Protocol, runtime_checkable
 from torch.utils.data import ConcatDataset, Dataset
 
 from kairos.core.answers import Grammar
-from kairos.core.protocols import Template
-from kairos.core.types import Failure, Prompt, Target
+from kairos.core.types import Failure, Prompt, Target, Template
 
 
 @runtime_checkable
