@@ -6,7 +6,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,11 @@ ROOT = Path(__file__).resolve().parents[1]
 ARROWS = ["core"], ["credit", "objective", "curriculum"], ["video"], ["data", "policy"], ["rollout", "evaluation"], \
     ["runs"], ["train", "report"], ["compose"], ["hydra_plugins", "scripts", "notebooks", "benchmarks"]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ARROWS) for room in rooms}
+# The same inside `policy`, where a room is a folder or a file.
+POLICY_ARROWS = ["kernels", "segments", "layouts", "towers"], ["attention", "delta_net"], ["vision", "text"], \
+    ["family"], ["models"], ["families"], ["processor"], ["memory"], ["scoring", "sampling"], ["reference"], \
+    ["language", "frame_agent", "toy"]  # fmt: skip
+POLICY_RANK = {room: rank for rank, rooms in enumerate(POLICY_ARROWS) for room in rooms}
 QUARANTINE = {
     "vllm": ["src/kairos/rollout/vllm.py", "benchmarks/rollout.py"],
     "decord": ["src/kairos/video/", "benchmarks/"],  # benchmarks measure against bare decord
@@ -42,6 +47,19 @@ def room_of(path: Path) -> str | None:
         return parts[0]
     inside = parts[2:] if parts[1] == "kairos" else parts[1:]
     return None if inside[0] == "__init__.py" else inside[0].removesuffix(".py")
+
+
+def policy_room_of(name: str) -> str | None:
+    """The room of policy that a dotted name lies in; None for other packages and for policy's own `__init__`."""
+    parts = name.split(".")
+    return parts[2] if parts[:2] == ["kairos", "policy"] and len(parts) > 2 else None
+
+
+def module_of(path: Path) -> str:
+    """The dotted name of a file, a package's `__init__` under the package's."""
+    start = ROOT / "src" if path.is_relative_to(ROOT / "src") else ROOT
+    parts = path.relative_to(start).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def imports_of(path: Path, tree: ast.Module) -> Iterator[str]:
@@ -73,6 +91,9 @@ def complaints_about_imports(path: Path, source: str) -> list[str]:
         other = rest.partition(".")[0] if top == "kairos" else top if top in ARROWS[-1] else None
         if other in RANK and other != room and (room is None or RANK[other] >= RANK[room]):
             found.append(f"{name_of(path)} imports {imported}: {other} is not to the left of {room}")
+        here, there = policy_room_of(module_of(path)), policy_room_of(imported)
+        if here and there and here != there and POLICY_RANK.get(there, 99) >= POLICY_RANK.get(here, -1):
+            found.append(f"{name_of(path)} imports {imported}: inside policy, {there} is not to the left of {here}")
         if room in LIGHT and top not in {"torch", "numpy", "kairos", *sys.stdlib_module_names}:
             found.append(f"{name_of(path)} imports {imported}: {room} imports torch and numpy only")
     for imported in imports_of(path, NamesForHints().visit(tree)):
@@ -80,6 +101,18 @@ def complaints_about_imports(path: Path, source: str) -> list[str]:
         if top in QUARANTINE and not name_of(path).startswith(tuple(QUARANTINE[top]) or "\0"):
             found.append(f"{name_of(path)} imports {imported}: {top} only in {QUARANTINE[top]}")
     return found
+
+
+def circle(sources: Mapping[Path, str]) -> list[str]:
+    """Files that import one another, directly or through others, imports for type hints included; empty: none do."""
+    files = {module_of(path): path for path in sources}
+    graph = {}
+    for module, path in files.items():
+        named = [name for name in imports_of(path, ast.parse(sources[path])) if name.startswith("kairos")]
+        graph[module] = {name if name in files else name.rpartition(".")[0] for name in named} & set(files) - {module}
+    while ends := [m for m in graph if not graph[m] or not any(m in needs for needs in graph.values())]:
+        graph = {module: needs - set(ends) for module, needs in graph.items() if module not in ends}
+    return sorted(graph)
 
 
 def identifiers_of(tree: ast.Module) -> Iterator[str]:
@@ -126,6 +159,30 @@ def test_every_room_is_in_the_plan():
     assert rooms <= set(RANK), f"rooms without a place among the arrows: {sorted(rooms - set(RANK))}"
 
 
+def test_every_room_of_policy_is_in_the_plan():
+    rooms = {policy_room_of(module_of(path)) for path in FILES} - {None}
+    assert rooms == set(POLICY_RANK), f"rooms and plan differ: {sorted(rooms ^ set(POLICY_RANK))}"
+
+
+def test_no_circle_of_files():
+    assert not circle({path: path.read_text() for path in FILES if path.is_relative_to(ROOT / "src" / "kairos")})
+
+
+@pytest.mark.parametrize(
+    "source", ["from kairos.core.types import Prompt", "if TYPE_CHECKING:\n    from kairos.core import types"]
+)
+def test_a_circle_of_files_is_noticed(source: str):
+    core = ROOT / "src" / "kairos" / "core"
+    sources = {
+        core / "types.py": "from kairos.core.answers import Answer",
+        core / "answers.py": "from kairos.core.spans import Span",
+        core / "spans.py": source,
+        core / "protocols.py": "from kairos.core.types import Prompt",
+    }
+    assert circle(sources) == ["kairos.core.answers", "kairos.core.spans", "kairos.core.types"]
+    assert not circle({**sources, core / "spans.py": "import kairos.core.seeds"})
+
+
 def test_imports_follow_the_arrows_and_heavy_packages_stay_in_quarantine():
     assert len(FILES) > 20
     assert not [line for path in FILES for line in complaints_about_imports(path, path.read_text())]
@@ -148,6 +205,11 @@ def test_imports_follow_the_arrows_and_heavy_packages_stay_in_quarantine():
         ("src/kairos/compose.py", "import scripts.train"),
         ("src/kairos/compose.py", "from lightning import Trainer"),
         ("src/kairos/core/types.py", "if TYPE_CHECKING:\n    from kairos.data.records import Record"),
+        ("src/kairos/policy/vision/patches.py", "from kairos.policy.family import Family"),
+        ("src/kairos/policy/text/layers.py", "from kairos.policy.vision.attention import WithinSegments"),
+        ("src/kairos/policy/memory/sizes.py", "from kairos.policy import language"),
+        ("src/kairos/policy/scoring/packing.py", "from ..sampling.draw import draw"),
+        ("src/kairos/policy/kernels/launch.py", "if TYPE_CHECKING:\n    from kairos.policy.segments import Segments"),
     ],
 )
 def test_a_forbidden_import_is_noticed(file: str, source: str):
@@ -162,6 +224,11 @@ def test_a_forbidden_import_is_noticed(file: str, source: str):
         ("src/kairos/video/decord.py", "import decord\nfrom . import budget\nfrom ..core.types import VideoClip"),
         ("src/kairos/credit/shapes.py", "import math\nimport numpy as np\nfrom torch import Tensor"),
         ("scripts/train.py", "import hydra\nfrom kairos.compose import build"),
+        (
+            "src/kairos/policy/text/forward.py",
+            "import kairos.core.types\nfrom .context import Context",
+        ),
+        ("src/kairos/policy/language.py", "from kairos.policy.memory import recompute\nfrom .models import lora"),
     ],
 )
 def test_an_allowed_import_is_let_through(file: str, source: str):

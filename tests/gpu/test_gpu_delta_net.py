@@ -14,11 +14,11 @@ from transformers import Qwen3_5TextConfig
 from kairos.core.types import Sampling
 from kairos.policy.attention.gathered_sdpa import Gathered
 from kairos.policy.delta_net.backends import FlashLinear, Kernels, Tokens, Torch, refused
-from kairos.policy.delta_net.layer import GatedDeltaNet
 from kairos.policy.kernels.dispatch import has_package
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import Scoring
 from kairos.policy.segments import Segments
+from kairos.policy.text.delta_layer import GatedDeltaNet
 
 pytestmark = pytest.mark.gpu
 

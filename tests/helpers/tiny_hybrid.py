@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from kairos.policy.delta_net.layer import GatedDeltaNet
 from kairos.policy.families.qwen3_5 import Qwen35
 from kairos.policy.language import CompletionScorer, LanguagePolicy
 from kairos.policy.models.architecture import Architecture
 from kairos.policy.processor import LanguageProcessor
+from kairos.policy.text.delta_layer import GatedDeltaNet
 
 HYBRID = Architecture(
     kind="qwen3_5",

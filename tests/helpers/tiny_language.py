@@ -16,12 +16,13 @@ from kairos.policy.families.qwen2_5_vl import Qwen25VL
 from kairos.policy.families.qwen3_5 import Qwen35
 from kairos.policy.families.qwen3_vl import Qwen3VL
 from kairos.policy.family import Family
-from kairos.policy.language import CompletionScorer, LanguagePolicy
+from kairos.policy.language import LanguagePolicy
 from kairos.policy.models.architecture import Architecture
 from kairos.policy.models.lora import LoRA
 from kairos.policy.models.mini_config import MiniConfig
 from kairos.policy.models.mini_tokenizer import build_tokenizer
 from kairos.policy.processor import LanguageProcessor
+from kairos.policy.scoring.scorer import CompletionScorer
 
 TEXTS = [
     "When is the red square visible? Answer with the seconds.",

@@ -3,66 +3,41 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kairos.core.out_of_memory import explaining_out_of_memory
 from kairos.core.protocols import FeatureStore
-from kairos.core.types import ActionStats, Prompt, Rollout, RolloutBatch, RolloutGroup, Sampling
+from kairos.core.types import ActionStats, Prompt, RolloutBatch, RolloutGroup, Sampling
 from kairos.policy.family import Family
 from kairos.policy.kernels.joint_linear import weights_cast_once
 from kairos.policy.layouts import layout_of
 from kairos.policy.memory import recompute as levels
 from kairos.policy.memory.context_limit import check_context_length
 from kairos.policy.memory.savings import WAYS_OUT
+from kairos.policy.memory.sizes import Sizes, of_model
 from kairos.policy.models import adapter_state as trained_state
 from kairos.policy.models import freezing as parts
-from kairos.policy.models.weights import locate
+from kairos.policy.models.architecture import Architecture
+from kairos.policy.models.building import Adapter, choose_trained, drawn, loaded
+from kairos.policy.models.export import export
+from kairos.policy.models.precision import compute_precision, lower_frozen
+from kairos.policy.models.weights import SHIPPED
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.reference import FrozenLanguage, WithoutAdapter
 from kairos.policy.sampling.draw import draw
+from kairos.policy.sampling.rollouts import rollout_groups
+from kairos.policy.scoring.scorer import CompletionScorer
 from kairos.policy.scoring.shared_prefix import SharedPrefix
 from kairos.policy.text.compiled import compile_layers, uncompiled
 from kairos.policy.towers import Seen, Towers
 from kairos.policy.vision.feature_cache import SeeOnce
-
-
-class CompletionScorer(Protocol):
-    """`SharedPrefix` or `Repeated`; `unit` says what a micro-batch counts."""
-
-    @property
-    def unit(self) -> str: ...
-
-    def __call__(self, towers: Towers, batch: RolloutBatch, seen: Seen, entropy: bool) -> ActionStats: ...
-
-
-class Adapter(Protocol):
-    """`LoRA`: trained matrices beside frozen ones; `adapts` names the parts of the model that learn through them."""
-
-    @property
-    def adapts(self) -> frozenset[str]: ...
-
-    @property
-    def scaling(self) -> float: ...
-
-    @property
-    def merge(self) -> bool: ...
-
-    def attach(self, towers: Towers) -> None: ...
-
-    def off(self, model: PreTrainedModel) -> AbstractContextManager[None]: ...
-
-    def merged(self, model: PreTrainedModel) -> dict[str, Tensor]: ...
-
-    def save(self, model: PreTrainedModel, folder: Path, base: str | None) -> None: ...
 
 
 class LanguagePolicy(nn.Module):
@@ -141,28 +116,30 @@ class LanguagePolicy(nn.Module):
 
     def build(self) -> None:
         """Load or create the weights; a second call does nothing."""
-        if self.model is not None:
+        if self._towers is not None:
             return
-        if self.weights is not None:
-            found = locate(self.weights)
-            model = self.family.load(found.base)
-            found.put_into(model)
-        else:
-            assert self.config is not None
-            with _seeded(self.seed):
-                model = self.family.create(self.config(self.processor.loaded))
-        towers = self.family.towers(model)
-        parts.freeze(towers, self.freeze)
+        towers = self._created(self.processor) if self.weights is None else loaded(self.family, self.weights)
+        choose_trained(towers, self.freeze, self.adapter, self.seed)
         if self.adapter is not None:
-            with _seeded(self.seed):
-                self.adapter.attach(towers)
-            self.adapter_facts = trained_state.facts(model, self.adapter.scaling)
+            self.adapter_facts = trained_state.facts(towers.model, self.adapter.scaling)
         self._tower_is_frozen = not any(p.requires_grad for p in towers.vision.parameters())
         if self.recompute != "auto":
-            levels.use(model, self.recompute)
+            levels.use(towers.model, self.recompute)
         if self.compile_with is not None:
             compile_layers(towers.text.layers, self.compile_with)
-        self.model, self._towers = model.train(self.training), towers
+        self.model, self._towers = towers.model.train(self.training), towers
+
+    def sizes(self) -> Sizes | None:
+        """Of what `build()` will make, counted on torch's meta device; None where no `Architecture` says its sizes.
+
+        Nothing is loaded: a small tokenizer stands in for the policy's own. What is trained is counted as it will be.
+        """
+        if not isinstance(self.config, Architecture):
+            return None
+        with torch.device("meta"):
+            towers = self._created(replace(self.processor, tokenizer=SHIPPED))
+            choose_trained(towers, self.freeze, self.adapter, self.seed)
+        return of_model(towers)
 
     def train_nothing(self) -> None:
         """Freeze every parameter, in eval mode."""
@@ -197,7 +174,7 @@ class LanguagePolicy(nn.Module):
             with (
                 explaining_out_of_memory(doing, WAYS_OUT),
                 torch.no_grad(),
-                self._precision(),
+                compute_precision(self.device),
                 weights_cast_once(),
                 uncompiled(self.compile_with is not None),
             ):
@@ -205,28 +182,14 @@ class LanguagePolicy(nn.Module):
         finally:
             if training:
                 towers.model.train()
-        rollouts = []
-        for row, length in enumerate(drawn.length_B.tolist()):
-            actions_A = drawn.actions_BA[row, :length].clone()
-            rollouts.append(
-                Rollout(
-                    text=self.processor.decode([token for token in actions_A.tolist() if token != self.processor.end]),
-                    actions_A=actions_A,
-                    behavior_logprobs_A=drawn.logprobs_BA[row, :length].clone(),
-                    truncated=bool(drawn.truncated_B[row]),
-                )
-            )
-        return [
-            RolloutGroup(prompt, tuple(rollouts[p * group_size : (p + 1) * group_size]))
-            for p, prompt in enumerate(prompts)
-        ]
+        return rollout_groups(drawn, prompts, self.processor)
 
     def score(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
         """fp32 log-probs [B, A] on the policy's device, 0 where no action counts; vision tokens have no probability."""
         batch = replace(batch, prompts=tuple(self._laid_out(batch.prompts, batch.actions_BA.shape[1])))
         towers = self.towers
         doing = f"scoring {len(batch)} rows of {len(batch.prompts)} prompts of {_tokens(batch.prompts)} tokens together"
-        with explaining_out_of_memory(doing, WAYS_OUT), self._precision():
+        with explaining_out_of_memory(doing, WAYS_OUT), compute_precision(self.device):
             if self.recompute == "auto" and towers.model.training and torch.is_grad_enabled():
                 shared, compiled = self.scorer.unit == "group", self.compile_with is not None
                 self.chooser.for_batch(towers, batch, shared, compiled)
@@ -250,19 +213,8 @@ class LanguagePolicy(nn.Module):
 
         An adapter is merged into it, unless `adapter.merge` is false, and lies beside it in `adapter/` in peft's form.
         """
-        model = self.towers.model
         self.processor.loaded.save_pretrained(str(folder))
-        if self.adapter is not None:
-            self.adapter.save(model, Path(folder) / "adapter", self.weights)
-            if not self.adapter.merge:
-                return
-        whole = model.state_dict() if self.adapter is None else self.adapter.merged(model)
-        cast_once: dict[int, Tensor] = {}  # tied weights stay one tensor, and are stored once
-        state = {
-            name: cast_once.setdefault(tensor.data_ptr(), tensor if dtype is None else tensor.to(dtype))
-            for name, tensor in whole.items()
-        }
-        model.save_pretrained(str(folder), state_dict=state)
+        export(self.towers.model, Path(folder), dtype, self.adapter, self.weights)
 
     def blocks(self) -> list[nn.Module]:
         """The layers of both towers, which run one after the other; asked for once, before they are sharded."""
@@ -275,6 +227,11 @@ class LanguagePolicy(nn.Module):
         """Since the last call: clips that passed the vision tower, features found in the store and not found."""
         return self.seeing.counted()
 
+    def _created(self, processor: LanguageProcessor) -> Towers:
+        assert self.config is not None
+        config = self.config
+        return drawn(self.family, lambda: config(processor.loaded), self.seed)
+
     def _laid_out(self, prompts: Sequence[Prompt], answer: int) -> list[Prompt]:
         laid_out = [p if p.layout is not None else replace(p, layout=self.processor(p)) for p in prompts]
         check_context_length(self.towers, laid_out, answer)
@@ -283,26 +240,10 @@ class LanguagePolicy(nn.Module):
     def _see(self, prompts: Sequence[Prompt]) -> Seen:
         return self.seeing(self.towers, prompts, self._tower_is_frozen)
 
-    def _precision(self) -> AbstractContextManager[object]:
-        on_gpu = self.device.type == "cuda"
-        return torch.autocast("cuda", dtype=torch.bfloat16) if on_gpu else nullcontext()
-
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LanguagePolicy:
-        """Moving to a GPU turns frozen parameters bf16, unless they are sharded: FSDP2 takes one dtype a block."""
         super()._apply(fn, recurse)
-        for parameter in self.parameters():
-            lasting = parameter.requires_grad or isinstance(parameter, DTensor)
-            if parameter.is_cuda and not lasting and parameter.dtype == torch.float32:
-                parameter.data = parameter.data.to(torch.bfloat16)
+        lower_frozen(self.parameters())
         return self
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """torch's generators start at `seed` inside: the host's and this process's GPU's, no other's."""
-    with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def _tokens(prompts: Sequence[Prompt]) -> int:

@@ -12,7 +12,6 @@ from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory.candidate import START, Candidate
 from kairos.policy.memory.prompt_size import text_tokens, vision_tokens
 from kairos.policy.memory.sizes import Sizes
-from kairos.policy.memory.skeleton import sizes_of
 from kairos.policy.memory.workload import Workload
 from kairos.rollout.live import Live
 from kairos.train.grpo import GRPOModule
@@ -39,7 +38,7 @@ def candidate_of(
     policy = module.policy
     if not isinstance(policy, LanguagePolicy):
         return None
-    sizes = sizes_of(policy)
+    sizes = policy.sizes()
     if sizes is None:
         return None
     sampling = module.sampling.at(0, module.iterations)

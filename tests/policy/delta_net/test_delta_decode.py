@@ -10,11 +10,11 @@ from transformers import Qwen3_5TextConfig
 
 from kairos.policy.attention.gathered_sdpa import Gathered
 from kairos.policy.delta_net.decode import convolve_one, convolve_one_plain, one_token, one_token_plain
-from kairos.policy.delta_net.layer import GatedDeltaNet
 from kairos.policy.delta_net.step import DeltaState, DeltaStep
 from kairos.policy.kernels.dispatch import uses_triton
 from kairos.policy.scoring.shared_prefix import Scoring
 from kairos.policy.segments import Segments
+from kairos.policy.text.delta_layer import GatedDeltaNet
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 KINDS = [torch.float32, *([torch.bfloat16] if torch.cuda.is_available() else [])]

@@ -17,11 +17,11 @@ from kairos.policy.attention.gathered_sdpa import Gathered
 from kairos.policy.delta_net import backends as kernels_
 from kairos.policy.delta_net.backends import FlashLinear, Tokens, Torch, automatic
 from kairos.policy.delta_net.decode import one_token
-from kairos.policy.delta_net.layer import GatedDeltaNet
 from kairos.policy.delta_net.rule import inside_bytes, over_sequences
 from kairos.policy.delta_net.step import DeltaState, DeltaStep
 from kairos.policy.scoring.shared_prefix import Scoring
 from kairos.policy.segments import Segments, starts
+from kairos.policy.text.delta_layer import GatedDeltaNet
 
 Rule = Callable[..., tuple[Tensor, Tensor]]
 HEADS, KEY_HEADS, KEYS, VALUES = 4, 2, 16, 8

@@ -15,10 +15,10 @@ from transformers import Qwen3_5ForConditionalGeneration
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from kairos.policy.delta_net.backends import Torch
-from kairos.policy.delta_net.layer import GatedDeltaNet
 from kairos.policy.families.qwen3_5 import Qwen35
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.processor import LanguageProcessor
+from kairos.policy.text.delta_layer import GatedDeltaNet
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from kairos.policy.memory.candidate import Candidate
 from kairos.policy.memory.estimate import GIB, estimate
 from kairos.policy.memory.savings import SAVINGS, changes
 from kairos.policy.memory.sizes import Sizes
-from kairos.policy.memory.skeleton import sizes_of
 from kairos.policy.memory.workload import Workload
 
 GROUP = Workload(
@@ -24,7 +23,7 @@ LARGE = replace(GROUP, moments=8, prompts=2, rows=16, at_once=4, completion=1024
 
 
 def sizes_of_option(option: str) -> Sizes:
-    found = sizes_of(instantiate(compose([f"policy={option}"]).policy, _convert_="all"))
+    found = instantiate(compose([f"policy={option}"]).policy, _convert_="all").sizes()
     assert found is not None
     return found
 

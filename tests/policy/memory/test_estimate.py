@@ -20,7 +20,6 @@ from kairos.policy.memory.candidate import Candidate
 from kairos.policy.memory.estimate import GIB, estimate
 from kairos.policy.memory.savings import changes
 from kairos.policy.memory.sizes import Sizes
-from kairos.policy.memory.skeleton import sizes_of
 from kairos.policy.memory.workload import Workload
 from kairos.policy.processor import LanguageProcessor
 
@@ -37,7 +36,7 @@ PUBLISHED = {
 
 @functools.cache
 def sizes(option: str, *overrides: str) -> Sizes:
-    found = sizes_of(instantiate(compose([f"policy={option}", *overrides]).policy, _convert_="all"))
+    found = instantiate(compose([f"policy={option}", *overrides]).policy, _convert_="all").sizes()
     assert found is not None
     return found
 
@@ -139,7 +138,7 @@ def test_the_formula_is_what_autograd_keeps(name: str, tolerance: float, gpu: bo
         LanguageProcessor("mini_base", family), config=architecture, freeze=("vision",), recompute=recompute
     )
     policy.build()
-    found = sizes_of(policy)
+    found = policy.sizes()
     assert found is not None
     (short, few), (long, many) = (saved(policy, words, side, gpu) for words in (40, 160))
     load = replace(GROUP, completion=0, rows=0, vision_tokens=0, recompute=recompute, gpu=gpu, fused=False)
@@ -176,8 +175,8 @@ def saved(policy: LanguagePolicy, words: int, side: int, autocast: bool) -> tupl
 
 
 def test_a_policy_without_stated_sizes_has_no_estimate():
-    assert sizes_of(instantiate(compose(["policy=mini"]).policy, _convert_="all")) is None
-    assert sizes_of(instantiate(compose(["policy=mini_random"]).policy, _convert_="all")) is None
+    assert instantiate(compose(["policy=mini"]).policy, _convert_="all").sizes() is None
+    assert instantiate(compose(["policy=mini_random"]).policy, _convert_="all").sizes() is None
 
 
 def test_rows_by_themselves_need_more_than_a_shared_prompt(three: Sizes):

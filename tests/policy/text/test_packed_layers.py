@@ -16,9 +16,10 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2MLP
 from kairos.core.types import Sampling
 from kairos.policy.attention.varlen import Automatic
 from kairos.policy.language import LanguagePolicy
+from kairos.policy.models.fusing import fuse_layers
 from kairos.policy.scoring.shared_prefix import Scoring
 from kairos.policy.segments import Segments
-from kairos.policy.text.layers import GatedMLP, PackedAttention, PackedLayer, fuse_layers
+from kairos.policy.text.layers import GatedMLP, PackedAttention, PackedLayer
 
 
 def test_an_mlp_filled_up_with_zeros_is_the_same_in_values_and_gradients() -> None:

@@ -11,7 +11,7 @@ from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLVisionCon
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionAttention
 
 from kairos.policy.attention.within_segments import Stretch
-from kairos.policy.text.layers import fuse_layers
+from kairos.policy.models.fusing import fuse_layers
 from kairos.policy.vision.attention import WithinSegments
 
 SIZES = {"hidden_size": 24, "num_heads": 3, "attn_implementation": "sdpa"}

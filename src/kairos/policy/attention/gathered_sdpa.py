@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kairos.policy.context import attention, pick
+from kairos.policy.attention.padded import attention, pick
 from kairos.policy.segments import Segments, starts
 
 _BUCKET_ELEMENTS = 2**26

@@ -16,8 +16,8 @@ from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5RMSNorm
 
 from kairos.core.types import Prompt
 from kairos.policy.delta_net.backends import Kernels
-from kairos.policy.delta_net.layer import with_context
 from kairos.policy.families.qwen3_vl import Qwen3VL
+from kairos.policy.text.delta_layer import with_context
 from kairos.policy.text.norms import Fused, FusedAroundOne
 from kairos.policy.towers import Seen
 from kairos.policy.vision.qwen3_tower import Qwen3Tower, look

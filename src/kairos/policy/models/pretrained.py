@@ -13,7 +13,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from kairos.core.types import Prompt
-from kairos.policy.text.layers import fuse_layers
+from kairos.policy.models.fusing import fuse_layers
 from kairos.policy.text.norms import Fused, fuse_norms
 from kairos.policy.towers import Seen, TextTower, Towers
 from kairos.policy.vision.patches import Cut

@@ -16,13 +16,14 @@ from torch.nn.functional import pad
 
 from kairos.core.carry import carried
 from kairos.policy.attention.decode import PromptKV, RowKV, decode_attention
+from kairos.policy.attention.padded import attention, pick
 from kairos.policy.attention.shared_prompt_op import attend_to_sequences
 from kairos.policy.attention.varlen import Varlen
-from kairos.policy.context import Context, attention, pick
 from kairos.policy.delta_net.step import DeltaState, DeltaStep
 from kairos.policy.kernels.dispatch import uses_triton
 from kairos.policy.kernels.elementwise import write_kv
 from kairos.policy.segments import Segments, starts
+from kairos.policy.text.context import Context
 
 
 class PromptMemory(Protocol):

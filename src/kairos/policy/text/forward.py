@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kairos.core.carry import carried
-from kairos.policy.context import Context
+from kairos.policy.text.context import Context
 from kairos.policy.towers import Seen, TextTower
 
 

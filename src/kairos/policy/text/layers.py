@@ -10,17 +10,14 @@ from collections.abc import Callable
 from typing import cast
 
 from torch import Tensor, nn
-from transformers.activations import SiLUActivation
-from transformers.modeling_layers import GradientCheckpointingLayer
 
-from kairos.policy.context import Context
 from kairos.policy.kernels.checkpoint import recomputed
 from kairos.policy.kernels.dispatch import joinable, only_multiply
 from kairos.policy.kernels.elementwise import gated, rotated
 from kairos.policy.kernels.joint_linear import joint_mlp, outputs
 from kairos.policy.kernels.norms import added
-from kairos.policy.text.norms import Fused, mixin_class
-from kairos.policy.vision.attention import WithinSegments
+from kairos.policy.text.context import Context
+from kairos.policy.text.norms import Fused
 
 _ALIGNED = 8  # numbers: matrices whose sides are no multiples of it run on a GPU's slow kernels
 
@@ -124,21 +121,3 @@ class PackedLayer(nn.Module):
             x, _ = cast("nn.Module", self.self_attn)(x, position_embeddings, context=context)
         hidden_states, x = self.post_attention_layernorm.of_sum(hidden_states, x)
         return added(hidden_states, self.mlp(x))
-
-
-def fuse_layers(model: nn.Module) -> None:
-    """From now on attentions and MLPs gated by silu, of either tower, run as ours do, and so do text layers whose norms
-    are; a layer's MLP can be computed again."""
-    for module in list(model.modules()):
-        if hasattr(module, "q_proj") and hasattr(module, "layer_idx"):
-            module.__class__ = mixin_class(PackedAttention, type(module))
-        elif hasattr(module, "qkv") and hasattr(module, "proj"):
-            module.__class__ = mixin_class(WithinSegments, type(module))
-        elif hasattr(module, "gate_proj") and isinstance(getattr(module, "act_fn", None), (nn.SiLU, SiLUActivation)):
-            module.__class__ = mixin_class(GatedMLP, type(module))
-        elif isinstance(getattr(module, "post_attention_layernorm", None), Fused):
-            module.__class__ = mixin_class(PackedLayer, type(module))
-    for layer in model.modules():
-        if isinstance(layer, GradientCheckpointingLayer) and not isinstance(layer.mlp, Recomputable):
-            mlp = cast("nn.Module", layer.mlp)
-            mlp.__class__ = mixin_class(Recomputable, type(mlp))

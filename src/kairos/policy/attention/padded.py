@@ -1,25 +1,9 @@
-"""What packed tokens of the text layers know of one another: a `Context`, not a mask."""
+"""Softmax attention of padded batches, in torch's own kernels: for a CPU, and as the plain twin of what a GPU runs."""
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-
-from kairos.policy.delta_net.step import DeltaStep
-
-
-class Context(Protocol):
-    """What a layer's packed tokens know of one another: scoring, prefill and decoding each have theirs."""
-
-    def attend(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float, /) -> Tensor:
-        """Queries [N, H, D], keys and values [N, Hkv, D] of one layer -> [N, H, D]."""
-        ...
-
-    def recur(self, layer: int, step: DeltaStep, /) -> Tensor:
-        """The tokens of a layer that remembers its past in a state -> [N, H, V]."""
-        ...
 
 
 def pick(x_NHD: Tensor, index_PL: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ from torch.nn.functional import softplus
 from transformers.cache_utils import Cache
 from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5GatedDeltaNet
 
-from kairos.policy.context import Context
 from kairos.policy.delta_net.backends import Kernels, Torch, automatic
 from kairos.policy.delta_net.rule import inside_bytes
 from kairos.policy.delta_net.step import DeltaStep
@@ -19,6 +18,7 @@ from kairos.policy.kernels.checkpoint import recomputed
 from kairos.policy.kernels.elementwise import gated
 from kairos.policy.kernels.joint_linear import outputs
 from kairos.policy.kernels.norms import normed
+from kairos.policy.text.context import Context
 
 
 class GatedDeltaNet(Qwen3_5GatedDeltaNet):
