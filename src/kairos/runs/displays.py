@@ -1,0 +1,35 @@
+"""displays.json: how the metrics of a run are shown, so that its folder can be read without their code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from kairos.evaluation.display import Display, Displays
+from kairos.evaluation.metrics import displays, standard
+from kairos.runs.files import write_whole
+
+DISPLAYS = "displays.json"
+
+
+def write_displays(run: Path, shown: Displays) -> None:
+    """Write down how the metrics of a run are shown."""
+    rows = {name: asdict(display) for name, display in shown.by_name.items()}
+    write_whole(run / DISPLAYS, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_displays(run: Path) -> Displays:
+    """What `write_displays` wrote into a folder, else the standard metrics; ValueError for a broken file."""
+    path = run / DISPLAYS
+    if not path.is_file():
+        return displays(standard())
+    names = {field.name for field in fields(Display)}
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        wrong = not isinstance(rows, dict) or [name for name, row in rows.items() if set(row) != names]
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not a file of displays: {error}") from error
+    if wrong:
+        raise ValueError(f"{path} is not a file of displays: each metric must have the fields {sorted(names)}")
+    return Displays({str(name): Display(**row) for name, row in rows.items()})
