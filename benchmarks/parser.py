@@ -18,7 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kairos.core.answers import LENIENT, STRICT, Grammar, read
-from kairos.core.patterns import FirstNumbers, JsonKeys, JsonList, Pair
+from kairos.core.json_patterns import JsonKeys, JsonList
+from kairos.core.patterns import FirstNumbers, Pair
 from kairos.data.templates.grammars import (
     TEMPORAL_R1,
     TEMPSAMP_R1,

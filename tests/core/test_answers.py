@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kairos.core.answers import LENIENT, STRICT, Grammar, read
-from kairos.core.patterns import FirstNumbers, JsonKeys, JsonList, Letter, Pair
+from kairos.core.answers import LENIENT, LENIENT_LIST, STRICT, STRICT_LIST, Grammar, read
+from kairos.core.json_patterns import JsonKeys, JsonList, JsonSpans
+from kairos.core.patterns import FirstNumbers, Letter, Pair
 from kairos.core.spans import Span
 from kairos.core.types import Target
 
@@ -132,6 +133,88 @@ def test_a_list_of_spans_is_an_option():
     listed = '<answer>{"time": [[1, 2], [5, 6]]}</answer>'
     assert read(listed, Grammar((JsonList(),), many=True)).spans == (Span(1, 2), Span(5, 6))
     assert read("1 to 2 and 5 to 6", Grammar((Pair(("to",)),), missing="single", many=True)).spans == spans[:2]
+
+
+LISTS = [
+    "1 to 2 and 5 to 6", "1 to 2, 5 to 6", "1.0 to 2.0; 5.0 to 6.0", "1 to 2, and 5 to 6", "1 to 2\nand\n5 to 6",
+    "[[1, 2], [5, 6]]", '[["1", "2"], [5.0, 6]]', " [[1,2],\n[5,6]] ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LISTS)
+@pytest.mark.parametrize("grammar", [STRICT_LIST, LENIENT_LIST], ids=["strict", "lenient"])
+def test_a_list_in_words_or_in_brackets_is_read_by_strict_and_lenient(grammar, text):
+    answer = read(f"<think>9 to 10</think><answer>{text}</answer>", grammar)
+    assert (answer.spans, answer.span_reason) == ((Span(1, 2), Span(5, 6)), None)
+    chosen = read(f"<answer>B {text}</answer>", grammar)
+    assert (chosen.spans, chosen.choice) == ((Span(1, 2), Span(5, 6)), "B")
+
+
+@pytest.mark.parametrize("grammar", [STRICT_LIST, LENIENT_LIST], ids=["strict", "lenient"])
+def test_a_list_of_one_is_a_list(grammar):
+    for text in ("1 to 2", "[[1, 2]]", "[1, 2]"):
+        assert read(f"<answer>{text}</answer>", grammar).spans == (Span(1, 2),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "From 1s to 2s and from 5s to 6s", "between 1 and 2, and between 5 and 6", "1-2 and 5-6",
+        "0:01 - 0:02, 0:05 - 0:06",
+        "It starts at 1 and ends at 2; again it starts at 5 and ends at 6", "The spans are [[1, 2], [5, 6]].",
+        "[1, 2] and [5, 6]", '{"time": [[1, 2], [5, 6]]}', "```json\n[[1, 2], [5, 6]]\n```", "1, 2 and 5, 6",
+        "(1 until 2) and (5 until 6)",
+    ],
+)  # fmt: skip
+def test_lenient_reads_the_lists_that_models_write(text):
+    assert read(f"<answer>{text}</answer>", LENIENT_LIST).spans == (Span(1, 2), Span(5, 6))
+    assert read(f"<think>3 to 4</think>{text}", LENIENT_LIST).spans == (Span(1, 2), Span(5, 6)), "without tags as well"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("<answer></answer>", "no_pair_of_times"),
+        ("<answer>B</answer>", "no_pair_of_times"),
+        ("1 to 2 and 5 to 6", "no_answer_block"),
+        ("<think>1 to 2", "unclosed_think"),
+        ("<answer>1 to 2</answer><answer>5 to 6</answer>", "several_answer_blocks"),
+        ("<answer>1 to 2 and 6 to 5</answer>", "reversed_span"),
+        ("<answer>1 to 2 and 5 to 5</answer>", "empty_span"),
+        (f"<answer>1 to 2 and 3 to {'9' * 400}</answer>", "not_finite"),
+        ("<answer>1 to 2 and 5</answer>", "more_than_the_answer"),
+        ("<answer>1 to 2 and then 5 to 6</answer>", "more_than_the_answer"),
+        ("<answer>1 to 2and 5 to 6</answer>", "more_than_the_answer"),
+        ("<answer>1 to 2 and5 to 6</answer>", "more_than_the_answer"),
+        ("<answer>1 to 2 and and 5 to 6</answer>", "more_than_the_answer"),
+        ("<answer>1 to 2 or 5 to 6</answer>", "more_than_the_answer"),
+        ("<answer>and 1 to 2</answer>", "more_than_the_answer"),
+        ("<answer>1 to 2 and</answer>", "more_than_the_answer"),
+        ("<answer>1 to 2 and [5, 6]</answer>", "more_than_the_answer"),
+        ("<answer>[[1, 2], [6, 5]]</answer>", "reversed_span"),
+        ("<answer>[[1, 2], [5, 5]]</answer>", "empty_span"),
+        ("<answer>[[1, 2], [5, 1e999]]</answer>", "not_finite"),
+        ("<answer>[[1, 2], [5, NaN]]</answer>", "not_finite"),
+        ("<answer>[[1, 2], [5]]</answer>", "more_than_the_answer"),
+        ("<answer>[[1, 2], 5]</answer>", "more_than_the_answer"),
+        ("<answer>[[1, 2], [5, 6]</answer>", "more_than_the_answer"),
+        ("<answer>[[[1, 2]]]</answer>", "more_than_the_answer"),
+        ("<answer>[]</answer>", "more_than_the_answer"),
+        ("<answer>[[1, 2]] [[5, 6]]</answer>", "more_than_the_answer"),
+        ('<answer>[{"start": 1, "end": 2}]</answer>', "more_than_the_answer"),
+    ],
+)
+def test_the_strict_list_says_why_there_is_none_and_never_reads_a_part_of_one(text, reason):
+    answer = read(text, STRICT_LIST)
+    assert answer.spans == () and answer.span_reason == reason
+
+
+@pytest.mark.parametrize(
+    "text", ["[[1, 2], [5]]", "[[1, 2], [5, 6, 7]]", '[[1, 2], ["x", 6]]', "[[1, 2], null]", "[]", "[[]]", "[" * 5000,
+             "[[1, 2], [5, 6]", "]1, 2[", "[[1, 2]] and [[5, 6]]"],
+)  # fmt: skip
+def test_a_list_in_brackets_is_read_as_a_whole_or_not_at_all(text):
+    assert list(JsonSpans().find(text)) == []
 
 
 def test_json_keys_may_have_to_be_quoted():

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kairos.core.answers import LENIENT, STRICT, Grammar, blocks, read
-from kairos.core.patterns import FirstNumbers, JsonKeys, Pair
+from kairos.core.answers import LENIENT, LENIENT_LIST, STRICT, STRICT_LIST, Grammar, blocks, read
+from kairos.core.json_patterns import JsonKeys
+from kairos.core.patterns import FirstNumbers, Pair
 from kairos.data.templates.grammars import (
     TEMPORAL_R1,
     TEMPSAMP_R1,
@@ -23,7 +24,8 @@ from kairos.data.templates.grammars import (
 )
 
 GRAMMARS = {
-    "strict": STRICT, "lenient": LENIENT, "timezero": TIMEZERO, "temporal_r1": TEMPORAL_R1, "tempsamp_r1": TEMPSAMP_R1,
+    "strict": STRICT, "lenient": LENIENT, "strict_list": STRICT_LIST, "lenient_list": LENIENT_LIST,
+    "timezero": TIMEZERO, "temporal_r1": TEMPORAL_R1, "tempsamp_r1": TEMPSAMP_R1,
     "spans": Grammar(
         (Pair(signs=True, clock=True, units=True), JsonKeys(embedded=True)), many=True, whole=True, block="text"
     ),
@@ -52,6 +54,10 @@ fast = settings(max_examples=2000, deadline=None, database=None, suppress_health
 @example("<think>" * 1000)
 @example("1 to " * 1000)
 @example("<answer>" + "{" * 100_000 + "</answer>")
+@example("<answer>" + "[1,2]," * 20_000 + "</answer>")
+@example("<answer>[" + "[1,2]," * 10_000 + "[1,2]]</answer>")
+@example("<answer>1 to 2" + " and 1 to 2" * 10_000 + "</answer>")
+@example("<answer>1 to 2" + " " * 100_000 + "and 1 to 2</answer>")
 @example('<answer>{"start_time": ' + "1" * 10_000 + ', "end_time": 2}</answer>')
 def test_ten_thousand_texts_are_read_and_none_raises(text):
     for grammar in GRAMMARS.values():
@@ -95,6 +101,41 @@ def test_first_numbers_are_those_of_the_released_expression(text):
     assert [tuple(found.span) for found in FirstNumbers().find(text)] == expected
 
 
+LIST_PIECES = (
+    "1 to 2",
+    "3 to 4",
+    " and ",
+    " and",
+    "and ",
+    ", ",
+    "; ",
+    " ",
+    "\n",
+    "and",
+    "[[1, 2], [3, 4]]",
+    "5",
+    ",",
+    "B ",
+)
+
+
+@fast
+@given(st.lists(st.sampled_from(LIST_PIECES), max_size=7).map("".join))
+@example("1 to 2 and 3 to 4")
+@example("1 to 2, and 3 to 4")
+@example("1 to 2 and and 3 to 4")
+@example("1 to 2 ,;\n and \t3 to 4")
+def test_the_strict_list_is_that_of_one_expression(text):
+    pair = r"(\d+\.?\d*) to (\d+\.?\d*)"
+    gap = r"[ \t\r\n,;]*(?:(?<=[ \t\r\n,;])and[ \t\r\n]+)?"
+    whole = re.fullmatch(rf"\s*(?:[A-H]\s+|[A-H]?(?<!\S))({pair}(?:{gap}{pair})*)\s*", text)
+    if whole is not None:
+        expected = tuple((float(m[1]), float(m[2])) for m in re.finditer(pair, whole[1]))
+        assert read(f"<answer>{text}</answer>", STRICT_LIST).spans == expected
+    elif "[" not in text:
+        assert read(f"<answer>{text}</answer>", STRICT_LIST).spans == ()
+
+
 FORMAT_PIECES = (
     "<think>", "</think>", "<answer>", "</answer>", " ", "\n", "x", "{", "}", '"start_time"', '"end_time"', ":", ",",
     '"1.5"', "3 to 6", '<answer>{"start_time": "1", "end_time": "2.5"}</answer>',
@@ -126,7 +167,23 @@ def test_blocks_and_formats_are_those_of_the_released_expressions(text):
 
 
 @pytest.mark.parametrize(
-    "piece", ["1", " ", "<answer>", "<think>", "</think>", "1 to ", "1.", "1 ", "{", '{"a":', "1:"]
+    "piece",
+    [
+        "1",
+        " ",
+        "<answer>",
+        "<think>",
+        "</think>",
+        "1 to ",
+        "1.",
+        "1 ",
+        "{",
+        '{"a":',
+        "1:",
+        "[",
+        "[1,2],",
+        "1 to 2 and ",
+    ],
 )
 def test_a_megabyte_of_anything_is_read_at_once(piece):
     """Quadratic time would take hours here; linear time takes well below a second a grammar."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kairos.core.answers import Grammar, read
-from kairos.core.spans import Span, best_iou
+from kairos.core.spans import Span, answer_iou
 from kairos.data.templates.grammars import (
     TEMPORAL_R1,
     TEMPSAMP_R1,
@@ -20,7 +20,7 @@ TRUTH = (Span(5.1, 10.2),)
 
 
 def score(text: str, grammar: Grammar) -> float:
-    return best_iou(read(text, grammar).spans, TRUTH)
+    return answer_iou(read(text, grammar).spans, TRUTH, grammar.many)
 
 
 @pytest.mark.parametrize(

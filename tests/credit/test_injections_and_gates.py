@@ -11,6 +11,8 @@ from kairos.core.spans import Span
 from kairos.core.types import Origin, RolloutGroup, Target
 from kairos.credit.gates import MinimumSpread, NoGate
 from kairos.credit.injections import GroundTruth, NoInjection
+from kairos.credit.rewards.grounding import IoU
+from kairos.data.templates.spans import AllSpans
 
 WRITTEN = "<answer>5.1 to 10.2</answer>"
 
@@ -46,6 +48,14 @@ def test_the_annotation_takes_its_slot(group_of, injection, expected):
 def test_the_annotation_is_the_longest_span(group_of):
     group = GroundTruth()(group_of(["x"], Target(spans=(Span(0, 1), Span(2, 5), Span(6, 7)))))
     assert group.rollouts[-1].text == "<answer>2.0 to 5.0</answer>"
+
+
+def test_where_answers_list_spans_the_annotation_is_all_of_them_and_scores_one(group_of):
+    target = Target(spans=(Span(6, 7), Span(0, 1), Span(2, 5)))
+    group = group_of(["<answer>2.00 to 5.00</answer>"], target)
+    group = GroundTruth()(replace(group, prompt=replace(group.prompt, template=AllSpans())))
+    assert group.rollouts[-1].text == "<answer>0.00 to 1.00 and 2.00 to 5.00 and 6.00 to 7.00</answer>"
+    assert IoU()(group).tolist() == pytest.approx([0.6, 1.0])
 
 
 def test_how_many_rows_the_engine_is_asked_for():

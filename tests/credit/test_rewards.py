@@ -16,6 +16,7 @@ from kairos.credit.rewards.evidence import EvidenceHit
 from kairos.credit.rewards.format import Format
 from kairos.credit.rewards.grounding import IoU, TimestampAwareIoU
 from kairos.credit.rewards.rubric import RewardError, Rubric, Weighted
+from kairos.credit.rewards.spans_set import SetIoU
 from kairos.credit.shapes import Power, Threshold
 from kairos.data.templates.grammars import TIMEZERO
 
@@ -46,14 +47,34 @@ def test_an_annotation_without_seconds_scores_zero_and_does_not_crash(group_of, 
     assert term(group_of(texts, Target(spans=(span,)), grammar=TIMEZERO)).tolist() == [0.0, 0.0, 0.0]
 
 
-def test_of_several_annotated_spans_one_answer_scores_the_best_and_a_list_the_union(group_of):
-    target = Target(spans=(Span(0, 10), Span(20, 30)))
-    listing = Grammar((Pair(),), many=True)
-    one, other, both, hull = answered("0 to 10", "20 to 30", "0 to 10, 20 to 30", "0 to 30")
-    values = IoU()(group_of([one, other, both, hull], target, grammar=listing))
-    assert values.tolist() == pytest.approx([1.0, 1.0, 1.0, 1 / 3])
-    aware = TimestampAwareIoU()(group_of([one, both, hull], target, grammar=listing))
-    assert aware.tolist() == pytest.approx([1.0, 1.0, 1 / 3 * (1 - 20 / 30)])
+TWO = Target(spans=(Span(0, 10), Span(20, 30)))
+LISTING = Grammar((Pair(),), many=True)
+
+
+def test_of_several_annotated_spans_one_stated_span_scores_the_best_where_one_is_read(group_of):
+    texts = answered("0 to 10", "20 to 30", "0 to 30", "0 to 5")
+    single = Grammar((Pair(),))
+    assert IoU()(group_of(texts, TWO, grammar=single)).tolist() == pytest.approx([1.0, 1.0, 1 / 3, 0.5])
+    aware = TimestampAwareIoU()(group_of(texts, TWO, grammar=single)).tolist()
+    assert aware == pytest.approx([1.0, 1.0, 1 / 9, 0.5 * (1 - 5 / 30)])
+
+
+@pytest.mark.parametrize("term", [IoU(), SetIoU()])
+def test_where_answers_list_spans_stating_one_of_two_scores_half_of_stating_both(group_of, term):
+    texts = answered("0 to 10", "20 to 30", "0 to 10, 20 to 30", "0 to 30", "0 to 10, 20 to 30, 30 to 40")
+    values = term(group_of(texts, TWO, grammar=LISTING))
+    assert values.tolist() == pytest.approx([0.5, 0.5, 1.0, 2 / 3, 2 / 3])
+
+
+def test_timestamp_aware_iou_of_a_list_takes_the_errors_of_the_hull(group_of):
+    texts = answered("0 to 10", "0 to 10, 20 to 30", "0 to 30", "nothing")
+    aware = TimestampAwareIoU()(group_of(texts, TWO, grammar=LISTING))
+    assert aware.tolist() == pytest.approx([0.5 * (1 - 20 / 30), 1.0, 2 / 3, 0.0])
+
+
+def test_a_set_reward_refuses_a_template_that_reads_one_span(group_of):
+    with pytest.raises(ValueError, match=r"'uid-7': its template reads one span.*template=spans"):
+        SetIoU()(group_of(answered("0 to 10"), TWO, grammar=TIMEZERO))
 
 
 def test_format_asks_the_template(group_of):
@@ -80,7 +101,8 @@ def test_evidence_is_hit_by_one_frame_in_time(group_of):
 
 @pytest.mark.parametrize(
     ("term", "problem"),
-    [(IoU(), "no annotated span"), (TimestampAwareIoU(), "no annotated span"), (Choice(), "no choice"),
+    [(IoU(), "no annotated span"), (TimestampAwareIoU(), "no annotated span"), (SetIoU(), "no annotated span"),
+     (Choice(), "no choice"),
      (EvidenceHit(), "no evidence")],
 )  # fmt: skip
 def test_a_term_that_the_target_does_not_answer_says_so(group_of, term, problem):

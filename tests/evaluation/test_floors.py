@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from kairos.core.spans import Span, best_iou
-from kairos.evaluation.floors import chance, constant_span, full_video
+from kairos.core.spans import Span, answer_iou
+from kairos.evaluation.floors import Asked, chance, constant_span, full_video
 from kairos.evaluation.predictions import Prediction
 from kairos.evaluation.summary import floors
 
 
 def test_the_best_constant_span_is_found_in_fractions():
-    targets = [((Span(0.25 * d, 0.5 * d),), d) for d in (4.0, 10.0, 37.0, 90.0)]
+    targets = [Asked((Span(0.25 * d, 0.5 * d),), d) for d in (4.0, 10.0, 37.0, 90.0)]
     floor = constant_span(targets)
     assert (
         floor.unit == "fractions" and tuple(floor.span) == pytest.approx((0.25, 0.5)) and floor.miou == pytest.approx(1)
@@ -23,12 +23,13 @@ def test_the_best_constant_span_is_found_in_fractions():
 
 
 def test_the_best_constant_span_is_found_in_seconds_and_cut_at_the_duration():
-    targets = [((Span(2.0, min(6.0, d)),), d) for d in (5.0, 10.0, 37.0, 90.0)]
+    targets = [Asked((Span(2.0, min(6.0, d)),), d) for d in (5.0, 10.0, 37.0, 90.0)]
     floor = constant_span(targets)
     assert floor.unit == "seconds" and floor.miou > 0.97
 
 
-def test_no_constant_on_a_dense_grid_is_much_better():
+@pytest.mark.parametrize("many", [False, True])
+def test_no_constant_on_a_dense_grid_is_much_better(many):
     draw = random.Random(0)
     targets = []
     for _ in range(60):
@@ -36,16 +37,25 @@ def test_no_constant_on_a_dense_grid_is_much_better():
         spans = tuple(
             Span(s := draw.uniform(0, 0.8 * duration), s + draw.uniform(1, 6)) for _ in range(draw.choice((1, 2)))
         )
-        targets.append((spans, duration))
+        targets.append(Asked(spans, duration, many))
     floor = constant_span(targets)
     dense = max(
-        sum(best_iou((Span(a / 50 * d, b / 50 * d),), spans) for spans, d in targets) / len(targets)
+        sum(answer_iou((Span(a / 50 * d, b / 50 * d),), spans, many) for spans, d, _ in targets) / len(targets)
         for a in range(50)
         for b in range(a + 1, 51)
     )
     assert floor.miou >= dense - 0.01
     assert floor.miou >= full_video(targets).miou
     assert floor.miou == pytest.approx(sum(floor.ious) / 60)
+
+
+def test_a_constant_answer_to_listed_spans_is_compared_with_all_of_them():
+    spans = (Span(0.0, 2.0), Span(6.0, 10.0), Span(7.0, 8.0))
+    assert full_video([Asked(spans, 10.0, many=True)]).ious == pytest.approx((0.6,))
+    assert full_video([Asked(spans, 10.0)]).ious == pytest.approx((0.4,))
+    mixed = [Asked(spans, 10.0, many=True), Asked(spans, 10.0), Asked((Span(0.0, 5.0),), 10.0, many=True)]
+    assert full_video(mixed).ious == pytest.approx((0.6, 0.4, 0.5))
+    assert constant_span([Asked(spans, 10.0, many=True)]).miou == pytest.approx(4 / 6)
 
 
 def test_chance_is_the_mean_over_questions_not_over_options():
@@ -61,13 +71,13 @@ def test_charades_floors_are_the_known_ones(real_data: Path):
     targets = []
     for line in (real_data / "annotations/charades_sta_test.txt").read_text().splitlines():
         uid, start, end = line.split("##")[0].split()
-        targets.append(((Span(float(start), float(end)),), durations[uid]))
+        targets.append(Asked((Span(float(start), float(end)),), durations[uid]))
     assert len(targets) == 3720
     rows = [
         Prediction(
             str(i), "grounding", "charades", "?", "", 0, False, (), None, "missing", spans, None, 0, duration, 0.0, None
         )
-        for i, (spans, duration) in enumerate(targets)
+        for i, (spans, duration, _) in enumerate(targets)
     ]  # fmt: skip
     full = floors(rows)["full"]
     assert isinstance(full, dict)

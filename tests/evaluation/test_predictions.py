@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from kairos.core.types import (
     VideoSource,
 )
 from kairos.data.records import Record
+from kairos.data.templates.spans import AllSpans
 from kairos.evaluation.predictions import Prediction, answer, complete, predict, read_file, write
 from kairos.rollout.scripted import Scripted
 
@@ -51,6 +54,14 @@ def test_a_choice_without_a_letter_is_wrong_not_absent():
     assert said("<answer>A</answer>", **asked).correct is False
     failed = said("hm", **asked)
     assert failed.correct is False and failed.reason is not None and failed.iou is None
+
+
+def test_where_the_template_lists_spans_one_of_two_is_half_of_the_answer():
+    asked = replace(prompt("a", target=Target(spans=(Span(0.0, 2.0), Span(4.0, 6.0)))), template=AllSpans())
+    for text, iou in (("0.0 to 2.0", 0.5), ("0.0 to 2.0 and 4.0 to 6.0", 1.0), ("[[4, 6], [0, 2]]", 1.0)):
+        row = predict(asked, Rollout(f"<answer>{text}</answer>", None))
+        assert row.iou == iou and row.many
+    assert predict(replace(asked, template=None), Rollout("<answer>0.0 to 2.0</answer>", None)).iou == 1.0
 
 
 def test_grounded_questions_are_scored_twice():
@@ -94,7 +105,9 @@ def test_completing_names_what_is_missing_and_what_a_failed_prompt_asked():
         for uid in ("late", "lost", "a")
     ]
     batch = PromptBatch((prompt("a", "choice", Target(choice="A")),), torch.ones(1), (Failure("lost", "broken"),))
-    rows = complete(answer(Scripted(["<answer>A</answer>"]), [batch], Sampling()), records)
+    answered = answer(Scripted(["<answer>A</answer>"]), [batch], Sampling())
+    assert [row.many for row in complete(answered, records, many=True)] == [True, True, False], "the answered one knows"
+    rows = complete(answered, records)
     assert [(row.uid, row.task, row.reason, row.correct, row.iou) for row in rows] == [
         ("late", "choice", "missing", False, None),
         ("lost", "choice", "failed: broken", False, None),
@@ -107,6 +120,9 @@ def test_a_written_file_reads_back_equal_and_a_broken_one_names_its_line(tmp_pat
     rows = [said("<answer>2.0 to 4.0</answer>"), said("käse\n€")]
     write(rows, path)
     assert read_file(path) == rows
+    older = [{name: value for name, value in json.loads(line).items() if name != "many"} for line in path.open()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in older))
+    assert read_file(path) == rows, "files of before have no `many`"
     path.write_text(path.read_text() + '{"uid": "x"}\n')
     with pytest.raises(ValueError, match=r"after\.jsonl:3 is not a prediction"):
         read_file(path)

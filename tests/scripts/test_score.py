@@ -220,6 +220,17 @@ def test_of_several_annotated_spans_the_best_counts(scored: Score):
         assert terms["iou"] == pytest.approx(0.772727, abs=1e-6)
 
 
+@pytest.mark.parametrize("compat", ["ours", "paper"])
+@pytest.mark.parametrize("reward", ["iou_format", "set_iou_format"])
+def test_a_template_that_lists_spans_scores_sets(scored: Score, reward: str, compat: str):
+    texts = ("0 to 10", "0 to 10 and 20 to 30", "[[0, 10], [20, 30]]", "20 to 30 and 0 to 10 and 40 to 60")
+    rows = [{"completion": f"<answer>{text}</answer>", "target": [[0, 10], [20, 30]], "duration": 60} for text in texts]
+    written = scored(rows, "template=spans", f"reward={reward}", f"compat={compat}")
+    assert [row["terms"]["iou"] for row in written] == [0.5, 1.0, 1.0, 0.5]  # type: ignore[index]
+    assert written[0]["spans"] == [[0, 10]] and written[1]["spans"] == written[2]["spans"] == [[0, 10], [20, 30]]
+    assert "span" not in written[0]
+
+
 def test_highlights_may_be_scored_too(scored: Score):
     text = "<answer>The highlight timestamps are in the 82, 84 seconds. Their saliency scores are 2, 4</answer>"
     row = {"completion": text, "highlights": [[82, 2], [84, 4]]}

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Literal
 
-from kairos.core.patterns import Found, JsonKeys, JsonList, Letter, Pair, Pattern
+from kairos.core.json_patterns import JsonKeys, JsonList, JsonSpans
+from kairos.core.patterns import Found, Letter, Pair, Pattern
 from kairos.core.spans import Span
 
 UNCLOSED_THINK = "unclosed_think"
@@ -34,8 +35,9 @@ class Grammar:
     there must be exactly one; "text": tags are not looked for). `missing`: what happens without a block: "fail",
     "text" (the whole text is read as if it were the block) or "single" (it is read when it holds exactly one pair, or
     begins with the letter). `cut_thinking`: what stands up to the last `</think>` is not read, and a `<think>` left
-    open is a failure. `whole`: the block is the answer (a letter, a pair, or both) and nothing else. `many`: all
-    pairs, else the one that the pattern picks. `any_case`: tags in any case.
+    open is a failure. `whole`: the block is the answer (a letter, a pair, or both) and nothing else. `many`: an answer
+    lists spans, so all pairs are read, else the one that the pattern picks; it also says how several annotated spans
+    are compared and written (`kairos.core.spans.alternatives`). `any_case`: tags in any case.
     """
 
     patterns: tuple[Pattern, ...]
@@ -71,10 +73,18 @@ class Answer:
 
 STRICT = Grammar((Pair(("to",), spacing="one", any_case=False),), cut_thinking=True, block="only", whole=True)
 
+STRICT_LIST = Grammar(
+    (Pair(("to",), spacing="one", any_case=False), JsonSpans()),
+    cut_thinking=True, block="only", whole=True, many=True,
+)  # fmt: skip
+"""A list of spans and nothing else: "1.0 to 2.0 and 5.0 to 6.0", or with commas, or `[[1.0, 2.0], [5.0, 6.0]]`."""
+
+_SPOKEN = Pair(("and ends at", ", ends at", ", ending at", ", end:", ", end time:"), units=True, clock=True)
+
 LENIENT = Grammar(
     (
         Pair(("to", "and", "-", "\u2013", "\u2014", "~", "until", "till"), units=True, signs=True, clock=True),
-        Pair(("and ends at", ", ends at", ", ending at", ", end:", ", end time:"), units=True, clock=True),
+        _SPOKEN,
         JsonKeys(embedded=True),
         JsonList(embedded=True),
         Pair((",",), units=True, clock=True),
@@ -84,6 +94,23 @@ LENIENT = Grammar(
     choice=Letter(any_case=True),
     any_case=True,
 )
+"""One span as models write it, in words, clock times or JSON."""
+
+LENIENT_LIST = Grammar(
+    (
+        Pair(("to", "-", "\u2013", "\u2014", "~", "until", "till"), units=True, signs=True, clock=True),
+        _SPOKEN,
+        JsonKeys(embedded=True),
+        JsonSpans(),
+        Pair((",", "and"), units=True, clock=True),
+    ),
+    cut_thinking=True,
+    missing="single",
+    many=True,
+    choice=Letter(any_case=True),
+    any_case=True,
+)
+"""As `LENIENT`, but all spans are read: "and" stands between two spans, or in one where nothing else does."""
 
 
 def read(text: str, grammar: Grammar) -> Answer:
@@ -148,7 +175,7 @@ def _read_untagged(text: str, grammar: Grammar) -> Answer:
 
 
 def _read_whole(text: str, grammar: Grammar) -> Answer:
-    """The block must be a letter, a pair (or pairs), or a letter, white space and a pair."""
+    """The block must be a letter, a pair (or pairs joined by commas or "and"), or a letter, white space and a pair."""
     found = _chosen(text, grammar)
     before = text[: found[0].begin] if found else text
     between = [text[left.end : right.begin] for left, right in pairwise(found)]
@@ -156,7 +183,7 @@ def _read_whole(text: str, grammar: Grammar) -> Answer:
     letter = before.strip()
     apart = not letter or not found or before[-1:].isspace()
     alone = not letter or (len(letter) == 1 and letter in grammar.choice.letters)
-    if after.strip() or any(gap.strip(" \t\r\n,;") for gap in between) or not apart or not alone:
+    if after.strip() or not all(_BETWEEN.fullmatch(gap) for gap in between) or not apart or not alone:
         return _failure(EXTRA)
     spans, reason = _spans(found)
     return Answer(spans, letter or None, reason, None if letter else NO_CHOICE)
@@ -185,6 +212,9 @@ def _spans(found: list[Found]) -> tuple[tuple[Span, ...], str | None]:
             finite = abs(span.start) < float("inf") and abs(span.end) < float("inf")
             return (), NOT_FINITE if not finite else EMPTY if span.start == span.end else REVERSED
     return spans, None if spans else NO_PAIR
+
+
+_BETWEEN = re.compile(r"[ \t\r\n,;]*+(?:(?<=[ \t\r\n,;])and[ \t\r\n]++)?")
 
 
 def _failure(reason: str) -> Answer:

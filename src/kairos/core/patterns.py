@@ -1,12 +1,12 @@
-"""What two times look like inside an answer: patterns as values, each found in linear time.
+"""What a pair of times, or the letter of a choice, looks like in running text: patterns as values.
 
+Each is found in linear time; those of JSON are in `kairos.core.json_patterns`.
 Regular expressions here have possessive quantifiers, one character class or a repeat of two at most, so none of them
 backtracks far. Groups are not possessive: Python before 3.11.5 forgets where such a one began when it fails.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -102,43 +102,6 @@ class FirstNumbers:
 
 
 @dataclass(frozen=True)
-class JsonKeys:
-    """A JSON object with the keys `start` and `end` in any order; numbers in quotes, or bare where `unquoted`.
-
-    The whole text is the object, or with `embedded` what lies between the first and the last brace.
-    """
-
-    start: str = "start_time"
-    end: str = "end_time"
-    unquoted: bool = True
-    embedded: bool = False
-    pick: Literal["first", "last"] = "first"
-
-    def find(self, text: str) -> Iterator[Found]:
-        begin, end, value = _json_object(text, self.embedded)
-        pair = _pair_of([value.get(self.start), value.get(self.end)], self.unquoted)
-        if pair:
-            yield Found(begin, end, *pair)
-
-
-@dataclass(frozen=True)
-class JsonList:
-    """A JSON object whose `key` is [start, end], or a list of such pairs; braces as in `JsonKeys`."""
-
-    key: str = "time"
-    embedded: bool = False
-    pick: Literal["first", "last"] = "first"
-
-    def find(self, text: str) -> Iterator[Found]:
-        begin, end, value = _json_object(text, self.embedded)
-        listed = value.get(self.key)
-        if isinstance(listed, list):
-            for item in listed if listed and isinstance(listed[0], list) else [listed]:
-                if pair := _pair_of(item, unquoted=True):
-                    yield Found(begin, end, *pair)
-
-
-@dataclass(frozen=True)
 class Letter:
     """The letter of a choice: the first capital of `letters` that stands alone, so "(B)" and "B. red circle" are B.
 
@@ -215,31 +178,3 @@ def _signed(text: str, begin: int) -> bool:
 
 _CLOCK_ONLY = re.compile(_CLOCK)
 _BOUNDED = re.compile(r"\b\d++(?:\.(?:\d++\b|(?=\w))|\b)")
-
-
-_LONGEST_JSON = 100_000
-"""Characters. What is longer is no answer, and building a huge dictionary takes more than linear time."""
-
-
-def _json_object(text: str, embedded: bool) -> tuple[int, int, dict[str, object]]:
-    begin, end = (text.find("{"), text.rfind("}") + 1) if embedded else (0, len(text))
-    if begin < 0 or not begin < end <= begin + _LONGEST_JSON:
-        return 0, 0, {}
-    try:
-        value = json.loads(text[begin:end], parse_int=float)
-    except (ValueError, RecursionError):  # no JSON, or nested too deep to be an answer
-        return 0, 0, {}
-    return begin, end, value if isinstance(value, dict) else {}
-
-
-def _pair_of(values: object, unquoted: bool) -> Span | None:
-    if not isinstance(values, list) or len(values) != 2:
-        return None
-    numbers = []
-    for value in values:
-        if isinstance(value, str) or (unquoted and isinstance(value, int | float)):
-            try:
-                numbers.append(float(value))
-            except ValueError:
-                return None
-    return Span(*numbers) if len(numbers) == 2 else None

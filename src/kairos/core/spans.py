@@ -1,4 +1,4 @@
-"""Time spans and the only intersection over union of the repository."""
+"""Time spans and sets of them: the only intersection over union, and the one rule for several annotated spans."""
 
 from __future__ import annotations
 
@@ -58,20 +58,58 @@ def union(spans: Sequence[Span]) -> tuple[Span, ...]:
 
 
 def set_iou(a: Sequence[Span], b: Sequence[Span]) -> float:
-    """Intersection over union of two sets of spans, each taken as the seconds that it covers."""
+    """Intersection over union of two sets of spans, each taken as the seconds that it covers; 0 where one is empty.
+
+    >>> set_iou([Span(0.0, 10.0)], [Span(0.0, 10.0), Span(20.0, 30.0)])
+    0.5
+    """
+    if len(a) == len(b) == 1:
+        return iou(a[0], b[0])
     a, b = union(a), union(b)
     shared = sum(max(0.0, min(x.end, y.end) - max(x.start, y.start)) for x in a for y in b)
     total = sum(s.length for s in a) + sum(s.length for s in b) - shared
     return shared / total if total > 0 else 0.0
 
 
-def best_iou(predicted: Sequence[Span], annotated: Sequence[Span]) -> float:
-    """One predicted span scores the best annotated one; a predicted list scores the IoU of the unions."""
-    if not predicted or not annotated:
-        return 0.0
-    if len(predicted) == 1:
-        return max(iou(predicted[0], span) for span in annotated)
-    return set_iou(predicted, annotated)
+def set_ious(span: Tensor, disjoint: Tensor) -> Tensor:
+    """`set_iou` of single spans [..., 2] with sets [..., S, 2] of disjoint spans (pad with (0, 0)): [...]."""
+    ends = torch.minimum(span[..., None, 1], disjoint[..., 1])
+    starts = torch.maximum(span[..., None, 0], disjoint[..., 0])
+    shared = (ends - starts).clamp(min=0.0).sum(-1)
+    total = span[..., 1] - span[..., 0] + (disjoint[..., 1] - disjoint[..., 0]).sum(-1) - shared
+    return torch.where((shared > 0) & (total > 0), shared / total, 0.0)
+
+
+def alternatives(annotated: Sequence[Span], many: bool) -> tuple[tuple[Span, ...], ...]:
+    """The right answers, each a set of spans: all spans together where the grammar lists spans, else each span alone.
+
+    The one rule for several annotated spans; `many` is that of the template's grammar.
+
+    >>> alternatives([Span(0, 1), Span(4, 9)], many=True)
+    ((Span(start=0, end=1), Span(start=4, end=9)),)
+    >>> alternatives([Span(0, 1), Span(4, 9)], many=False)
+    ((Span(start=0, end=1),), (Span(start=4, end=9),))
+    """
+    if many:
+        return (tuple(annotated),) if annotated else ()
+    return tuple((span,) for span in annotated)
+
+
+def answer_iou(answered: Sequence[Span], annotated: Sequence[Span], many: bool) -> float:
+    """IoU of an answer with the best of the right answers, 0 where either has no span.
+
+    ValueError for several answered spans of a grammar that does not list spans.
+    """
+    if len(answered) > 1 and not many:
+        raise ValueError(f"a grammar that does not list spans (many=False) gave {len(answered)} of them")
+    return max((set_iou(answered, right) for right in alternatives(annotated, many)), default=0.0)
+
+
+def to_write(annotated: Sequence[Span], many: bool) -> tuple[Span, ...]:
+    """What a right answer states: the longest span, or where the grammar lists spans, the union of all of them."""
+    if many:
+        return union(annotated)
+    return max(alternatives(annotated, many), key=lambda right: right[0].length)
 
 
 def recall(ious: Sequence[float], threshold: float) -> float:

@@ -64,9 +64,9 @@ class Rescorer:
     def run(self, source: Path, output: Path) -> Tally:
         """One JSON row of output a row of `source`, in the same order. RowError at the first row that cannot be used.
 
-        Rows hold `line`, `terms` (raw, by name), `total` (shaped and weighted), `span` (seconds; the first of
-        several), `choice` where the target has one, `reason` (why the answer could not be read, or null), and, with
-        a group, `group`, `advantage` and `weight`.
+        Rows hold `line`, `terms` (raw, by name), `total` (shaped and weighted), `span` (seconds, or null; `spans`, a
+        list of them, where the grammar lists spans), `choice` where the target has one, `reason` (why the answer could
+        not be read, or null), and, with a group, `group`, `advantage` and `weight`.
         """
         if not source.is_file():
             raise ValueError(f"input={source}: there is no such file")
@@ -135,13 +135,15 @@ class Rescorer:
         scores = self.reward(group)
         tally.groups += first.group is not None
         written: list[dict[str, object]] = []
+        grammar = self.template.grammar
         for index, row in enumerate(rows):
-            answer = read(row.completion, self.template.grammar)
+            answer = read(row.completion, grammar)
+            spans = [list(span) for span in answer.spans]
             terms = {name: float(values_G[index]) for name, values_G in scores.terms.items()}
             result: dict[str, object] = {
                 "terms": terms,
                 "total": float(scores.total_G[index]),
-                "span": list(answer.spans[0]) if answer.spans else None,
+                **({"spans": spans} if grammar.many else {"span": spans[0] if spans else None}),
                 "reason": scores.reasons[index],
             }
             if row.target.choice is not None:

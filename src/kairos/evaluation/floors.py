@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from kairos.core.spans import Span, ious
+from kairos.core.spans import Span, ious, set_ious, union
 from kairos.evaluation.predictions import Prediction
 
-Annotated = Sequence[tuple[tuple[Span, ...], float]]
-"""For each prompt its annotated spans and the duration of its clip, in seconds."""
+
+class Asked(NamedTuple):
+    """What one prompt asks for: its annotated spans, the duration of its clip (seconds), and whether the grammar of its
+    template lists spans (`many`), so that answer and annotation are compared as sets.
+    """
+
+    spans: tuple[Span, ...]
+    duration: float
+    many: bool = False
+
 
 _HELD = 1_000_000  # numbers held at once
 
@@ -35,17 +44,17 @@ class Floor:
         return f"[{self.span.start:.2f} T, {self.span.end:.2f} T]"
 
 
-def annotated(predictions: Sequence[Prediction]) -> list[tuple[tuple[Span, ...], float]]:
+def annotated(predictions: Sequence[Prediction]) -> list[Asked]:
     """The targets of the prompts that ask for a span and whose duration is known."""
-    return [(p.target_spans, p.duration) for p in predictions if p.target_spans and p.duration is not None]
+    return [Asked(p.target_spans, p.duration, p.many) for p in predictions if p.target_spans and p.duration is not None]
 
 
-def full_video(targets: Annotated) -> Floor:
+def full_video(targets: Sequence[Asked]) -> Floor:
     """Always answer the whole clip."""
     return _best(targets, torch.tensor([[0.0, 1.0]], dtype=torch.float64), "fractions")
 
 
-def constant_span(targets: Annotated) -> Floor:
+def constant_span(targets: Sequence[Asked]) -> Floor:
     """The best constant span: the better of fractions of the duration and absolute seconds (cut at the duration).
 
     Each is searched for the highest mIoU on a grid of 5 % steps, then of 1 % around its best; seconds as shares of the
@@ -53,7 +62,7 @@ def constant_span(targets: Annotated) -> Floor:
     """
     if not targets:
         raise ValueError("the best constant span of no targets is undefined")
-    ends = sorted(span.end for spans, _ in targets for span in spans)
+    ends = sorted(span.end for target in targets for span in target.spans)
     late = ends[int(0.95 * (len(ends) - 1))]
     found = [_search(targets, 1.0, "fractions"), _search(targets, late, "seconds")]
     return max(found, key=lambda floor: floor.miou)
@@ -66,7 +75,7 @@ def chance(options: Sequence[int]) -> float:
     return sum(1 / count for count in options) / len(options)
 
 
-def _search(targets: Annotated, whole: float, unit: str) -> Floor:
+def _search(targets: Sequence[Asked], whole: float, unit: str) -> Floor:
     coarse_N2 = torch.triu_indices(21, 21, offset=1).T.double() / 20
     near_N2 = torch.cartesian_prod(*[torch.arange(-4, 5).double() / 100] * 2)
     around_N2 = torch.tensor(_best(targets, coarse_N2 * whole, unit).span) / whole + near_N2
@@ -76,11 +85,13 @@ def _search(targets: Annotated, whole: float, unit: str) -> Floor:
     return _best(targets, inside_N2.clamp(0, 1) * whole, unit)
 
 
-def _best(targets: Annotated, spans_N2: Tensor, unit: str) -> Floor:
-    """The span of the highest mIoU among N constant ones; several annotated spans count as the best of them."""
-    durations_M = torch.tensor([duration for _, duration in targets], dtype=torch.float64)
-    most = max(len(spans) for spans, _ in targets)
-    padded = [[*spans, *[(0.0, 0.0)] * (most - len(spans))] for spans, _ in targets]
+def _best(targets: Sequence[Asked], spans_N2: Tensor, unit: str) -> Floor:
+    """The span of the highest mIoU among N constant ones, with several annotated spans treated as in `answer_iou`."""
+    durations_M = torch.tensor([target.duration for target in targets], dtype=torch.float64)
+    many_M = torch.tensor([target.many for target in targets])
+    right = [union(target.spans) if target.many else target.spans for target in targets]
+    most = max(1, *(len(spans) for spans in right))
+    padded = [[*spans, *[(0.0, 0.0)] * (most - len(spans))] for spans in right]
     annotated_MS2 = torch.tensor(padded, dtype=torch.float64)
 
     def score(spans_N2: Tensor) -> Tensor:
@@ -88,7 +99,8 @@ def _best(targets: Annotated, spans_N2: Tensor, unit: str) -> Floor:
             answered_NM2 = spans_N2[:, None] * durations_M[:, None]
         else:
             answered_NM2 = torch.minimum(spans_N2[:, None], durations_M[:, None])
-        return ious(answered_NM2[:, :, None], annotated_MS2).amax(-1)
+        best_NM = ious(answered_NM2[:, :, None], annotated_MS2).amax(-1)
+        return torch.where(many_M, set_ious(answered_NM2, annotated_MS2), best_NM) if many_M.any() else best_NM
 
     rows = max(1, _HELD // annotated_MS2.numel())
     mious_N = torch.cat([score(chunk).mean(1) for chunk in spans_N2.split(rows)])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kairos.core.answers import LENIENT, read
-from kairos.core.spans import Span, best_iou
+from kairos.core.spans import Span, answer_iou
 from kairos.core.types import Prompt, PromptBatch, Rollout, Sampling
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Prediction:
     could not be used: the parser's reason, or "failed: ..." or "missing" where there is no answer. `iou` is None where
     the prompt asks for no span, `correct` None where it asks for no choice; an unusable answer scores 0 and False.
     `scores` holds what each metric says of it, None where it was not scored (`kairos.evaluation.scores`).
+    `many`: the grammar lists spans, so answered and annotated spans are compared as sets.
     """
 
     uid: str
@@ -46,6 +47,7 @@ class Prediction:
     duration: float | None
     iou: float | None
     correct: bool | None
+    many: bool = False
     scores: Mapping[str, float] | None = None
 
     @property
@@ -57,7 +59,8 @@ class Prediction:
 def predict(prompt: Prompt, rollout: Rollout) -> Prediction:
     """Read one answer through the prompt's own grammar (lenient where it has no template) and score it."""
     target = prompt.target
-    answer = read(rollout.text, prompt.template.grammar if prompt.template is not None else LENIENT)
+    grammar = prompt.template.grammar if prompt.template is not None else LENIENT
+    answer = read(rollout.text, grammar)
     return Prediction(
         uid=prompt.uid,
         task=prompt.task,
@@ -73,15 +76,16 @@ def predict(prompt: Prompt, rollout: Rollout) -> Prediction:
         target_choice=target.choice,
         options=len(prompt.options),
         duration=float(prompt.clip.duration),
-        iou=best_iou(answer.spans, target.spans) if target.spans else None,
+        iou=answer_iou(answer.spans, target.spans, grammar.many) if target.spans else None,
         correct=answer.choice == target.choice if target.choice is not None else None,
+        many=grammar.many,
     )
 
 
-def unanswered(uid: str, reason: str, record: Record | None = None) -> Prediction:
+def unanswered(uid: str, reason: str, record: Record | None = None, many: bool = False) -> Prediction:
     """A prompt without an answer, counted as wrong: "failed: ..." at run time, or "missing".
 
-    Without a record nobody knows what was asked, so both scores are wrong.
+    Without a record nobody knows what was asked, so both scores are wrong. `many` is that of the prompt's grammar.
     """
     target = None if record is None else record.target
     return Prediction(
@@ -101,6 +105,7 @@ def unanswered(uid: str, reason: str, record: Record | None = None) -> Predictio
         duration=None if record is None else record.duration,
         iou=0.0 if target is None or target.spans else None,
         correct=False if target is None or target.choice is not None else None,
+        many=many,
     )
 
 
@@ -131,10 +136,11 @@ def answer(
     return list(rows.values())
 
 
-def complete(predictions: Iterable[Prediction], records: Sequence[Record]) -> list[Prediction]:
+def complete(predictions: Iterable[Prediction], records: Sequence[Record], many: bool = False) -> list[Prediction]:
     """Exactly one prediction per record, in the order of `records`: nothing that was asked goes uncounted.
 
-    Failed prompts learn from their record what they asked; a record without a prediction comes out as missing.
+    Failed prompts learn from their record what they asked, and from `many` whether spans were to be listed; a record
+    without a prediction comes out as missing.
     """
     rows = {prediction.uid: prediction for prediction in predictions}
     found: list[Prediction] = []
@@ -143,7 +149,7 @@ def complete(predictions: Iterable[Prediction], records: Sequence[Record]) -> li
         if row is not None and row.answered:
             found.append(row)
         else:
-            found.append(unanswered(record.uid, "missing" if row is None else row.reason or "missing", record))
+            found.append(unanswered(record.uid, "missing" if row is None else row.reason or "missing", record, many))
     return found
 
 
@@ -156,7 +162,7 @@ def write(predictions: Iterable[Prediction], path: Path) -> None:
 
 
 def read_file(path: Path) -> list[Prediction]:
-    """The rows of a file that `write` wrote (older ones lack `scores`); ValueError names the line that is no row."""
+    """The rows of a file that `write` wrote (older ones lack `many` and `scores`); ValueError names what is no row."""
     names = {field.name for field in fields(Prediction)}
     rows: list[Prediction] = []
     with path.open(encoding="utf-8") as file:
@@ -165,7 +171,7 @@ def read_file(path: Path) -> list[Prediction]:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
                 raise ValueError(f"{path}:{number} is not JSON: {error}") from error
-            if not isinstance(row, dict) or {*row, "scores"} != names:
+            if not isinstance(row, dict) or {*row, "many", "scores"} != names:
                 raise ValueError(f"{path}:{number} is not a prediction: its fields must be {sorted(names)}")
             row["spans"] = tuple(Span(*span) for span in row["spans"])
             row["target_spans"] = tuple(Span(*span) for span in row["target_spans"])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kairos.core.answers import read
-from kairos.core.spans import best_iou
+from kairos.core.spans import answer_iou
 from kairos.core.types import ActionStats, Origin, RolloutBatch, RolloutGroup, Scores
 from kairos.credit.earned import Earned
 from kairos.train.meter import Meter
@@ -43,9 +43,10 @@ def measure(meter: Meter, credited: Credited) -> None:
     for place in ("reward", f"reward_{group.prompt.source}"):
         meter.add(f"{place}/total", fmean(rewards), len(own))
     if group.prompt.target.spans and group.prompt.template is not None:  # whatever the reward makes of it
-        found = [read(group.rollouts[i].text, group.prompt.template.grammar).spans for i in own]
+        grammar, spans = group.prompt.template.grammar, group.prompt.target.spans
+        ious = [answer_iou(read(group.rollouts[i].text, grammar).spans, spans, grammar.many) for i in own]
         for place in ("rollout", f"rollout_{group.prompt.source}"):
-            meter.add(f"{place}/iou", fmean(best_iou(spans, group.prompt.target.spans) for spans in found), len(own))
+            meter.add(f"{place}/iou", fmean(ious), len(own))
     meter.add("reward/spread", pstdev(rewards))
     meter.add("reward/no_spread", float(max(rewards) == min(rewards)))
     meter.add("advantage/magnitude", fmean(abs(a) for a in advantages), len(advantages))

@@ -8,15 +8,16 @@ import pickle
 import pytest
 import torch
 
-from kairos.core.answers import read
+from kairos.core.answers import STRICT_LIST, read
 from kairos.core.spans import Span
 from kairos.core.types import Prompt, Target, VideoClip
 from kairos.data.templates.answer import AnswerOnly
 from kairos.data.templates.caption import Caption
+from kairos.data.templates.spans import AllSpans, AllSpansThink
 from kairos.data.templates.think import Think
 from kairos.data.templates.timezero import TimeR1Think, TimeZeroDirect, TimeZeroThink
 
-ALL = (AnswerOnly(), Think(), TimeZeroThink(), TimeR1Think(), TimeZeroDirect())
+ALL = (AnswerOnly(), Think(), TimeZeroThink(), TimeR1Think(), TimeZeroDirect(), AllSpans(), AllSpansThink())
 
 
 def prompt(
@@ -69,7 +70,8 @@ def test_the_mini_wordings_show_the_video_first_and_list_the_options() -> None:
 def test_what_a_template_writes_it_reads_and_finds_well_formed(template: AnswerOnly) -> None:
     target = Target(spans=(Span(1.0, 2.0), Span(3.5, 6.0)), demonstration="red circle 3.5 to 6.0")
     text = template.answer(target)
-    assert read(text, template.grammar).spans == (Span(3.5, 6.0),), "the longest span is written"
+    expected = target.spans if template.grammar.many else (Span(3.5, 6.0),)
+    assert read(text, template.grammar).spans == expected, "the longest span is written, or all where spans are listed"
     assert template.well_formed(text) and template.well_formed(f"\n{text} ")
     assert not template.well_formed(text + "x")
     assert not template.well_formed("3.5 to 6.0")
@@ -117,6 +119,26 @@ def test_a_wording_is_plain_data_and_differs_from_the_others(template: AnswerOnl
     assert json.loads(json.dumps(described)) == described
     assert [other.describe() for other in ALL].count(described) == 1
     assert pickle.loads(pickle.dumps(template)) == template
+
+
+def test_every_template_writes_a_list_when_its_grammar_lists_spans() -> None:
+    target = Target(spans=(Span(3.5, 6.0), Span(1.0, 2.0)), choice="B")
+    assert AnswerOnly(grammar=STRICT_LIST).answer(target) == "<answer>B 1.0 to 2.0 and 3.5 to 6.0</answer>"
+    assert AnswerOnly().answer(target) == "<answer>B 3.5 to 6.0</answer>"
+    answer = read(AnswerOnly(grammar=STRICT_LIST).answer(target), STRICT_LIST)
+    assert (answer.spans, answer.choice) == ((Span(1.0, 2.0), Span(3.5, 6.0)), "B")
+
+
+def test_all_spans_are_asked_for_with_the_video_first() -> None:
+    for template in (AllSpans(), AllSpansThink()):
+        _, turn = template.messages(prompt())
+        kinds, text = words(turn)
+        assert (
+            kinds == ["video", "text"] and 'every time interval of the video in which the event "person turns' in text
+        )
+        assert ("<think>" in text) is (template.name == "spans_think")
+    with pytest.raises(ValueError, match="no wording for task 'choice', only for grounding"):
+        AllSpans().messages(prompt("choice"))
 
 
 def test_a_wording_may_be_ones_own() -> None:

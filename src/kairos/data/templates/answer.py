@@ -28,7 +28,7 @@ class AnswerOnly:
         return [parts.user_turn(filled)]
 
     def answer(self, target: Target) -> str:
-        return f"<answer>{parts.written(target)}</answer>"
+        return f"<answer>{parts.written(target, self.grammar.many)}</answer>"
 
     def well_formed(self, text: str) -> bool:
         """One answer block and nothing else but white space."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from kairos.core.answers import Grammar, blocks
-from kairos.core.patterns import FirstNumbers, JsonKeys, Pair
+from kairos.core.json_patterns import JsonKeys
+from kairos.core.patterns import FirstNumbers, Pair
 
 TIMEZERO = Grammar((Pair(("to", "and"), spacing="one", any_case=True, pick="last"),), block="last")
 """TimeZero, Time-R1: in the last block the last `(\\d+\\.?\\d*) (to|and) (\\d+\\.?\\d*)`; thinking is not cut."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kairos.core.spans import to_write
 from kairos.core.types import Prompt, Target
 
 
@@ -32,12 +33,15 @@ def event(question: str) -> str:
     return question.lower().strip().removesuffix(".")
 
 
-def written(target: Target, time: str = "{:.1f}") -> str:
-    """What stands in an answer: the letter, the longest annotated span, or both, e.g. "B 3.5 to 6.0"."""
+def written(target: Target, many: bool, time: str = "{:.1f}") -> str:
+    """What stands in an answer: the letter, the annotated span, or both, e.g. "B 3.5 to 6.0".
+
+    Of several spans the longest; where the grammar lists spans (`many`), all of them: "3.5 to 6.0 and 8.0 to 9.5".
+    """
     parts = [] if target.choice is None else [target.choice]
     if target.spans:
-        longest = max(target.spans, key=lambda span: span.length)
-        parts.append(f"{time.format(longest.start)} to {time.format(longest.end)}")
+        spans = to_write(target.spans, many)
+        parts.append(" and ".join(f"{time.format(span.start)} to {time.format(span.end)}" for span in spans))
     if not parts:
         raise ValueError("the target holds neither a span nor a choice: there is no answer to write")
     return " ".join(parts)

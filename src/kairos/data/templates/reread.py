@@ -1,19 +1,22 @@
-"""A template whose answers are read through another grammar."""
+"""A template whose answers are read through the lenient grammar instead of its own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kairos.core.answers import LENIENT, Grammar
+from kairos.core.answers import LENIENT, LENIENT_LIST, Grammar
 from kairos.core.types import Prompt, Target, Template
 
 
 @dataclass(frozen=True)
 class Reread:
-    """Asks, writes and judges the form as `template` does, but reads through `grammar`: by default the lenient one."""
+    """Asks, writes and judges the form as `template` does, but reads leniently: spans as a list where its own does."""
 
     template: Template
-    grammar: Grammar = LENIENT
+
+    @property
+    def grammar(self) -> Grammar:
+        return LENIENT_LIST if self.template.grammar.many else LENIENT
 
     def messages(self, prompt: Prompt) -> list[dict[str, object]]:
         return self.template.messages(prompt)

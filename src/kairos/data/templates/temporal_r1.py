@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from kairos.core.answers import Grammar
+from kairos.core.spans import to_write
 from kairos.core.types import Prompt, Target
 from kairos.data.templates import parts
 from kairos.data.templates.grammars import TEMPORAL_R1, json_choice_format, temporal_r1_format
@@ -43,8 +44,8 @@ class TemporalR1:
         """The longest annotated span, behind a think block where the data has a written reasoning."""
         fields = {} if target.choice is None else {"answer": target.choice}
         if target.spans:
-            longest = max(target.spans, key=lambda span: span.length)
-            times = (self.time.format(longest.start), self.time.format(longest.end))
+            (span,) = to_write(target.spans, many=False)  # the form holds one
+            times = (self.time.format(span.start), self.time.format(span.end))
             fields |= dict(zip(("start_time", "end_time"), times, strict=True))
         if not fields:
             raise ValueError("the target holds neither a span nor a choice: there is no answer to write")

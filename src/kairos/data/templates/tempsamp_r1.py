@@ -55,7 +55,7 @@ class TempSampDirect(TempSampThink):
     name: str = "tempsamp_direct"
 
     def answer(self, target: Target) -> str:
-        return f"<answer>{parts.written(target, self.time)}</answer>"
+        return f"<answer>{parts.written(target, self.grammar.many, self.time)}</answer>"
 
     def well_formed(self, text: str) -> bool:
         return tempsamp_format(text)
@@ -74,7 +74,7 @@ class TempSampReleased(TempSampDirect):
         return " ".join(question.split()).rstrip(".")
 
     def answer(self, target: Target) -> str:
-        return f"<answer> {parts.written(target, self.time)} </answer>"
+        return f"<answer> {parts.written(target, self.grammar.many, self.time)} </answer>"
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class Think(AnswerOnly):
 
     def answer(self, target: Target) -> str:
         """Without a think block where the data has no written reasoning."""
-        return f"{parts.thought(target)}<answer>{parts.written(target)}</answer>"
+        return f"{parts.thought(target)}<answer>{parts.written(target, self.grammar.many)}</answer>"
 
     def well_formed(self, text: str) -> bool:
         """One think block, then one answer block, and nothing else but white space."""

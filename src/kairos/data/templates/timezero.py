@@ -64,7 +64,7 @@ class TimeZeroThink:
 
     def answer(self, target: Target) -> str:
         """Without a think block where the data has no written reasoning."""
-        return f"{parts.thought(target)}<answer>{parts.written(target, self.time)}</answer>"
+        return f"{parts.thought(target)}<answer>{parts.written(target, self.grammar.many, self.time)}</answer>"
 
     def well_formed(self, text: str) -> bool:
         """A think block and an answer block, nothing before, between or behind; the answer need not hold numbers."""
@@ -93,7 +93,7 @@ class TimeZeroDirect(TimeZeroThink):
     name: str = "timezero_direct"
 
     def answer(self, target: Target) -> str:
-        return f"<answer>{parts.written(target, self.time)}</answer>"
+        return f"<answer>{parts.written(target, self.grammar.many, self.time)}</answer>"
 
     def well_formed(self, text: str) -> bool:
         """One answer block and nothing else: the released format check asks for thinking, so it cannot judge these."""

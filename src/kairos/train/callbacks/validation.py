@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from kairos.core.protocols import RolloutEngine
 from kairos.core.types import PromptBatch, Sampling
 from kairos.data.dataset import PromptDataset
-from kairos.data.templates.schedule import schedule_of
+from kairos.data.templates.schedule import in_phase, schedule_of
 from kairos.evaluation.metrics import Share, standard
 from kairos.evaluation.predictions import Prediction, answer, complete
 from kairos.evaluation.scores import means, scored
@@ -93,5 +93,8 @@ def predict(
         engine.release()
     everyone = ranks.gather(list(enumerate(mine)))
     predictions = [prediction for _, prediction in sorted(everyone, key=lambda pair: pair[0])]
-    dataset = datamodule.dataset(split)
-    return complete(predictions, dataset.records[:count]) if isinstance(dataset, PromptDataset) else predictions
+    dataset = in_phase(datamodule.dataset(split), phase)
+    if not isinstance(dataset, PromptDataset):
+        return predictions
+    many = dataset.template is not None and dataset.template.grammar.many
+    return complete(predictions, dataset.records[:count], many)
