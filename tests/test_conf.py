@@ -11,6 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from kairos.compose import CONF, assemble, compose, folder_name, resolved, user_errors, wording
 from kairos.compose import UserError as Told
 from kairos.core.types import Sampling
+from kairos.credit.rewards.grounding import TimestampAwareIoU
 from kairos.train.grpo import GRPOModule
 
 OPTIONS = sorted(
@@ -193,6 +194,16 @@ def test_no_node_of_a_configuration_reaches_an_object():
     walk(built.module.__dict__, "module", 0)
     walk(built.datamodule.__dict__, "datamodule", 0)
     walk(built.trainer.callbacks, "callbacks", 0)  # type: ignore[attr-defined]
+
+
+def test_whether_tiou_is_clamped_is_a_value_of_the_option_itself():
+    """Read from a top-level key that only score.yaml had, it could not be chosen in a training run."""
+    for root in ("train", "score"):
+        config = compose(["reward=tiou_format"], name=root)
+        assert OmegaConf.to_container(config.reward.terms.tiou.term)["clamp"] is True, root  # type: ignore[call-overload, index]
+        assert "clamp" not in config, root
+    free = assemble(compose(["policy=toy", "reward=tiou_format", "reward.terms.tiou.term.clamp=false"]), [])
+    assert free.module.reward.terms["tiou"].term == TimestampAwareIoU(clamp=False)  # type: ignore[attr-defined]
 
 
 def test_an_nn_module_is_referred_to_in_one_place():

@@ -15,6 +15,7 @@ from kairos.credit.rewards.choice import Choice
 from kairos.credit.rewards.evidence import EvidenceHit
 from kairos.credit.rewards.format import Format
 from kairos.credit.rewards.grounding import IoU, TimestampAwareIoU
+from kairos.credit.rewards.released import as_released
 from kairos.credit.rewards.rubric import RewardError, Rubric, Weighted
 from kairos.credit.rewards.spans_set import SetIoU
 from kairos.credit.shapes import Power, Threshold
@@ -38,6 +39,14 @@ def test_timestamp_aware_iou_is_that_of_time_r1(group_of):
     released = [0.7342111, 1.0, 0.047974, -0.0843778, 0.0, 0.0]
     assert TimestampAwareIoU(clamp=False)(group).tolist() == pytest.approx(released, abs=1e-6)
     assert TimestampAwareIoU()(group).tolist() == pytest.approx([max(0.0, value) for value in released], abs=1e-6)
+
+
+def test_a_rubric_as_released_replaces_the_terms_that_depart_and_no_others():
+    iou, aware = Weighted(IoU(), 2.0), Weighted(TimestampAwareIoU(), 0.5, Power(2.0), ["grounding"])
+    released = as_released(Rubric({"iou": iou, "tiou": aware, "gone": None}))
+    assert released == Rubric({"iou": iou, "tiou": replace(aware, term=TimestampAwareIoU(clamp=False)), "gone": None})
+    mine = TimestampAwareIoU()
+    assert as_released(mine) is mine, "only a rubric has terms"
 
 
 @pytest.mark.parametrize("term", [IoU(), TimestampAwareIoU(), TimestampAwareIoU(clamp=False)])

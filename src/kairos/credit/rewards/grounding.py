@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -44,6 +44,10 @@ class TimestampAwareIoU:
         return torch.tensor(
             [max(self._score(answer.spans, spans, duration) for spans in right) for answer in answers(group)]
         )
+
+    def released(self) -> TimestampAwareIoU:
+        """As Time-R1's code: factors may be negative."""
+        return replace(self, clamp=False)
 
     def _score(self, stated: Sequence[Span], right: Sequence[Span], duration: float) -> float:
         overlap = set_iou(stated, right)

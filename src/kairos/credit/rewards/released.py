@@ -1,0 +1,29 @@
+"""A reward as the code that a method's authors released computes it, where ours departs from that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+from kairos.core.protocols import Reward
+from kairos.credit.rewards.rubric import RewardTerm, Rubric, Weighted
+
+
+@runtime_checkable
+class Departing(Protocol):
+    """A reward term that departs from the released code and can be turned into what that computes."""
+
+    def released(self) -> RewardTerm: ...
+
+
+def as_released(reward: Reward) -> Reward:
+    """The same rubric with every term that departs from the released code replaced; another reward as it is."""
+    if not isinstance(reward, Rubric):
+        return reward
+    return replace(reward, terms={name: _released(weighted) for name, weighted in reward.terms.items()})
+
+
+def _released(weighted: Weighted | None) -> Weighted | None:
+    if weighted is None or not isinstance(weighted.term, Departing):
+        return weighted
+    return replace(weighted, term=weighted.term.released())
