@@ -299,6 +299,7 @@ def test_the_rollouts_of_a_run_are_valid_input_and_score_as_they_did(tmp_path: P
     logged = [json.loads(line) for line in (folder / "rollouts.jsonl").read_text().splitlines()]
     written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert tally.rows == len(logged) == len(written) == 64 and tally.groups == 8 and tally.injected == 8
+    assert not any("highlights" in row for row in logged), "no prompt of the run has any"
     for before, after in zip(logged, written, strict=True):
         assert after["terms"] == before["terms"] and after["reason"] == before["reason"]
         assert after["total"] == pytest.approx(before["reward"], abs=1e-6)
@@ -326,7 +327,9 @@ def test_highlights_of_a_run_are_scored_again(scored: Score):
     texts = (bench.template.answer(target), "<answer>The highlight timestamps are in the 84 seconds. Scores 3</answer>")
     group = RolloutGroup(prompt, tuple(Rollout(text, torch.zeros(3, dtype=torch.long)) for text in texts))
     scores = bench.reward(group)
-    again = scored(records(1, Credited(group, scores, Earned(torch.zeros(2), torch.ones(2), 1.0))), *options)
+    logged = records(1, Credited(group, scores, Earned(torch.zeros(2), torch.ones(2), 1.0)))
+    assert all(row["highlights"] == [[82.0, 2.0], [84.0, 4.0]] for row in logged)
+    again = scored(logged, *options)
     assert [row["terms"]["highlights"] for row in again] == scores.terms["highlights"].tolist()  # type: ignore[index]
     assert scores.terms["highlights"][0] == 1.0 > scores.terms["highlights"][1] > 0.0
 

@@ -113,9 +113,13 @@ def _mean(value_BA: Tensor, own_BA: Tensor) -> Tensor:
 
 
 def records(iteration: int, credited: Credited) -> list[dict[str, object]]:
-    """One JSON-able row a rollout, for rollouts.jsonl. Spans in seconds, lengths in actions."""
+    """One JSON-able row a rollout, for rollouts.jsonl. Spans in seconds, lengths in actions.
+
+    `highlights` stands only in the rows of prompts that have some.
+    """
     group, scores, prompt = credited.group, credited.scores, credited.group.prompt
     rows: list[dict[str, object]] = []
+    marks = {"highlights": [list(mark) for mark in prompt.target.highlights]} if prompt.target.highlights else {}
     for index, rollout in enumerate(group.rollouts):
         spans = read(rollout.text, prompt.template.grammar).spans if prompt.template and rollout.text else ()
         rows.append(
@@ -139,7 +143,7 @@ def records(iteration: int, credited: Credited) -> list[dict[str, object]]:
                 "spans": [list(span) for span in spans],
                 "target": [list(span) for span in prompt.target.spans],
                 "choice": prompt.target.choice,
-                "highlights": [list(mark) for mark in prompt.target.highlights],
+                **marks,
                 "duration": prompt.clip.duration,
             }
         )
