@@ -1,4 +1,4 @@
-"""Shapes: how one raw reward term is bent before it is weighted. [G] -> [G]."""
+"""Shapes: functions [G] -> [G] of one raw reward term, applied before it is weighted."""
 
 from __future__ import annotations
 

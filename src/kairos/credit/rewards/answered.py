@@ -1,4 +1,4 @@
-"""What reward terms share: the answers of a group, read as the prompt's template says."""
+"""What reward terms share: the answers of a group, read through the grammar of the prompt's template."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def answers(group: RolloutGroup) -> list[Answer]:
 
 
 def template_of(prompt: Prompt) -> Template:
+    """The prompt's template; ValueError where it has none."""
     if prompt.template is None:
         raise ValueError(f"prompt {prompt.uid!r} has no template, so nothing says how its answers are written")
     return prompt.template

@@ -1,4 +1,4 @@
-"""What long answers cost."""
+"""A penalty for answers that are nearly as long as allowed."""
 
 from __future__ import annotations
 

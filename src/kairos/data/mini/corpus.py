@@ -1,4 +1,4 @@
-"""Every wording of the mini world as texts, from which the mini policy's small tokenizer is trained."""
+"""The texts that the mini policy's tokenizer is trained on: every wording of the mini world."""
 
 from __future__ import annotations
 

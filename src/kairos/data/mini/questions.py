@@ -1,4 +1,4 @@
-"""What can be asked about a scene of the mini world, and what is right: four kinds of task, from the scene alone."""
+"""The questions of the mini world and their right answers, made from a scene alone: four kinds of task."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def caption(scene: Scene, loosen: float, rng: np.random.Generator) -> str:
 
 
 def lettered_caption(scene: Scene, loosen: float, rng: np.random.Generator) -> tuple[tuple[str, ...], str, str]:
-    """Options, which name every thing, and two captions that give each line its letter: behind the name, and before."""
+    """Options that name every thing, and two captions: with each thing's letter behind its name, and before it."""
     options = tuple(str(name) for name in rng.permutation([thing.name for thing in scene.things]))
     behind, before = [], []
     for thing in scene.by_start:
@@ -115,7 +115,7 @@ def _other_colours(scene: Scene, thing: Thing, rng: np.random.Generator) -> list
 
 
 def _draw(possible: Sequence[str], shown: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
-    """`count` wrong options, those that the clip shows first: what is seen somewhere must not give the answer away."""
+    """`count` wrong options; those that the clip shows elsewhere are taken first, so that seeing one tells nothing."""
     order = [str(p) for p in rng.permutation(list(possible))]
     return sorted(order, key=lambda name: name not in shown)[:count]
 

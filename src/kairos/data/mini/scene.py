@@ -70,7 +70,8 @@ class Thing:
 
     def centre(self, second: float) -> tuple[float, float]:
         share = (second - self.span.start) / self.span.length
-        return tuple(a + (b - a) * share for a, b in zip(self.begin, self.finish, strict=True))  # type: ignore[return-value]
+        (x, y), (to_x, to_y) = self.begin, self.finish
+        return x + (to_x - x) * share, y + (to_y - y) * share
 
 
 @dataclass(frozen=True)

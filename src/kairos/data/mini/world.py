@@ -1,7 +1,7 @@
 """The mini world: real mp4 clips of moving coloured shapes, rendered on demand, and four kinds of task about them.
 
-Small enough for two CPU cores and nothing to download. Everything is a function of (seed, split, index): a file that
-exists is right, because its folder's name holds the recipe.
+Small enough for two CPU cores, and nothing is downloaded. A clip is a function of (seed, split, index), and the name
+of its folder holds the version of the recipe, so a file that exists is never out of date.
 """
 
 from __future__ import annotations

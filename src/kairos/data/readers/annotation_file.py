@@ -1,4 +1,4 @@
-"""What readers share: rows become records, and rows that cannot are counted and named, or stop the reading."""
+"""What readers share: rows are turned into records; unusable rows are counted and named, or stop the reading."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class MissingVideo(ValueError):
 
 @dataclass(frozen=True)
 class Reading:
-    """What came of a file: usable `records`, rows without their video, rows with unusable annotations, and how many
-    records have a span that ends behind the annotated duration (kept as annotated)."""
+    """A file that was read: its usable `records`, the rows without their video (`missing`), those with an unusable
+    annotation (`invalid`), and the number of records with a span that ends behind the duration (`beyond`; kept)."""
 
     records: tuple[Record, ...]
     missing: tuple[Failure, ...] = ()
@@ -39,7 +39,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class AnnotationFile(ABC, Generic[Row]):
-    """A reader of one file of annotations, whose videos lie below `videos`; a format says what its rows are.
+    """A reader of one file of annotations, whose videos lie below `videos`; subclasses say what a row is.
 
     A row whose video is absent is counted and named (`missing="error"` stops instead); so is one whose annotation
     cannot be used (`invalid`). A span that ends behind the duration is kept as annotated and counted; `clamp` cuts it.

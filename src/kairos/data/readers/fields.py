@@ -1,4 +1,4 @@
-"""One row's fields, each checked when it is asked for; what is wrong names the row and says what to do."""
+"""One row's fields, each checked when it is read; an error names the row and says what to do."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from kairos.data.readers.fields import AnnotationError
 
 
 def lines_of(file: Path) -> list[tuple[str, str]]:
-    """The lines of a text file with their numbers, empty ones at its end aside."""
+    """The lines of a text file with their numbers, without the empty ones at its end."""
     lines = [line.removesuffix("\r") for line in _text(file).split("\n")]
     while lines and not lines[-1].strip():
         lines.pop()

@@ -1,4 +1,4 @@
-"""Multiple-choice questions in the forms that data sets have them: a .jsonl file, or a .json file of one list.
+"""Multiple-choice questions in the forms in which data sets are published: a .jsonl file, or a .json file of one list.
 
 | field | |
 |---|---|
@@ -11,7 +11,7 @@
 | `id` | stable name of the row (default: its number) |
 
 Other fields are not read. `names` maps a field to its name in the file: {video: video_name, options: candidates}.
-A row that is `task=needle` and the like is better written as `data=jsonl`.
+For another task, such as needle, write the rows as `data=jsonl` reads them.
 """
 
 from __future__ import annotations

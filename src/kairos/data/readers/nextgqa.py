@@ -1,4 +1,4 @@
-"""NExT-GQA: five options a question (val.csv, test.csv), and the spans that prove the answer (gsub_val.json)."""
+"""NExT-GQA: five options a question (val.csv, test.csv), and the spans in which the answer is seen (gsub_val.json)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class NExTGQA(AnnotationFile[CsvRow]):
         if row["answer"].strip() not in options:
             fields.fail(f"answer {row['answer']!r} is none of the five options; correct the row")
         video, qid = row["video_id"], row["qid"]
-        spans, duration = self._evidence(key, video, qid)
+        spans, duration = self._spans(key, video, qid)
         place = Fields(f"{self.folders}, {video}", {"path": self._places.get(video, video)}).text("path")
         return Record(
             uid=f"nextgqa/{self.file.stem}/{video}:{qid}",
@@ -61,7 +61,7 @@ class NExTGQA(AnnotationFile[CsvRow]):
             duration=duration,
         )
 
-    def _evidence(self, key: str, video: str, qid: str) -> tuple[tuple[Span, ...], float | None]:
+    def _spans(self, key: str, video: str, qid: str) -> tuple[tuple[Span, ...], float | None]:
         if self.spans is None:
             return (), None
         found = Fields.of(f"{self.where(key)}: {self.spans}, {video}", self._located.get(video, {}))

@@ -1,4 +1,4 @@
-"""The short wording that asks for the answer alone; the mini base knows it."""
+"""A short wording that asks for the answer alone; the mini base was trained on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wording that asks what a clip shows, for supervised training on captions; the mini base knows it."""
+"""A wording that asks what a clip shows, for supervised training on captions; the mini base was trained on it."""
 
 from __future__ import annotations
 

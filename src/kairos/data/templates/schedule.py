@@ -1,4 +1,4 @@
-"""A template that changes by epoch, such as answers first and thinking later: one data set, a wording a phase."""
+"""A template that changes by epoch, such as answers alone first and thinking later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ from kairos.core.types import Failure, Prompt, Target, Template
 
 @runtime_checkable
 class Describing(Protocol):
+    """A template that gives its wording as plain data."""
+
     def describe(self) -> dict[str, str]: ...
+
+
+@runtime_checkable
+class Templated(Protocol):
+    """A data set that gives its prompts a template."""
+
+    template: Template | None
 
 
 @dataclass(frozen=True)
@@ -32,9 +41,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Phases by name, in order (the two-phase training of TempSamp-R1). Where no epoch is meant it is its first phase.
+    """Phases by name, in order (the two-phase training of TempSamp-R1). Used as a template, it is its first phase.
 
-    `template=hybrid` gives one to the data; prompts carry the template of their epoch's phase, never the schedule.
+    A data set may have a schedule as its template (`template=hybrid`); its prompts carry the template of their epoch's
+    phase, never the schedule.
     """
 
     phases: Mapping[str, Phase]
@@ -86,20 +96,20 @@ def schedule_of(dataset: Dataset[Prompt | Failure]) -> Schedule | None:
     """The schedule of a data set, or of the first of its parts that has one."""
     if isinstance(dataset, ConcatDataset):
         return next((found for part in dataset.datasets if (found := schedule_of(part)) is not None), None)
-    template = getattr(dataset, "template", None)
+    template = dataset.template if isinstance(dataset, Templated) else None
     return template if isinstance(template, Schedule) else None
 
 
 def in_phase(dataset: Dataset[Prompt | Failure], phase: int) -> Dataset[Prompt | Failure]:
     """The same data with each schedule's template of that phase; without a schedule the data set itself."""
-    if schedule_of(dataset) is None:
+    schedule = schedule_of(dataset)
+    if schedule is None:
         return dataset
     clone = copy.copy(dataset)
     if isinstance(clone, ConcatDataset):
         clone.datasets = [in_phase(part, phase) for part in clone.datasets]
-        return clone
-    schedule = schedule_of(dataset)
-    clone.template = schedule.template(phase)  # type: ignore[attr-defined, union-attr]
+    elif isinstance(clone, Templated):
+        clone.template = schedule.template(phase)
     return clone
 
 

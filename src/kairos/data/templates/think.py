@@ -1,4 +1,4 @@
-"""The short wording that asks to think before answering; the mini base knows it."""
+"""A short wording that asks to think before answering; the mini base was trained on it."""
 
 from __future__ import annotations
 
