@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -94,6 +96,15 @@ def test_sets_in_one_tensor_score_as_one_by_one(span, annotated):
 @given(spans, spans)
 def test_one_span_each_scores_to_the_last_digit_whether_or_not_spans_are_listed(a, b):
     assert answer_iou([a], [b], many=True) == answer_iou([a], [b], many=False) == iou(a, b)
+
+
+def test_set_iou_of_published_examples(real_data: Path):
+    pairs = json.loads((real_data / "oracles" / "set_metrics_examples.json").read_text())["pairs"]
+    assert len(pairs) >= 10
+    for pair in pairs:
+        answered, annotated = ([Span(*span) for span in pair[name]] for name in ("pred", "gt"))
+        value = answer_iou(answered, annotated, many=True)
+        assert value == pytest.approx(pair["iou_both_merged"], abs=1e-6), pair["id"]
 
 
 def test_union_merges_what_touches_and_drops_what_has_no_length():
