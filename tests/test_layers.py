@@ -274,3 +274,11 @@ def test_no_tracked_file_names_a_machine_path_or_a_package_index():
             if folders.search(line) or hosts.search(line) or (beside.search(line) and name_of(path) != ".ci/run"):
                 found.append(f"{name_of(path)}:{number}: {line.strip()[:120]}")
     assert not found, "\n".join(found)
+
+
+def test_the_step_knows_no_policy_by_name():
+    """`train/grpo.py` asks protocols: a policy, an agent or a teacher of one's own needs no edit there."""
+    path = ROOT / "src" / "kairos" / "train" / "grpo.py"
+    imported = list(imports_of(path, ast.parse(path.read_text())))
+    assert "kairos.core.protocols.Policy" in imported
+    assert not [name for name in imported if name.startswith("kairos.policy")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
@@ -53,6 +54,18 @@ class Policy(Protocol):
 
     def reference(self) -> Scorer:
         """The frozen scorer to compare with: adapters off, or a frozen copy of the weights as they are now."""
+        ...
+
+
+@runtime_checkable
+class PreparesLearning(Protocol):
+    """A policy that wants a context around its updates, such as a faster way to sum gradients."""
+
+    def learning(self, alone: bool) -> AbstractContextManager[None]:
+        """Entered around every forward, backward and optimiser step of an iteration.
+
+        `alone`: no other process waits for a gradient, so backward may add to `grad` in a way of its own.
+        """
         ...
 
 

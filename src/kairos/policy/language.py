@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -17,6 +18,7 @@ from kairos.core.protocols import FeatureStore
 from kairos.core.types import ActionStats, Prompt, RolloutBatch, RolloutGroup, Sampling
 from kairos.policy.family import Family
 from kairos.policy.kernels.joint_linear import weights_cast_once
+from kairos.policy.kernels.weight_gradients import accumulating
 from kairos.policy.layouts import layout_of
 from kairos.policy.memory import recompute as levels
 from kairos.policy.memory.context_limit import check_context_length
@@ -197,6 +199,10 @@ class LanguagePolicy(nn.Module):
 
     def forward(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
         return self.score(batch, entropy)
+
+    def learning(self, alone: bool) -> AbstractContextManager[None]:
+        """Inside, backward adds weight gradients to those there as it sums them, where the process trains `alone`."""
+        return accumulating(alone)
 
     def reference(self) -> FrozenLanguage | WithoutAdapter:
         """The policy with its adapter off; without one, a frozen copy of what is trained, as it is now."""

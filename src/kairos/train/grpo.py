@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import cast
 
@@ -15,13 +16,12 @@ from torch import Tensor, nn
 
 from kairos.core.carry import carried
 from kairos.core.out_of_memory import explaining_out_of_memory
-from kairos.core.protocols import Advantage, Gate, Injection, Policy, Reward, RolloutEngine, Scorer
+from kairos.core.protocols import Advantage, Gate, Injection, Policy, PreparesLearning, Reward, RolloutEngine, Scorer
 from kairos.core.seeds import mix
 from kairos.core.threads import one_host_thread
 from kairos.core.types import ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
 from kairos.credit.earned import Earned, earned
 from kairos.objective.objective import Objective
-from kairos.policy.kernels.weight_gradients import accumulating
 from kairos.train import diagnostics, oversampling
 from kairos.train.batch import collate
 from kairos.train.devices import ranks, sharding
@@ -94,7 +94,7 @@ class GRPOModule(L.LightningModule):
             rollouts = self.credit(groups, batch)
         with self.meter.phase("annotate"):
             rollouts = self.annotate(rollouts)
-        with self.meter.phase("learn"), explaining_out_of_memory("learning from the rollouts"):
+        with self.meter.phase("learn"), explaining_out_of_memory("learning from the rollouts"), self._learning():
             self.learn(rollouts)
         self.rollouts = rollouts
 
@@ -175,8 +175,7 @@ class GRPOModule(L.LightningModule):
         for rows in self._microbatches(mini):
             asked = mini.take(rows)  # on the host: the policy moves what it needs, and waits for nothing
             micro, weights = asked.to(self.device), carried(weight_BA[rows], self.device)
-            with accumulating(self._alone):
-                stats: ActionStats = self.policy(asked, entropy="entropy" in self.objective.needs)
+            stats: ActionStats = self.policy(asked, entropy="entropy" in self.objective.needs)
             values, terms = self.objective.values(stats, micro)
             loss = (weights * values).sum() * (ranks.world() / whole)
             self.manual_backward(loss)
@@ -185,6 +184,9 @@ class GRPOModule(L.LightningModule):
         optimizer.step()
         self.meter.add("learn/gradient_norm", norm)
         self.meter.put("learn/rate", optimizer.param_groups[0]["lr"])
+
+    def _learning(self) -> AbstractContextManager[None]:
+        return self.policy.learning(self._alone) if isinstance(self.policy, PreparesLearning) else nullcontext()
 
     def _clip(self) -> float:
         parameters = [p for p in self.policy.parameters() if p.grad is not None]
