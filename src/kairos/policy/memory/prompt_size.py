@@ -1,4 +1,4 @@
-"""How many tokens a prompt has at most, by its pixel budget alone."""
+"""The largest number of tokens that a prompt can have under a pixel budget."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ STAMP = 10
 
 
 def text_tokens(budget: PixelBudget, stamped: bool) -> int:
-    """The wording, and where every temporal patch is `stamped` with its time in words, those."""
+    """Text tokens of a prompt: its wording, and with `stamped` a textual timestamp for every temporal patch."""
     return WORDS + (STAMP * most_frames(budget) // TEMPORAL_PATCH if stamped else 0)
 
 
 def vision_tokens(budget: PixelBudget) -> int:
-    """Vision tokens of a clip that fills the budget. One so long that min_pixels takes over can have more."""
+    """Vision tokens of a clip that fills the budget. A clip so long that min_pixels decides can have more."""
     return int(min(budget.total, budget.largest * (budget.max_frames // TEMPORAL_PATCH))) // budget.factor**2
 
 
 def most_frames(budget: PixelBudget) -> int:
-    """Frames of a clip that is as long as it may be before every frame is at its smallest."""
+    """The most frames that fit the budget: each at its smallest, at most `max_frames`."""
     return min(budget.max_frames, int(budget.total / budget.smallest) * TEMPORAL_PATCH)

@@ -1,4 +1,4 @@
-"""The numbers of a model that its memory follows from."""
+"""The numbers of a model that decide how much memory it needs."""
 
 from __future__ import annotations
 
@@ -14,41 +14,50 @@ from kairos.policy.towers import Towers
 
 @dataclass(frozen=True)
 class Sizes:
-    """Counts of parameters, and widths per token, layer and patch.
-
-    `trained` and `frozen` are parameters, `adapter` says whether a reference comes for free (adapters off). `queries`
-    and `keys` are a layer's heads times their width; `normed` says whether both are brought to norm, `gated` whether
-    what attention gives is gated. Of `layers`, `attending` keep keys and values; the others (gated delta nets, of
-    `value_heads` with `values` numbers together, and `value_keys` of their keys) a `state`: so many numbers per row in
-    all. `levels` are the vision features that one token brings (deepstack: several), `stamped` prompts carry textual
-    timestamps.
-    """
+    """Numbers of parameters, and widths per token, layer and patch."""
 
     trained: int
+    """Parameters."""
     frozen: int
+    """Parameters."""
     vision: int
+    """Parameters of the vision tower, trained or not; part of the two above."""
     adapter: bool
+    """Trained through an adapter: with it off the model is its own reference, without a copy."""
     hidden: int
     intermediate: int
     queries: int
+    """Query heads times their width, of one layer."""
     keys: int
+    """Key heads times their width, of one layer; values have as many."""
     normed: bool
+    """Queries and keys are normalised."""
     gated: bool
+    """The output of attention is multiplied by a gate."""
     layers: int
+    """Text layers of both kinds: with attention, and with a gated delta net."""
     attending: int
+    """Those with attention, which keep keys and values."""
     state: int
+    """Numbers of the delta nets' states of one row, all layers; 0 without any, as the next three."""
     values: int
+    """Value heads times their width, of one delta net."""
     value_keys: int
+    """Key heads times their width, of one delta net."""
     value_heads: int
     vocabulary: int
     vision_hidden: int
     vision_intermediate: int
     vision_layers: int
     vision_gated: bool
+    """The tower's MLPs are gated."""
     vision_trained: bool
     patches: int
+    """Patches that are merged into one vision token."""
     levels: int
+    """Feature vectors of one vision token: 1, and with deepstack those of its layers."""
     stamped: bool
+    """Prompts carry textual timestamps."""
 
     @property
     def parameters(self) -> int:

@@ -1,0 +1,49 @@
+"""From a configured run to the memory estimate: its references, and what its engine holds, have lines of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from kairos.compose import build
+from kairos.policy.memory.advice import table
+from kairos.policy.memory.candidate import Candidate
+from kairos.policy.memory.sizes import Sizes
+from kairos.rollout.live import Live
+from kairos.train.memory_plan import candidate_of
+from kairos.video.budget import PixelBudget
+
+RUN = ["policy=qwen3_vl_2b", "data=toy", "frames=qwen3_14336", "callbacks.progress=null", "prompts=1", "iterations=1"]
+
+
+class WithAnswerer(Live):
+    """An engine that keeps a frozen model of its own."""
+
+    def __init__(self, answerer: Sizes) -> None:
+        super().__init__()
+        self.answerer = answerer
+
+    def held_sizes(self) -> Mapping[str, Sizes]:
+        return {"answerer": self.answerer}
+
+
+def configured(*overrides: str) -> Candidate:
+    found = candidate_of(build([*RUN, *overrides]).module, PixelBudget(), 1, shards=1, gpu=True, alone=True)
+    assert found is not None
+    return found
+
+
+def test_the_start_is_a_copy_an_adapter_switched_off_or_not_needed():
+    full = configured()
+    assert dict(full.references) == {"start": full.sizes}
+    assert dict(configured("adapter=lora").references) == {"start": None}
+    assert dict(configured("objective=surrogate").references) == {}
+
+
+def test_an_engine_says_what_it_holds():
+    module = build(RUN).module
+    answerer = replace(configured().sizes, trained=0, frozen=8 * 2**30)
+    module.engine = WithAnswerer(answerer)
+    found = candidate_of(module, PixelBudget(), 1, shards=1, gpu=True, alone=True)
+    assert found is not None and dict(found.held) == {"answerer": answerer}
+    assert "16.0 GiB  answerer" in table("this run", found, limit=None)
