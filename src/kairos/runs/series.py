@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_PARSED = "parse/failures"
+"""Logged in every iteration that counts reasons."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -39,7 +42,15 @@ class Series:
 
 
 def by_metric(rows: Sequence[Mapping[str, object]]) -> dict[str, Series]:
-    """The series of each metric in rows with an "iteration"; logged twice in one iteration, the last value wins."""
+    """The series of each metric in rows with an "iteration"; logged twice in one iteration, the last value wins.
+
+    A reason why answers could not be parsed (`parse/<reason>`) is logged only where it occurred: elsewhere it is 0.
+
+    >>> by_metric([{"iteration": 1, "parse/failures": 0.5, "parse/no_pair": 2}, {"iteration": 2, "parse/failures": 0}])[
+    ...     "parse/no_pair"
+    ... ]
+    Series(at=(1, 2), values=(2.0, 0.0))
+    """
     found: dict[str, dict[int, float]] = {}
     for row in rows:
         iteration = row.get("iteration")
@@ -47,6 +58,10 @@ def by_metric(rows: Sequence[Mapping[str, object]]) -> dict[str, Series]:
             for name, value in row.items():
                 if name != "iteration" and isinstance(value, int | float) and np.isfinite(value):
                     found.setdefault(name, {})[iteration] = float(value)
+    counted = found.get(_PARSED, {})
+    for name, points in found.items():
+        if name.startswith("parse/"):
+            found[name] = dict.fromkeys(counted, 0.0) | points
     return {
         name: Series(tuple(sorted(points)), tuple(value for _, value in sorted(points.items())))
         for name, points in found.items()

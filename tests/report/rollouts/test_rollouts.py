@@ -318,6 +318,15 @@ def test_rollouts_of_one_group_share_a_heading_and_a_row_of_any_kind_can_be_show
     assert "iteration null" in shown({})
 
 
+def test_what_is_empty_is_left_out_and_chosen_frames_are_shown() -> None:
+    found = shown(row(0, highlights=[], notes={}, later=None, frames=[3, 1, 12], text="A", kept=0))
+    assert "highlights" not in found and "notes" not in found and "later" not in found
+    assert "frames 3, 1, 12\n      A\n" in found and "kept 0" in found
+    assert "frames 3" in shown(row(0, frames=[3], text="", actions=[3])) and "highlights [[1, 2]]" in shown(
+        row(0, highlights=[[1, 2]])
+    )
+
+
 def test_a_prompt_may_be_left_out_and_a_text_cut() -> None:
     text = shown(WHOLE, show_prompt=False, max_text=10)
     assert "kettle" not in text and "u1" in text

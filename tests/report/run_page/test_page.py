@@ -17,6 +17,7 @@ from kairos.evaluation.predictions import Prediction, predict, unanswered, write
 from kairos.report.run_page.page import write_report
 from kairos.report.run_page.strips import save_strips
 from kairos.report.run_page.tables import before_and_after
+from kairos.runs.read import read_run
 
 
 def prompts(count: int) -> list[Prompt]:
@@ -116,6 +117,24 @@ def test_the_last_group_of_rollouts_is_shown_best_first(tmp_path):
     (tmp_path / "rollouts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"cut')
     html = write_report(tmp_path).read_text()
     assert re.findall(r"says \d \w \d", html) == ["says 2 a 2", "says 2 a 1", "says 2 a 0"] and "iou 0.5" in html
+
+
+def test_a_reason_that_did_not_occur_counts_as_zero(tmp_path):
+    rows = [{"iteration": i, "parse/failures": 0.25 * (i == 2), "reward/total": 0.5} for i in (1, 2, 3)]
+    rows[1]["parse/no_pair"] = 1.0
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    series = read_run(tmp_path).metrics["parse/no_pair"]
+    assert (series.at, series.values) == ((1, 2, 3), (0.0, 1.0, 0.0))
+    write_report(tmp_path)
+    assert (tmp_path / "figures" / "rest.png").exists(), "what moves is drawn"
+
+
+def test_chosen_frames_stand_before_what_was_answered(tmp_path):
+    row = {"iteration": 1, "uid": "a", "text": "B", "frames": [4, 2], "reward": 1.0, "actions": [4, 2]}
+    silent = {"iteration": 1, "uid": "a", "text": "", "reward": 0.0, "actions": [7]}
+    (tmp_path / "rollouts.jsonl").write_text("".join(json.dumps(each) + "\n" for each in (row, silent)))
+    html = write_report(tmp_path).read_text()
+    assert "frames [4, 2]  B" in html and "actions [7]" in html
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):

@@ -12,8 +12,8 @@ from rich.text import Text
 from kairos.report.rollouts.row_fields import Row
 
 _NAMED = ("iteration", "uid", "task", "source", "question", "target", "choice", "duration")
-_SHOWN = (*_NAMED, "row", "origin", "text", "actions", "length", "truncated", "reward", "terms", "advantage", "weight",
-          "reason", "spans")  # fmt: skip
+_SHOWN = (*_NAMED, "row", "origin", "text", "actions", "frames", "length", "truncated", "reward", "terms", "advantage",
+          "weight", "reason", "spans")  # fmt: skip
 
 
 class RolloutView:
@@ -73,12 +73,15 @@ class RolloutView:
         if row.get("reason"):
             line.append(f"  reason: {_plain(row['reason'])}", style="yellow")
         for name in row.keys() - {*_SHOWN}:  # what a version of this file that we do not know says
-            line.append(f"  {_plain(name)} {_plain(row[name])}")
+            if row[name] not in (None, "", [], {}):
+                line.append(f"  {_plain(name)} {_plain(row[name])}")
         self._print(line, 2)
         text = _plain(row.get("text") or "")
         if self.max_text is not None and len(text) > self.max_text:
             text = f"{text[: self.max_text]}... ({len(text)} characters)"
-        if not text and row.get("actions") is not None:
+        if row.get("frames"):
+            self._print(Text(f"frames {_listed(row['frames'])}"), 6)
+        elif not text and row.get("actions") is not None:
             text = f"actions {_plain(row['actions'])}"
         self._print(Text(text), 6)
 
@@ -96,6 +99,11 @@ def _plain(value: object) -> str:
     """As text; what is neither printable nor a line break is spelled out."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def _listed(value: object) -> str:
+    """[3, 1] as "3, 1"."""
+    return ", ".join(map(_plain, value)) if isinstance(value, list) else _plain(value)
 
 
 def _number(value: object, form: str = ".3f") -> str:

@@ -108,7 +108,7 @@ def group(rows: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
     ordered = sorted(rows, key=lambda row: -_float(row.get("reward")))
     return [
         {
-            "text": _short(str(row.get("text") or f"frames {row.get('actions')}")),
+            "text": _short(_rollout(row)),
             "origin": str(row.get("origin", "")).replace("_", " "),
             "reward": f"{_float(row.get('reward')):.3f}",
             "terms": _terms(row.get("terms")),
@@ -116,6 +116,13 @@ def group(rows: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
         }
         for row in ordered
     ]
+
+
+def _rollout(row: Mapping[str, object]) -> str:
+    """What was written, behind the frames that were chosen for it; actions where neither is known."""
+    parts = [f"frames {row['frames']}"] if row.get("frames") else []
+    parts += [str(row["text"])] if row.get("text") else []
+    return "  ".join(parts) or f"actions {row.get('actions')}"
 
 
 def _terms(terms: object) -> str:
