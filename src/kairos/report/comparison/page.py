@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from filelock import FileLock
-from jinja2 import Environment
 
 from kairos.report.comparison.cells import cell, difference_rows, tables
 from kairos.report.comparison.groups import config_difference, grouped
-from kairos.report.comparison.markup import COMPARISON
 from kairos.report.comparison.picture import compare
 from kairos.report.comparison.standings import Standing, standings
+from kairos.report.html import html
 from kairos.report.style import data_uri
 from kairos.runs.files import write_whole
 from kairos.runs.folder import LOG
@@ -51,8 +50,7 @@ def write_comparison(folders: Sequence[Path], output: Path, baseline: str | None
     }
     write_whole(output / "report.csv", _csv(rows))
     write_whole(output / "report.md", markdown(rows, [group.name for group in groups], first))
-    html = Environment(autoescape=True, trim_blocks=True).from_string(COMPARISON).render(values)
-    return write_whole(output / "report.html", html)
+    return write_whole(output / "report.html", html("comparison", values))
 
 
 def jobs_of(sweep: Path) -> list[Path]:

@@ -8,13 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import yaml
-from jinja2 import Environment
 from matplotlib.figure import Figure
 
+from kairos.report.html import html
 from kairos.report.run_page.cells import examples, failures, group, table, tiles
 from kairos.report.run_page.curves import curves
 from kairos.report.run_page.intervals import intervals
-from kairos.report.run_page.markup import PAGE
 from kairos.report.run_page.tables import Line, before_and_after, floors_of
 from kairos.report.run_page.timeline import timeline
 from kairos.report.style import data_uri, save
@@ -42,8 +41,7 @@ def write_report(folder: Path, summary: Mapping[str, object] | None = None) -> P
         for name, figure in figures.items()
         if figure is not None
     }
-    html = Environment(autoescape=True, trim_blocks=True).from_string(PAGE).render(_values(run, lines, pictures))
-    return write_whole(run.folder / "report.html", html)
+    return write_whole(run.folder / "report.html", html("run", _values(run, lines, pictures)))
 
 
 def _values(run: Run, lines: Sequence[Line], pictures: Mapping[str, str]) -> dict[str, object]:
