@@ -1,15 +1,20 @@
-"""Show what memory a run needs: `python scripts/plan.py experiment=timezero_charades_7b memory_gib=80`."""
+"""Show what memory a run needs and which kernels it runs: `python scripts/plan.py experiment=timezero_charades_7b`."""
 
 from __future__ import annotations
 
 from typing import cast
 
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from kairos.compose import command, user_errors
+from kairos.policy.kernels import choices
+from kairos.policy.kernels.dispatch import Machine
+from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory.advice import table
 from kairos.policy.memory.estimate import GIB
+from kairos.policy.paths import paths_of
 from kairos.train.grpo import GRPOModule
 from kairos.train.memory_plan import candidate_of
 
@@ -21,17 +26,27 @@ def main(config: DictConfig) -> None:
 
 
 def plan(config: DictConfig) -> str:
-    """The table of a composed configuration. No trainer is built, so no GPU has to be there; no weights are loaded."""
+    """Two tables of a composed configuration. No trainer is built, so no GPU has to be there; no weights are loaded."""
     module = cast("GRPOModule", instantiate(config.module, _convert_="all"))
     strategy = str(config.trainer.get("strategy"))
     sharded, alone = "data_parallel_size" in strategy, "SingleDevice" in strategy
     shards = int(config.trainer.devices) if sharded else 1
     gpu = config.trainer.accelerator != "cpu"
     found = candidate_of(module, instantiate(config.frames), config.prompts, shards, gpu, alone)
+    paths = kernels(module, gpu, sharded)
     if found is None:
-        return "nothing to plan: this policy's sizes are not configured, it is small (policy=mini, toy)"
+        return "no memory to plan: this policy's sizes are not configured, it is small (policy=mini, toy)" + paths
     title = f"{config.policy.weights} on {config.trainer.devices} device(s)"
-    return table(title, found, limit=config.memory_gib * GIB if config.memory_gib else None)
+    return table(title, found, limit=config.memory_gib * GIB if config.memory_gib else None) + paths
+
+
+def kernels(module: GRPOModule, gpu: bool, sharded: bool) -> str:
+    """Which path each operator takes, and why; nothing for policies that have no language model."""
+    if not isinstance(module.policy, LanguagePolicy):
+        return ""
+    machine = Machine.of(torch.device("cuda" if gpu else "cpu"))
+    found = choices.table(paths_of(module.policy, machine, sharded))
+    return f"\n\nwhat each operator runs as, with the packages that are installed here:\n{found}"
 
 
 if __name__ == "__main__":

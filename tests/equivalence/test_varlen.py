@@ -9,6 +9,7 @@ from torch import Tensor, library
 from kairos.policy.attention.gathered_sdpa import Gathered
 from kairos.policy.attention.shared_prompt_op import shared_attention
 from kairos.policy.attention.varlen import Varlen
+from kairos.policy.kernels.dispatch import flash_module
 from kairos.policy.segments import Segments
 
 CPU = torch.device("cpu")
@@ -70,9 +71,8 @@ def test_an_unknown_implementation_is_named() -> None:
 
 
 @pytest.mark.parametrize(("name", "package"), [("FA3", "flash-attn-3, or xformers"), ("FA4", "flash-attn-4")])
-def test_kernels_that_are_not_installed_are_named(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kairos.policy.attention.varlen.has_package", lambda module: False)
+def test_kernels_that_are_not_installed_are_named(name: str, package: str) -> None:
     with pytest.raises(ValueError, match=f"attn.implementation={name} needs the package {package}"):
-        Varlen(name).plan(CASES["ragged"], CPU)
+        flash_module(name, has=lambda module: False)
     with pytest.raises(ValueError, match=r"must be null or one of \['FA3', 'FA4'\], got FA5"):
         Varlen("FA5")

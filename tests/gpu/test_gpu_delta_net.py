@@ -13,8 +13,8 @@ from transformers import Qwen3_5TextConfig
 
 from kairos.core.types import Sampling
 from kairos.policy.attention.gathered_sdpa import Gathered
-from kairos.policy.delta_net.backends import FlashLinear, Kernels, Tokens, Torch, refused
-from kairos.policy.kernels.dispatch import has_package
+from kairos.policy.delta_net.backends import FlashLinear, Kernels, Tokens, Torch
+from kairos.policy.kernels.dispatch import Machine, fla_refuses, has_package
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import Scoring
 from kairos.policy.segments import Segments
@@ -22,7 +22,7 @@ from kairos.policy.text.delta_layer import GatedDeltaNet
 
 pytestmark = pytest.mark.gpu
 
-REFUSED = refused(torch.cuda.get_device_capability()) if torch.cuda.is_available() else None
+REFUSED = fla_refuses(Machine.of(torch.device("cuda")))
 needs_fla = pytest.mark.skipif(
     not has_package("fla") or REFUSED is not None, reason=REFUSED or "needs flash-linear-attention: the extra `fla`"
 )

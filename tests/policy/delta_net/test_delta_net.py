@@ -14,11 +14,11 @@ from torch.utils._pytree import tree_flatten
 from transformers import Qwen3_5TextConfig
 
 from kairos.policy.attention.gathered_sdpa import Gathered
-from kairos.policy.delta_net import backends as kernels_
-from kairos.policy.delta_net.backends import FlashLinear, Tokens, Torch, automatic
+from kairos.policy.delta_net.backends import FlashLinear, Tokens, Torch, automatic, chosen_on
 from kairos.policy.delta_net.decode import one_token
 from kairos.policy.delta_net.rule import inside_bytes, over_sequences
 from kairos.policy.delta_net.step import DeltaState, DeltaStep
+from kairos.policy.kernels.dispatch import Machine
 from kairos.policy.scoring.shared_prefix import Scoring
 from kairos.policy.segments import Segments, starts
 from kairos.policy.text.delta_layer import GatedDeltaNet
@@ -224,16 +224,14 @@ def test_a_copy_of_a_layer_keeps_its_kernels(layer: GatedDeltaNet) -> None:
     assert copy.deepcopy(layer).kernels == Torch()
 
 
-def test_kernels_that_are_not_installed_are_refused_and_a_cpu_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_that_are_not_installed_are_refused_and_a_cpu_has_its_own() -> None:
     assert automatic(torch.device("cpu")) == Torch()
-    monkeypatch.setattr(kernels_, "has_package", lambda package: False)
-    assert automatic(torch.device("cuda")) == Torch()
+    assert chosen_on(Machine("cuda", (9, 0), has=lambda module: False)) == Torch()
     with pytest.raises(ValueError, match=r"kairos-video\[fla\]"):
-        FlashLinear()
-    monkeypatch.setattr(kernels_, "has_package", lambda package: package == "fla")
-    monkeypatch.setattr(kernels_, "refused", lambda capability: None)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    assert automatic(torch.device("cuda")) == FlashLinear()
+        FlashLinear(has=lambda module: False)
+    assert chosen_on(Machine("cuda", (9, 0), has=lambda module: module == "fla")) == FlashLinear(
+        has=lambda module: True
+    )
 
 
 @pytest.mark.parametrize(
@@ -244,17 +242,12 @@ def test_kernels_that_are_not_installed_are_refused_and_a_cpu_has_its_own(monkey
     ],
 )  # fmt: skip
 def test_where_the_package_gives_no_gradients_torch_computes_and_says_so(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
-    capability: tuple[int, int], triton: str, others: tuple[str, ...], learns: bool,
-) -> None:  # fmt: skip
-    kernels_.refused.cache_clear()
-    kernels_._say_once.cache_clear()
-    monkeypatch.setattr(kernels_, "has_package", lambda package: package in ("fla", "triton", *others))
-    monkeypatch.setattr(kernels_, "version", lambda package: triton)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    chosen = [automatic(torch.device("cuda")) for _ in range(2)]
-    kernels_.refused.cache_clear()
-    assert chosen == 2 * [FlashLinear() if learns else Torch()]
+    caplog: pytest.LogCaptureFixture, capability: tuple[int, int], triton: str, others: tuple[str, ...], learns: bool
+) -> None:
+    there = ("fla", "triton", *others)
+    machine = Machine("cuda", capability, has=lambda module: module in there, version=lambda package: triton)
+    chosen = [chosen_on(machine) for _ in range(2)]
+    assert chosen == 2 * [FlashLinear(has=lambda module: True) if learns else Torch()]
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == (not learns) and all("triton>=3.7.1" in text for text in said)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kairos.policy.attention.padded import attention, pick
+from kairos.policy.kernels.dispatch import Choice, Machine
 from kairos.policy.segments import Segments, starts
 
 _BUCKET_ELEMENTS = 2**26
@@ -80,6 +81,10 @@ class Gathered:
                 mask = torch.cat([prompt, itself], dim=2)[:, None]
             buckets.append(Bucket(prompt_PL, rows_PQ, mask).to(device))
         return GatheredPlan(tuple(buckets), homes.to(device))
+
+    def choice(self, machine: Machine) -> Choice:
+        del machine
+        return Choice("SDPA", "asked for: tokens are gathered into padded batches")
 
 
 def _ranges(start_P: Tensor, length_P: Tensor, spare_P: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,7 @@ from torch import Tensor, library
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from kairos.policy.kernels.dispatch import uses_flash
 from kairos.policy.kernels.elementwise import merged
 
 Gradients = Callable[..., tuple[Tensor, Tensor, Tensor]]
@@ -171,7 +172,7 @@ def _forward(
     q: Tensor, k: Tensor, v: Tensor, cuts_q: Tensor, cuts_k: Tensor, max_q: int, max_k: int, causal: bool, scale: float,
     used: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    if q.is_cuda:
+    if uses_flash(q):
         out, lse, *_ = torch.ops.aten._flash_attention_forward(
             q.contiguous(), k.contiguous(), v.contiguous(), cuts_q, cuts_k, max_q, max_k, 0.0, causal, False,
             scale=scale, seqused_k=used,
@@ -192,7 +193,7 @@ def _backward(
     grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor,
     cuts_q: Tensor, cuts_k: Tensor, max_q: int, max_k: int, causal: bool, scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    if q.is_cuda:
+    if uses_flash(q):
         unused = torch.zeros(2, dtype=torch.uint64, device=q.device)
         return torch.ops.aten._flash_attention_backward(
             grad, q.contiguous(), k.contiguous(), v.contiguous(), out.contiguous(), lse, cuts_q, cuts_k,

@@ -16,7 +16,8 @@ from torch.nn.attention._registry import FlashAttentionHandle
 from kairos.core.carry import carried
 from kairos.policy.attention.gathered_sdpa import Gathered
 from kairos.policy.attention.shared_prompt_op import attend
-from kairos.policy.kernels.dispatch import has_package
+from kairos.policy.kernels.choices import automatic_attention, flash_attention
+from kairos.policy.kernels.dispatch import FLASH_PACKAGES, Choice, Machine, flash_module, packs
 from kairos.policy.segments import Segments, starts
 
 
@@ -30,6 +31,10 @@ class Attention(Protocol):
     """How packed tokens attend: `Gathered`, `Varlen`, or `Automatic`, which picks one by device."""
 
     def plan(self, segments: Segments, device: torch.device, /) -> AttentionPlan: ...
+
+    def choice(self, machine: Machine, /) -> Choice:
+        """Which kernels that takes on a machine, and why."""
+        ...
 
 
 class VarlenPlan(NamedTuple):
@@ -60,8 +65,10 @@ class Varlen:
     implementation: str | None = None
 
     def __post_init__(self) -> None:
-        if self.implementation is not None and self.implementation not in _KERNELS:
-            raise ValueError(f"attn.implementation must be null or one of {[*_KERNELS]}, got {self.implementation}")
+        if self.implementation is not None and self.implementation not in FLASH_PACKAGES:
+            raise ValueError(
+                f"attn.implementation must be null or one of {[*FLASH_PACKAGES]}, got {self.implementation}"
+            )
 
     def plan(self, segments: Segments, device: torch.device) -> VarlenPlan:
         if self.implementation is not None:
@@ -88,34 +95,24 @@ class Varlen:
             [max(themselves), max(together, default=0), max(segments.prompts)],
         )
 
-
-class _Kernels(NamedTuple):
-    """What brings them and the module that torch is given then, how torch is told, and what to install."""
-
-    modules: dict[str, str]
-    tell: Callable[..., FlashAttentionHandle]
-    packages: str
+    def choice(self, machine: Machine) -> Choice:
+        return flash_attention(self.implementation, machine)
 
 
-_HOPPER = {name: name for name in ("flash_attn_interface", "xformers.flash_attn_3._C")}
-_KERNELS = {
-    "FA3": _Kernels(_HOPPER, register_flash_attention_fa3, "flash-attn-3, or xformers 0.0.34"),
-    "FA4": _Kernels(
-        {"flash_attn.cute": "kairos.policy.attention.flash_attention_4"}, register_flash_attention_fa4, "flash-attn-4"
-    ),
+_REGISTER: dict[str, Callable[..., FlashAttentionHandle]] = {
+    "FA3": register_flash_attention_fa3,
+    "FA4": register_flash_attention_fa4,
 }
+_ADAPTERS = {"flash_attn.cute": "kairos.policy.attention.flash_attention_4"}
+"""Modules that torch is given in place of those whose functions it cannot call as they are."""
 
 
 @cache
 def _activate(implementation: str) -> None:
-    kernels = _KERNELS[implementation]
-    path = next((path for module, path in kernels.modules.items() if has_package(module)), None)
-    if path is None:
-        raise ValueError(
-            f"attn.implementation={implementation} needs the package {kernels.packages}; attn=varlen needs none"
-        )
-    tell = partial(kernels.tell, module_path=path)
-    torch.nn.attention.register_flash_attention_impl(implementation, register_fn=tell)
+    """From now on torch attends with these kernels, in the whole process."""
+    module = flash_module(implementation)
+    register = partial(_REGISTER[implementation], module_path=_ADAPTERS.get(module, module))
+    torch.nn.attention.register_flash_attention_impl(implementation, register_fn=register)
     torch.nn.attention.activate_flash_attention_impl(implementation)
 
 
@@ -124,4 +121,7 @@ class Automatic:
     """`Varlen` on a GPU, where compute is bf16; `Gathered` elsewhere."""
 
     def plan(self, segments: Segments, device: torch.device) -> AttentionPlan:
-        return (Varlen() if device.type == "cuda" else Gathered()).plan(segments, device)
+        return (Varlen() if packs(device) else Gathered()).plan(segments, device)
+
+    def choice(self, machine: Machine) -> Choice:
+        return automatic_attention(machine)

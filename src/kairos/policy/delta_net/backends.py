@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from functools import cache, cached_property
 from importlib import import_module
-from importlib.metadata import version
 from typing import NamedTuple, Protocol
 
 import torch
@@ -17,7 +15,7 @@ from torch import Tensor
 from kairos.policy.delta_net.indices import cuts, padded
 from kairos.policy.delta_net.rule import over_sequences
 from kairos.policy.kernels.checkpoint import recomputed
-from kairos.policy.kernels.dispatch import has_package
+from kairos.policy.kernels.dispatch import Machine, delta_net, has_package
 
 _log = logging.getLogger(__name__)
 
@@ -72,8 +70,10 @@ class Torch:
 class FlashLinear:
     """The package flash-linear-attention (extra `fla`): on a GPU, in bf16 or fp16. ValueError where it is missing."""
 
-    def __post_init__(self) -> None:
-        if not has_package("fla"):
+    has: InitVar[Callable[[str], bool]] = has_package
+
+    def __post_init__(self, has: Callable[[str], bool]) -> None:
+        if not has("fla"):
             raise ValueError("these kernels need flash-linear-attention: pip install 'kairos-video[fla]'")
 
     def scan(self, tokens: Tokens, lengths: tuple[int, ...], state_SHKV: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -89,35 +89,22 @@ class FlashLinear:
         return import_module("fla.ops.gated_delta_rule").chunk_gated_delta_rule
 
 
+@cache
 def automatic(device: torch.device) -> Kernels:
-    """`FlashLinear` where a GPU and the package can learn, `Torch` elsewhere."""
-    if device.type == "cuda" and has_package("fla"):
-        reason = refused(torch.cuda.get_device_capability(device))
-        if reason is None:
-            _say_once(
-                logging.INFO,
-                "gated delta nets are computed by flash-linear-attention, which builds and tunes its kernels where it "
-                "has not before: that takes minutes, and stays in $TRITON_CACHE_DIR (~/.triton)",
-            )
-            return FlashLinear()
-        _say_once(logging.WARNING, f"gated delta nets are computed in plain torch: {reason}")
+    """What `dispatch.delta_net` chooses for a device."""
+    return chosen_on(Machine.of(device))
+
+
+@cache
+def chosen_on(machine: Machine) -> Kernels:
+    """What `dispatch.delta_net` chooses on a machine; a GPU's is logged, once."""
+    path, why = delta_net(machine)
+    if path == "fla":
+        _log.info(
+            "gated delta nets are computed by flash-linear-attention, which builds and tunes its kernels where it "
+            "has not before: that takes minutes, and stays in $TRITON_CACHE_DIR (~/.triton)"
+        )
+        return FlashLinear(machine.has)
+    if machine.kind == "cuda" and machine.has("fla"):
+        _log.warning("gated delta nets are computed in plain torch: %s", why)
     return Torch()
-
-
-@cache
-def refused(capability: tuple[int, int]) -> str | None:
-    """Why flash-linear-attention gives no gradients on a GPU of this capability; None where it does.
-
-    On Hopper, Triton 3.4.0 to 3.7.0 miscompile its backward pass, and it refuses without tilelang (its issue 640).
-    """
-    if capability != (9, 0) or not has_package("triton") or has_package("tilelang"):
-        return None
-    triton = version("triton")
-    if not (3, 4, 0) <= tuple(map(int, re.findall(r"\d+", triton)[:3])) < (3, 7, 1):
-        return None
-    return f"flash-linear-attention gives no gradients here with triton {triton}; install triton>=3.7.1 or tilelang"
-
-
-@cache
-def _say_once(level: int, text: str) -> None:
-    _log.log(level, text)

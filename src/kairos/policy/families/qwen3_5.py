@@ -25,7 +25,7 @@ from kairos.policy.vision.qwen3_tower import Qwen3Tower, look
 
 @dataclass(frozen=True)
 class Qwen35(Qwen3VL):
-    """`kernels` of the gated delta nets: `Torch()`, `FlashLinear()`, or None, which is `kernels.automatic`."""
+    """`kernels` of the gated delta nets: `Torch()`, `FlashLinear()`, or None, which is `backends.automatic`."""
 
     kind: ClassVar[type[PreTrainedModel]] = Qwen3_5ForConditionalGeneration
     norm: ClassVar[type[nn.Module]] = Qwen3_5RMSNorm

@@ -14,22 +14,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kairos.policy.kernels.dispatch import keeps_fp32_sums
+
 
 def product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
     """a @ b as `dtype`: fp32 sums of bf16 products are not rounded on the way, where torch can do that."""
-    return torch.mm(a, b, out_dtype=dtype) if _unrounded(a, dtype) else (a @ b).to(dtype)
+    return torch.mm(a, b, out_dtype=dtype) if keeps_fp32_sums(a, dtype) else (a @ b).to(dtype)
 
 
 def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
     """total += product(a, b, total.dtype); fp32 sums of bf16 products on a GPU without writing the product down."""
-    if _unrounded(a, total.dtype):
+    if keeps_fp32_sums(a, total.dtype):
         torch.addmm(total, a, b, out_dtype=total.dtype, out=total)
     else:
         total.add_(product(a, b, total.dtype))
-
-
-def _unrounded(a: Tensor, dtype: torch.dtype) -> bool:
-    return a.is_cuda and dtype == torch.float32 and a.dtype != dtype
 
 
 @contextmanager

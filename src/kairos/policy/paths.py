@@ -1,0 +1,35 @@
+"""Which path each operator of a language policy takes, before anything of it is built."""
+
+from __future__ import annotations
+
+from kairos.policy.families.qwen3_5 import Qwen35
+from kairos.policy.kernels.choices import choices
+from kairos.policy.kernels.dispatch import Choice, Machine, delta_net
+from kairos.policy.language import CompletionScorer, LanguagePolicy
+from kairos.policy.scoring.repeated import Repeated
+from kairos.policy.scoring.shared_prefix import SharedPrefix
+
+
+def paths_of(policy: LanguagePolicy, machine: Machine, sharded: bool = False) -> dict[str, Choice]:
+    """Operator -> path and reason on a machine; `sharded`: over several devices, layer by layer."""
+    return choices(
+        machine,
+        attention_of(policy.scorer, machine),
+        delta_nets_of(policy, machine),
+        compiled=policy.compile_with is not None,
+        adapter=policy.adapter is not None,
+        sharded=sharded,
+    )
+
+
+def attention_of(scorer: CompletionScorer, machine: Machine) -> Choice:
+    attn = scorer.attn if isinstance(scorer, SharedPrefix | Repeated) else None
+    return Choice("the scorer's own", type(scorer).__name__) if attn is None else attn.choice(machine)
+
+
+def delta_nets_of(policy: LanguagePolicy, machine: Machine) -> Choice | None:
+    """None where the text tower has no gated delta nets."""
+    if not isinstance(policy.family, Qwen35):
+        return None
+    asked = policy.family.kernels
+    return delta_net(machine) if asked is None else Choice(type(asked).__name__, "asked for")
