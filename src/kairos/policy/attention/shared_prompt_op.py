@@ -17,12 +17,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, library
 from torch.autograd import Function
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
+from kairos.policy.kernels.autograd import Ctx
 from kairos.policy.kernels.dispatch import uses_flash
 from kairos.policy.kernels.elementwise import merged
 
-Gradients = Callable[..., tuple[Tensor, Tensor, Tensor]]
+Inputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, int, list[int], float]
 
 
 def _attended(
@@ -110,8 +111,8 @@ def attend(q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, *rest: object) -> Tensor
     """The output of `shared_attention`, whose arguments these are: without the operator, whose every call costs the
     host as much as a layer's products do."""
     if torch.compiler.is_compiling():
-        return shared_attention(q_NHD, k_NHD, v_NHD, *rest)[0]  # type: ignore[arg-type]
-    return _Attended.apply(q_NHD, k_NHD, v_NHD, *rest)  # type: ignore[no-any-return]
+        return shared_attention(q_NHD, k_NHD, v_NHD, *rest)[0]
+    return _Attended.apply(q_NHD, k_NHD, v_NHD, *rest)
 
 
 def attend_to_sequences(
@@ -125,24 +126,32 @@ def attend_to_sequences(
     return _forward(q_SHD, k_MHD, v_MHD, cuts_q, cuts_k, 1, max_k, False, scale, used_S)
 
 
-def _keep(ctx: FunctionCtx, inputs: tuple[object, ...], output: tuple[Tensor, ...]) -> None:
+class _AttentionCtx(Ctx):
+    numbers: tuple[int, list[int], float]
+    """`base`, `longest` and `scale`."""
+
+
+def _keep(ctx: _AttentionCtx, inputs: Inputs, output: tuple[Tensor, ...]) -> None:
     *tensors, base, longest, scale = inputs
-    ctx.save_for_backward(*tensors, *output)  # type: ignore[arg-type]
-    ctx.plain = (base, longest, scale)  # type: ignore[attr-defined]
+    ctx.save_for_backward(*tensors, *output)
+    ctx.numbers = (base, longest, scale)
 
 
-def _set_up(ctx: FunctionCtx, inputs: tuple[object, ...], output: tuple[Tensor, ...]) -> None:
+def _set_up(ctx: _AttentionCtx, inputs: Inputs, output: tuple[Tensor, ...]) -> None:
     _keep(ctx, inputs, output)
     ctx.mark_non_differentiable(*output[1:])
     ctx.set_materialize_grads(False)
 
 
 def _differentiate(
-    ctx: FunctionCtx, grad_NHD: Tensor, *of_lse: None, gradients: Gradients = shared_attention_backward
+    ctx: _AttentionCtx,
+    grad_NHD: Tensor,
+    *of_lse: None,
+    gradients: Callable[..., tuple[Tensor, Tensor, Tensor]] = shared_attention_backward,
 ) -> tuple[Tensor | None, ...]:
     del of_lse
-    q, k, v, *cuts, out, lse_HN = ctx.saved_tensors  # type: ignore[attr-defined]
-    return (*gradients(grad_NHD, q, k, v, out, lse_HN, *cuts, *ctx.plain), *[None] * 7)  # type: ignore[attr-defined]
+    q, k, v, *cuts, out, lse_HN = ctx.saved_tensors
+    return (*gradients(grad_NHD, q, k, v, out, lse_HN, *cuts, *ctx.numbers), *[None] * 7)
 
 
 shared_attention.register_autograd(_differentiate, setup_context=_set_up)
@@ -150,14 +159,18 @@ shared_attention.register_autograd(_differentiate, setup_context=_set_up)
 
 class _Attended(Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, *inputs: object) -> Tensor:
-        output = _attended(*inputs)  # type: ignore[arg-type]
+    def forward(
+        ctx: _AttentionCtx, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, own_cuts: Tensor, group_cuts: Tensor,
+        seen_cuts: Tensor, seen_index: Tensor | None, base: int, longest: list[int], scale: float,
+    ) -> Tensor:  # fmt: skip
+        inputs = q_NHD, k_NHD, v_NHD, own_cuts, group_cuts, seen_cuts, seen_index, base, longest, scale
+        output = _attended(*inputs)
         _keep(ctx, inputs, output)
         return output[0]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad_NHD: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _AttentionCtx, grad_NHD: Tensor) -> tuple[Tensor | None, ...]:
         return _differentiate(ctx, grad_NHD, gradients=_gradients)
 
 

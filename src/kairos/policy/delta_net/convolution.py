@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv1d, silu
 
 from kairos.policy.delta_net.decode import weighed
 from kairos.policy.delta_net.indices import Edges, edges
+from kairos.policy.kernels.autograd import Ctx
 from kairos.policy.kernels.dispatch import uses_triton
 from kairos.policy.kernels.elementwise import by_token
 from kairos.policy.kernels.launch import launch
@@ -27,7 +26,7 @@ def convolved(mixed_ND: Tensor, weight_DK: Tensor, segments: Segments) -> Tensor
     """
     found = edges(segments, weight_DK.shape[1], mixed_ND.device)
     if uses_triton(mixed_ND):
-        return _Convolved.apply(mixed_ND, weight_DK, found)  # type: ignore[no-any-return]
+        return _Convolved.apply(mixed_ND, weight_DK, found)
     return convolved_plain(mixed_ND, weight_DK, found)
 
 
@@ -47,22 +46,26 @@ def or_zero(x_ND: Tensor, index: Tensor) -> Tensor:
     return picked * there[..., None]
 
 
+class _ConvolvedCtx(Ctx):
+    edges: Edges
+
+
 class _Convolved(Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, mixed_ND: Tensor, weight_DK: Tensor, edges: Edges) -> Tensor:
+    def forward(ctx: _ConvolvedCtx, mixed_ND: Tensor, weight_DK: Tensor, edges: Edges) -> Tensor:
         x, weight = by_token(mixed_ND), weight_DK.contiguous()
         out = x.new_empty(x.shape)
         given = x, x.stride(0), weight, edges.edge_N, edges.window_MK
         _run("convolve_forward", *given, out, reach=weight.shape[1])
         ctx.save_for_backward(x, weight)
-        ctx.edges = edges  # type: ignore[attr-defined]
+        ctx.edges = edges
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: _ConvolvedCtx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight = ctx.saved_tensors
-        edges: Edges = ctx.edges
+        edges = ctx.edges
         reach, inner, grad_x = weight.shape[1], x.new_empty(x.shape), x.new_empty(x.shape)
         parts = x.new_empty(_grid(x)[0], reach, x.shape[1], dtype=torch.float32)
         given = grad.contiguous(), x, x.stride(0), weight, edges.edge_N, edges.window_MK

@@ -10,13 +10,15 @@ UT recursion.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
+
+from kairos.policy.kernels.autograd import Ctx
 
 CHUNK = 64
 
@@ -72,7 +74,7 @@ class _Recurrence(Function):
     """S <- kept S + added, C times: the states before, [N, C, K, V], and the last; one product a chunk, both ways."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, kept_NCKK: Tensor, added_NCKV: Tensor, state_NKV: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Ctx, kept_NCKK: Tensor, added_NCKV: Tensor, state_NKV: Tensor) -> tuple[Tensor, Tensor]:
         before_NCKV, after_NKV = torch.empty_like(added_NCKV), torch.empty_like(state_NKV)
         before_NCKV[:, 0] = state_NKV
         states = [*before_NCKV.unbind(1), after_NKV]
@@ -83,7 +85,7 @@ class _Recurrence(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, before_NCKV: Tensor, after_NKV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Ctx, before_NCKV: Tensor, after_NKV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         kept_NCKK, states_NCKV = ctx.saved_tensors
         added_NCKV, state_NKV = torch.empty_like(before_NCKV), torch.empty_like(after_NKV)
         added_NCKV[:, -1] = after_NKV

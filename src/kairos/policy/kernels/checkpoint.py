@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.autograd.graph import get_gradient_edge
 from torch.distributed.tensor import DTensor
 from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.checkpoint import checkpoint
 
+from kairos.policy.kernels.autograd import Ctx
 from kairos.policy.kernels.modules import modules_of, parameters_of
 from kairos.policy.kernels.weight_gradients import accumulating, is_accumulating
 
@@ -36,13 +38,13 @@ def recomputed_layer(compute: partial[Tensor], x: Tensor) -> Tensor:
     marks no tensors, which takes it as long as the GPU computes. Where parameters are sharded or have hooks, the layer
     is compiled or random numbers are drawn, it is `again`.
     """
-    layer: nn.Module = compute.func.__self__  # type: ignore[attr-defined]
+    layer: nn.Module = compute.func.__self__
     modules = modules_of(layer)
     parameters = parameters_of(modules)
     special = any(isinstance(p, DTensor) or p._backward_hooks for p in parameters)
     if special or layer._compiled_call_impl is not None or any(map(_draws, modules)):
         return recomputed(compute, x)
-    return _Recomputed.apply(compute, x, *(p for p in parameters if p.requires_grad))  # type: ignore[no-any-return]
+    return _Recomputed.apply(compute, x, *(p for p in parameters if p.requires_grad))
 
 
 def _draws(module: nn.Module) -> bool:
@@ -50,22 +52,28 @@ def _draws(module: nn.Module) -> bool:
     return (isinstance(module, _DropoutNd) and module.p > 0) or vars(module).get("attention_dropout", 0.0) > 0
 
 
+class _RecomputedCtx(Ctx):
+    compute: Callable[[Tensor], Tensor]
+    precision: Callable[[], AbstractContextManager[object]]
+    accumulating: bool
+
+
 class _Recomputed(Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, compute: Callable[[Tensor], Tensor], x: Tensor, *trained: Tensor) -> Tensor:
+    def forward(ctx: _RecomputedCtx, compute: Callable[[Tensor], Tensor], x: Tensor, *trained: Tensor) -> Tensor:
         kind = x.device.type
         ctx.save_for_backward(x, *trained)
-        ctx.compute = compute  # type: ignore[attr-defined]
-        ctx.precision = partial(  # type: ignore[attr-defined]
+        ctx.compute = compute
+        ctx.precision = partial(
             torch.autocast, kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind),
             torch.is_autocast_cache_enabled(),
         )  # fmt: skip
-        ctx.accumulating = is_accumulating()  # type: ignore[attr-defined]
+        ctx.accumulating = is_accumulating()
         return compute(x)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _RecomputedCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, *trained = ctx.saved_tensors
         needs_x = ctx.needs_input_grad[1]
         x = x.detach().requires_grad_(needs_x)

@@ -9,16 +9,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import silu
 
+from kairos.policy.kernels.autograd import Ctx
 from kairos.policy.kernels.dispatch import uses_triton
 from kairos.policy.kernels.launch import launch, next_power_of_2
 
 
 def gated(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) * up, of any shape."""
-    return _Gated.apply(gate, up) if uses_triton(gate) else gated_plain(gate, up)  # type: ignore[no-any-return]
+    return _Gated.apply(gate, up) if uses_triton(gate) else gated_plain(gate, up)
 
 
 def gated_plain(gate: Tensor, up: Tensor) -> Tensor:
@@ -60,7 +61,7 @@ def rotated(q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> tup
     first R of a head's D numbers turn, halves paired."""
     if not uses_triton(q_NHD):
         return rotated_plain(q_NHD, cos_NR, sin_NR), rotated_plain(k_NHD, cos_NR, sin_NR)
-    return _Rotated.apply(q_NHD, k_NHD, cos_NR, sin_NR)  # type: ignore[no-any-return]
+    return _Rotated.apply(q_NHD, k_NHD, cos_NR, sin_NR)
 
 
 def rotated_plain(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
@@ -113,7 +114,7 @@ def write_kv_plain(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD:
 
 class _Gated(Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, gate: Tensor, up: Tensor) -> Tensor:
+    def forward(ctx: Ctx, gate: Tensor, up: Tensor) -> Tensor:
         gate, up = gate.contiguous(), up.contiguous()
         ctx.save_for_backward(gate, up)
         out, width = torch.empty_like(gate), gate.shape[-1]
@@ -122,8 +123,8 @@ class _Gated(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
-        gate, up = ctx.saved_tensors  # type: ignore[attr-defined]
+    def backward(ctx: Ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors
         grad, width = grad.contiguous(), gate.shape[-1]
         grad_gate, grad_up = torch.empty_like(gate), torch.empty_like(up)
         run(
@@ -135,16 +136,14 @@ class _Gated(Function):
 
 class _Rotated(Function):
     @staticmethod
-    def forward(
-        ctx: FunctionCtx, q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Ctx, q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(cos_NR, sin_NR)
         return _turned(q_NHD, k_NHD, cos_NR, sin_NR, backwards=False)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad_q: Tensor, grad_k: Tensor) -> tuple[Tensor | None, ...]:
-        return *_turned(grad_q, grad_k, *ctx.saved_tensors, backwards=True), None, None  # type: ignore[attr-defined]
+    def backward(ctx: Ctx, grad_q: Tensor, grad_k: Tensor) -> tuple[Tensor | None, ...]:
+        return *_turned(grad_q, grad_k, *ctx.saved_tensors, backwards=True), None, None
 
 
 def _turned(q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor, backwards: bool) -> tuple[Tensor, Tensor]:

@@ -18,12 +18,13 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
+from kairos.policy.kernels.autograd import Ctx
 from kairos.policy.kernels.dispatch import joinable, matmul_dtype
 from kairos.policy.kernels.elementwise import gated_pair, gated_pair_gradient
-from kairos.policy.kernels.weight_gradients import Gradients
+from kairos.policy.kernels.weight_gradients import WeightGradients
 
 T = TypeVar("T")
 
@@ -128,24 +129,28 @@ def _rows(weights: Sequence[Tensor], pad_columns: int) -> list[slice]:
     return [slice(begin, begin + height) for begin, height in zip(begins, heights, strict=True)]
 
 
+class _JointCtx(Ctx):
+    gradients: WeightGradients
+
+
 class _Joint(Function):
     """Parameters are weights, then a bias or None for each."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x_MK: Tensor, pad_columns: int, *parameters: Tensor) -> Tensor:
+    def forward(ctx: _JointCtx, x_MK: Tensor, pad_columns: int, *parameters: Tensor) -> Tensor:
         weights, biases = _halves(parameters)
         weight_NK, bias_N, _ = _matrix(x_MK, pad_columns, weights, biases)
-        needs_x, _, *needs = ctx.needs_input_grad  # type: ignore[attr-defined]
-        ctx.save_for_backward(x_MK if any(_halves(needs)[0]) else None, weight_NK if needs_x else None)  # type: ignore[arg-type]
-        ctx.gradients = Gradients.of(weights, _rows(weights, pad_columns))  # type: ignore[attr-defined]
+        needs_x, _, *needs = ctx.needs_input_grad
+        ctx.save_for_backward(x_MK if any(_halves(needs)[0]) else None, weight_NK if needs_x else None)
+        ctx.gradients = WeightGradients.of(weights, _rows(weights, pad_columns))
         return linear(x_MK, weight_NK, bias_N)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad_MN: Tensor) -> tuple[Tensor | None, ...]:
-        x_MK, weight_NK = ctx.saved_tensors  # type: ignore[attr-defined]
-        needs_x, _, *needs = ctx.needs_input_grad  # type: ignore[attr-defined]
-        gradients: Gradients = ctx.gradients  # type: ignore[attr-defined]
+    def backward(ctx: _JointCtx, grad_MN: Tensor) -> tuple[Tensor | None, ...]:
+        x_MK, weight_NK = ctx.saved_tensors
+        needs_x, _, *needs = ctx.needs_input_grad
+        gradients = ctx.gradients
         need_weights, need_biases = _halves(needs)
         return (
             grad_MN @ weight_NK if needs_x else None,
@@ -155,26 +160,32 @@ class _Joint(Function):
         )
 
 
+class _JointMLPCtx(Ctx):
+    gradients: tuple[WeightGradients, WeightGradients]
+    pad_columns: int
+    recompute: bool
+
+
 class _JointMLP(Function):
     """Parameters are the weights of gate, up and down, then a bias or None for each."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x_MK: Tensor, pad_columns: int, recompute: bool, *parameters: Tensor) -> Tensor:
+    def forward(ctx: _JointMLPCtx, x_MK: Tensor, pad_columns: int, recompute: bool, *parameters: Tensor) -> Tensor:
         first, last = _JointMLP.matrices(x_MK, pad_columns, parameters)
         pair_MN = linear(x_MK, first.weight_NK, first.bias_N)
         weights, _ = _halves(parameters)
-        needs_x, _, _, *needs = ctx.needs_input_grad  # type: ignore[attr-defined]
+        needs_x, _, _, *needs = ctx.needs_input_grad
         if recompute:
             ctx.save_for_backward(x_MK, *parameters)
         else:
             learns = any(_halves(needs)[0][:2])
             kept = (x_MK if learns else None, pair_MN, first.weight_NK if needs_x else None, last.weight_NK)
-            ctx.save_for_backward(*kept)  # type: ignore[arg-type]
-        ctx.gradients = (  # type: ignore[attr-defined]
-            Gradients.of(weights[:2], _rows(weights[:2], pad_columns)),
-            Gradients.of(weights[2:], _rows(weights[2:], 0)),
+            ctx.save_for_backward(*kept)
+        ctx.gradients = (
+            WeightGradients.of(weights[:2], _rows(weights[:2], pad_columns)),
+            WeightGradients.of(weights[2:], _rows(weights[2:], 0)),
         )
-        ctx.pad_columns, ctx.recompute = pad_columns, recompute  # type: ignore[attr-defined]
+        ctx.pad_columns, ctx.recompute = pad_columns, recompute
         return linear(gated_pair(pair_MN), last.weight_NK, last.bias_N)
 
     @staticmethod
@@ -186,16 +197,16 @@ class _JointMLP(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad_MK: Tensor) -> tuple[Tensor | None, ...]:
-        x_MK, *kept = ctx.saved_tensors  # type: ignore[attr-defined]
-        if ctx.recompute:  # type: ignore[attr-defined]
-            first, last = _JointMLP.matrices(x_MK, ctx.pad_columns, kept)  # type: ignore[attr-defined]
+    def backward(ctx: _JointMLPCtx, grad_MK: Tensor) -> tuple[Tensor | None, ...]:
+        x_MK, *kept = ctx.saved_tensors
+        if ctx.recompute:
+            first, last = _JointMLP.matrices(x_MK, ctx.pad_columns, kept)
             first_NK, last_KF = first.weight_NK, last.weight_NK
             pair_MN = linear(x_MK, first_NK, first.bias_N)
         else:
             pair_MN, first_NK, last_KF = kept
-        needs_x, _, _, *needs = ctx.needs_input_grad  # type: ignore[attr-defined]
-        first, last = ctx.gradients  # type: ignore[attr-defined]
+        needs_x, _, _, *needs = ctx.needs_input_grad
+        first, last = ctx.gradients
         need_weights, need_biases = _halves(needs)
         grad_MN, inner_MF = gated_pair_gradient(grad_MK @ last_KF, pair_MN)
         return (

@@ -7,9 +7,10 @@ from math import prod
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import rms_norm
 
+from kairos.policy.kernels.autograd import Ctx
 from kairos.policy.kernels.dispatch import uses_triton
 from kairos.policy.kernels.elementwise import by_token, run
 from kairos.policy.kernels.launch import next_power_of_2
@@ -17,7 +18,7 @@ from kairos.policy.kernels.launch import next_power_of_2
 
 def normed(x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
     """Root-mean-square norm over the last dimension: fp32 inside, times `gain` (fp32), as `dtype`."""
-    return _Normed.apply(x, None, gain, epsilon, dtype) if uses_triton(x) else normed_plain(x, gain, epsilon, dtype)  # type: ignore[no-any-return]
+    return _Normed.apply(x, None, gain, epsilon, dtype) if uses_triton(x) else normed_plain(x, gain, epsilon, dtype)
 
 
 def normed_plain(x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
@@ -28,7 +29,7 @@ def normed_sum(x: Tensor, y: Tensor, gain: Tensor, epsilon: float, dtype: torch.
     """x + y in the wider of their dtypes, and its norm as `dtype`."""
     if not uses_triton(x):
         return normed_sum_plain(x, y, gain, epsilon, dtype)
-    return _Normed.apply(x, y, gain, epsilon, dtype)  # type: ignore[no-any-return]
+    return _Normed.apply(x, y, gain, epsilon, dtype)
 
 
 def normed_sum_plain(x: Tensor, y: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -38,7 +39,11 @@ def normed_sum_plain(x: Tensor, y: Tensor, gain: Tensor, epsilon: float, dtype: 
 
 def added(x: Tensor, y: Tensor) -> Tensor:
     """x + y of one shape. On a GPU torch adds slowly where their dtypes differ."""
-    return _Added.apply(x, y) if x.dtype != y.dtype and uses_triton(x) else x + y  # type: ignore[no-any-return]
+    return _Added.apply(x, y) if x.dtype != y.dtype and uses_triton(x) else x + y
+
+
+class _DtypesCtx(Ctx):
+    dtypes: tuple[torch.dtype, torch.dtype | None]
 
 
 class _Normed(Function):
@@ -46,7 +51,7 @@ class _Normed(Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, x: Tensor, y: Tensor | None, gain: Tensor, epsilon: float, dtype: torch.dtype
+        ctx: _DtypesCtx, x: Tensor, y: Tensor | None, gain: Tensor, epsilon: float, dtype: torch.dtype
     ) -> Tensor | tuple[Tensor, Tensor]:
         x, width = by_token(x), x.shape[-1]
         rows, block = x.numel() // width, next_power_of_2(width)
@@ -60,14 +65,14 @@ class _Normed(Function):
                 ADDED=y is not None, ROWS=together, BLOCK=block,
             )  # fmt: skip
         ctx.save_for_backward(total, gain, scale)
-        ctx.dtypes = x.dtype, None if y is None else y.dtype  # type: ignore[attr-defined]
+        ctx.dtypes = x.dtype, None if y is None else y.dtype
         return out if y is None else (total, out)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        total, gain, scale = ctx.saved_tensors  # type: ignore[attr-defined]
-        of_x, of_y = ctx.dtypes  # type: ignore[attr-defined]
+    def backward(ctx: _DtypesCtx, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        total, gain, scale = ctx.saved_tensors
+        of_x, of_y = ctx.dtypes
         grad_total, grad = grads[0].contiguous(), grads[-1].contiguous()
         width, rows = total.shape[-1], scale.numel()
         block = next_power_of_2(width)
@@ -96,9 +101,9 @@ _PROGRAMS = 512
 
 class _Added(Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, y: Tensor) -> Tensor:
+    def forward(ctx: _DtypesCtx, x: Tensor, y: Tensor) -> Tensor:
         x, y = x.contiguous(), y.contiguous()
-        ctx.dtypes = x.dtype, y.dtype  # type: ignore[attr-defined]
+        ctx.dtypes = x.dtype, y.dtype
         out = x.new_empty(x.shape, dtype=torch.promote_types(x.dtype, y.dtype))
         if size := out.numel():
             run("add", (-(-size // _BLOCK),), x, y, out, size, BLOCK=_BLOCK)
@@ -106,8 +111,8 @@ class _Added(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
-        of_x, of_y = ctx.dtypes  # type: ignore[attr-defined]
+    def backward(ctx: _DtypesCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
+        of_x, of_y = ctx.dtypes
         return grad.to(of_x), grad.to(of_y)
 
 

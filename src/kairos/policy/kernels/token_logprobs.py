@@ -9,13 +9,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
+from kairos.policy.kernels.autograd import Ctx
 from kairos.policy.kernels.dispatch import matmul_dtype
 from kairos.policy.kernels.joint_linear import as_computed
 from kairos.policy.kernels.launch import launch
-from kairos.policy.kernels.weight_gradients import Gradients, add_product, product
+from kairos.policy.kernels.weight_gradients import WeightGradients, add_product, product
 
 NEVER = -1e30
 """The logit of a token that cannot be chosen."""
@@ -30,13 +31,20 @@ def token_logprobs(
     Logits of more rows than these are computed again in the backward pass; they are kept where there are no more.
     """
     x_MD = hidden_MD.to(matmul_dtype(hidden_MD, head.weight.dtype))
-    return _TokenLogprobs.apply(x_MD, head.weight, chosen_M.contiguous(), temperature, banned, entropy, rows)  # type: ignore[no-any-return]
+    return _TokenLogprobs.apply(x_MD, head.weight, chosen_M.contiguous(), temperature, banned, entropy, rows)
+
+
+class _LogprobsCtx(Ctx):
+    temperature: float
+    entropy: bool
+    rows: int
+    gradients: WeightGradients
 
 
 class _TokenLogprobs(Function):
     @staticmethod
     def forward(
-        ctx: FunctionCtx, x_MD: Tensor, weight: Tensor, chosen_M: Tensor, temperature: float, banned: Tensor,
+        ctx: _LogprobsCtx, x_MD: Tensor, weight: Tensor, chosen_M: Tensor, temperature: float, banned: Tensor,
         entropy: bool, rows: int,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         from kairos.policy.kernels.triton import token_logprobs as kernels  # Triton is not everywhere
@@ -52,32 +60,32 @@ class _TokenLogprobs(Function):
             )  # fmt: skip
             kept = logits_CV if len(x_MD) <= rows else None
             del logits_CV  # never two chunks at once
-        ctx.save_for_backward(x_MD, weight_VD, chosen_M, log_M, entropy_M, banned, kept)  # type: ignore[arg-type]
-        ctx.temperature, ctx.entropy, ctx.rows = temperature, entropy, rows  # type: ignore[attr-defined]
-        ctx.gradients = Gradients.of([weight], [slice(0, len(weight))])  # type: ignore[attr-defined]
+        ctx.save_for_backward(x_MD, weight_VD, chosen_M, log_M, entropy_M, banned, kept)
+        ctx.temperature, ctx.entropy, ctx.rows = temperature, entropy, rows
+        ctx.gradients = WeightGradients.of([weight], [slice(0, len(weight))])
         if not entropy:
             ctx.mark_non_differentiable(entropy_M)
         return logprob_M, entropy_M
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad_M: Tensor, grad_entropy_M: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _LogprobsCtx, grad_M: Tensor, grad_entropy_M: Tensor) -> tuple[Tensor | None, ...]:
         from kairos.policy.kernels.triton import token_logprobs as kernels  # Triton is not everywhere
 
-        x_MD, weight_VD, chosen_M, log_M, entropy_M, banned, kept = ctx.saved_tensors  # type: ignore[attr-defined]
-        needs_x, needs_weight = ctx.needs_input_grad[:2]  # type: ignore[attr-defined]
+        x_MD, weight_VD, chosen_M, log_M, entropy_M, banned, kept = ctx.saved_tensors
+        needs_x, needs_weight = ctx.needs_input_grad[:2]
         grad_M, grad_entropy_M = grad_M.contiguous(), grad_entropy_M.contiguous()
-        gradients: Gradients = ctx.gradients  # type: ignore[attr-defined]
+        gradients = ctx.gradients
         there = gradients.accumulators()[0] if needs_weight else None
         grad_x, total = torch.empty_like(x_MD) if needs_x else None, there
-        for part in _chunks(len(x_MD), ctx.rows):  # type: ignore[attr-defined]
+        for part in _chunks(len(x_MD), ctx.rows):
             slopes_CV = linear(x_MD[part], weight_VD).index_fill_(1, banned, NEVER) if kept is None else kept
             torch.autograd.graph.increment_version(slopes_CV)  # a second backward pass is told
             rows, width = slopes_CV.shape
             launch(
                 kernels.token_logprobs_backward, (rows, -(-width // _BLOCK)), slopes_CV, chosen_M[part], log_M[part],
-                entropy_M[part], grad_M[part], grad_entropy_M[part], float(ctx.temperature), width,  # type: ignore[attr-defined]
-                ENTROPY=ctx.entropy, BLOCK=_BLOCK,  # type: ignore[attr-defined]
+                entropy_M[part], grad_M[part], grad_entropy_M[part], float(ctx.temperature), width,
+                ENTROPY=ctx.entropy, BLOCK=_BLOCK,
             )  # fmt: skip
             slopes_CV.index_fill_(1, banned, 0.0)
             if grad_x is not None:

@@ -1,4 +1,4 @@
-"""Gradients of matrices, summed in fp32 and, where that is asked for, onto those that are there.
+"""WeightGradients of matrices, summed in fp32 and, where that is asked for, onto those that are there.
 
 autograd takes a gradient that was written down, reads it and the `grad` that is there, and writes their sum: on a GPU
 that takes as long as casting all weights. A product can begin with what is there instead.
@@ -53,7 +53,7 @@ _accumulating: ContextVar[bool] = ContextVar("accumulating", default=False)
 
 
 @dataclass(frozen=True)
-class Gradients:
+class WeightGradients:
     """Those of weights [N1, K], [N2, K], ... that are `rows` of one matrix, and of their biases.
 
     They are rows of one: contiguous views without a number in common, which autograd takes over as `grad`. `onto` are
@@ -66,7 +66,7 @@ class Gradients:
     onto: Sequence[Tensor] = ()
 
     @classmethod
-    def of(cls, weights: Sequence[Tensor], rows: Sequence[slice]) -> Gradients:
+    def of(cls, weights: Sequence[Tensor], rows: Sequence[slice]) -> WeightGradients:
         return cls(rows, weights[0].shape[1], weights[0].dtype, weights if is_accumulating() else ())
 
     def accumulators(self) -> Sequence[Tensor | None]:

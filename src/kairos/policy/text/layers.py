@@ -43,7 +43,7 @@ class PackedAttention(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Tokens packed end to end, [1, N, D], that see what `context` says."""
         if context is None:
-            return super().forward(  # type: ignore[no-any-return]
+            return super().forward(
                 hidden_states=hidden_states, position_embeddings=position_embeddings, attention_mask=attention_mask,
                 **others,
             )  # fmt: skip
@@ -113,7 +113,7 @@ class PackedLayer(nn.Module):
     ) -> Tensor:
         """Tokens packed end to end, [1, N, D], that see what `context` says."""
         if context is None:
-            return super().forward(hidden_states, position_embeddings=position_embeddings, **others)  # type: ignore[no-any-return]
+            return super().forward(hidden_states, position_embeddings=position_embeddings, **others)
         x = self.input_layernorm(hidden_states)
         if hasattr(self, "linear_attn"):
             x = cast("nn.Module", self.linear_attn)(x, context=context)

@@ -29,7 +29,7 @@ class WithinSegments(nn.Module):
     ) -> Tensor:
         """Patches [N, D] that see what `segments` says; without any, as transformers computes it."""
         if segments is None or position_embeddings is None:
-            return super().forward(  # type: ignore[no-any-return]
+            return super().forward(
                 hidden_states=hidden_states, cu_seqlens=cu_seqlens, position_embeddings=position_embeddings, **others
             )
         q, k, v = outputs(hidden_states, self.qkv)[0].unflatten(-1, (3, self.num_heads, -1)).unbind(1)

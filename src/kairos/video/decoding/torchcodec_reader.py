@@ -8,7 +8,7 @@ from kairos.video.decoding.decoder import Probe, installed
 from kairos.video.errors import DecoderError, VideoError
 
 try:
-    from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportMissingImports, reportPrivateImportUsage]
+    from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportMissingImports]
 except (ImportError, RuntimeError, OSError) as _error:
     raise DecoderError(
         f"torchcodec cannot be loaded ({str(_error).splitlines()[0]}); install FFmpeg's shared libraries and a "

@@ -94,9 +94,9 @@ def _hash(path: Path) -> str:
     new: Callable[[], hashlib.blake2b] = lambda: hashlib.blake2b(digest_size=16)  # noqa: E731
     if not path.is_dir():
         with path.open("rb") as file:
-            return hashlib.file_digest(file, new).hexdigest()  # type: ignore[arg-type]
+            return hashlib.file_digest(file, new).hexdigest()
     whole = new()
     for image in image_files(path):
         with image.open("rb") as file:
-            whole.update(image.name.encode() + b"\0" + hashlib.file_digest(file, new).digest())  # type: ignore[arg-type]
+            whole.update(image.name.encode() + b"\0" + hashlib.file_digest(file, new).digest())
     return whole.hexdigest()
