@@ -50,6 +50,7 @@ prompts: 3
 
 
 FILES = {
+    ("references", "teacher"): ["references.teacher.policy.weights=mini_base"],
     ("curriculum", "selection"): ["curriculum.selection=prompts.json"],
     ("data", "activitynet"): ["data.annotations=annotations", "data.videos=videos"],
     ("data", "charades"): ["data.annotations=annotations", "data.videos=videos"],

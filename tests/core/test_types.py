@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -39,12 +41,18 @@ def batch(**fields: torch.Tensor) -> RolloutBatch:
 
 
 def test_take_slices_every_row_field_and_keeps_what_is_none():
-    whole = batch(old_logprobs_BA=torch.arange(5)[:, None].expand(5, 3) * 1.0)
+    numbers_BA = torch.arange(5)[:, None].expand(5, 3) * 1.0
+    whole = replace(batch(old_logprobs_BA=numbers_BA), reference_logprobs={"start": numbers_BA, "teacher": -numbers_BA})
     taken = whole.take([4, 1, 4])
     for name in ("actions_BA", "origin_B", "advantages_B", "old_logprobs_BA"):
         rows = getattr(taken, name).reshape(3, -1)[:, 0]
         assert rows.tolist() == [4, 1, 4], name
-    assert taken.behavior_logprobs_BA is None and taken.reference_logprobs_BA is None
+    assert taken.behavior_logprobs_BA is None
+    references = {name: logprobs_BA[:, 0].tolist() for name, logprobs_BA in taken.reference_logprobs.items()}
+    assert references == {"start": [4.0, 1.0, 4.0], "teacher": [-4.0, -1.0, -4.0]}
+    moved = taken.to("meta")
+    assert {values_BA.device.type for values_BA in moved.reference_logprobs.values()} == {"meta"}
+    assert batch().take([0]).reference_logprobs == {}
     assert taken.temperature == 0.7 and len(taken) == 3
 
 

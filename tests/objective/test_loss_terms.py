@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kairos.core.types import ActionStats, Prompt, RolloutBatch, Target, VideoClip
+from kairos.core.types import ActionStats, Needs, Prompt, RolloutBatch, Target, VideoClip
 from kairos.objective.aggregations import SequenceMean, TokenMean
 from kairos.objective.objective import Objective
 from kairos.objective.terms import ClippedSurrogate, Entropy, Imitation, ReferenceKL
@@ -16,7 +16,7 @@ from kairos.objective.terms import ClippedSurrogate, Entropy, Imitation, Referen
 NAN = float("nan")
 
 
-def batch_of(rows: int = 4, actions: int = 3, **fields: Tensor | None) -> RolloutBatch:
+def batch_of(rows: int = 4, actions: int = 3, **fields: Tensor | dict[str, Tensor] | None) -> RolloutBatch:
     prompt = Prompt("p", "grounding", "test", VideoClip("c", None, torch.zeros(0), 1.0), "", Target())
     values = {
         "group_of_B": torch.zeros(rows, dtype=torch.long), "actions_BA": torch.zeros(rows, actions, dtype=torch.long),
@@ -63,7 +63,7 @@ def test_kl_estimators_are_schulmans(estimator):
     logprobs_BA, reference_BA = torch.randn(4, 3), torch.randn(4, 3)
     ratio_BA = (reference_BA - logprobs_BA).exp()  # reference / policy, sampled from the policy
     expected = {"k1": -ratio_BA.log(), "k2": ratio_BA.log() ** 2 / 2, "k3": ratio_BA - 1 - ratio_BA.log()}[estimator]
-    batch = batch_of(reference_logprobs_BA=reference_BA)
+    batch = batch_of(reference_logprobs={"start": reference_BA})
     stats = ActionStats(logprobs_BA)
     assert torch.allclose(ReferenceKL(0.5, estimator)(stats, batch), 0.5 * expected, atol=1e-6)
     assert torch.allclose(ReferenceKL(0.5, estimator).divergence(stats, batch), expected, atol=1e-6)
@@ -72,14 +72,14 @@ def test_kl_estimators_are_schulmans(estimator):
 @pytest.mark.parametrize("estimator", ["k1", "k3"])
 def test_kl_estimators_are_unbiased(estimator):
     policy, reference = torch.tensor([0.6, 0.3, 0.1]).double(), torch.tensor([0.2, 0.5, 0.3]).double()
-    batch = batch_of(3, 1, reference_logprobs_BA=reference.log()[:, None])
+    batch = batch_of(3, 1, reference_logprobs={"start": reference.log()[:, None]})
     divergence_BA = ReferenceKL(1.0, estimator).divergence(ActionStats(policy.log()[:, None]), batch)
     exact = (policy * (policy / reference).log()).sum()
     assert float((policy * divergence_BA[:, 0]).sum()) == pytest.approx(float(exact))
 
 
 def test_the_kl_may_be_held_within_a_limit():
-    batch = batch_of(1, 2, reference_logprobs_BA=torch.tensor([[30.0, 0.5]]))
+    batch = batch_of(1, 2, reference_logprobs={"start": torch.tensor([[30.0, 0.5]])})
     held = ReferenceKL(1.0, "k3", limit=10.0).divergence(ActionStats(torch.zeros(1, 2)), batch)
     assert held[0].tolist() == pytest.approx([10.0, math.exp(0.5) - 1.5])
     assert torch.isfinite(ReferenceKL()(ActionStats(torch.zeros(1, 2)), batch)).all()
@@ -92,15 +92,16 @@ def test_entropy_is_a_bonus_and_imitation_a_likelihood():
 
 
 def test_a_term_of_coefficient_zero_needs_nothing():
-    assert ReferenceKL(0.0).needs == Entropy(0.0).needs == frozenset()
-    assert ReferenceKL().needs == {"reference"} and Entropy(0.1).needs == {"entropy"}
+    assert ReferenceKL(0.0, reference="teacher").needs == Entropy(0.0).needs == Imitation().needs == Needs()
+    assert ReferenceKL().needs == Needs(references=frozenset({"start"})) and Entropy(0.1).needs == Needs(entropy=True)
     stats = ActionStats(torch.randn(4, 3))
     assert not ReferenceKL(0.0)(stats, batch_of()).any() and not Entropy(0.0)(stats, batch_of()).any()
 
 
 def test_a_term_says_what_it_lacks():
-    with pytest.raises(ValueError, match="needs reference log-probs"):
-        ReferenceKL()(ActionStats(torch.zeros(4, 3)), batch_of())
+    batch = batch_of(reference_logprobs={"start": torch.zeros(4, 3)})
+    with pytest.raises(ValueError, match=r"needs reference log-probs of 'teacher', .* has those of \['start'\]"):
+        ReferenceKL(reference="teacher")(ActionStats(torch.zeros(4, 3)), batch)
     with pytest.raises(ValueError, match="needs the policy's entropy"):
         Entropy(0.1)(ActionStats(torch.zeros(4, 3)), batch_of())
 
@@ -115,7 +116,7 @@ def test_what_stands_outside_the_mask_does_not_matter_not_even_nan(term):
     logprobs_BA = (torch.randn(4, 3) + garbage_BA).requires_grad_()
     entropy_BA = (torch.rand(4, 3) + garbage_BA).requires_grad_()
     batch = batch_of(mask_BA=mask_BA, old_logprobs_BA=torch.randn(4, 3) + garbage_BA,
-                     reference_logprobs_BA=torch.randn(4, 3) + garbage_BA)  # fmt: skip
+                     reference_logprobs={"start": torch.randn(4, 3) + garbage_BA})  # fmt: skip
     term_BA = term(ActionStats(logprobs_BA, entropy_BA), batch)
     assert torch.isfinite(term_BA).all() and not term_BA[:, 2].any()
     term_BA.sum().backward()
@@ -125,7 +126,8 @@ def test_what_stands_outside_the_mask_does_not_matter_not_even_nan(term):
 
 @pytest.mark.parametrize("term", TERMS, ids=repr)
 def test_gradients_are_those_of_finite_differences(term):
-    batch = batch_of(old_logprobs_BA=torch.randn(4, 3).double(), reference_logprobs_BA=torch.randn(4, 3).double(),
+    old_BA, reference_BA = torch.randn(4, 3).double(), torch.randn(4, 3).double()
+    batch = batch_of(old_logprobs_BA=old_BA, reference_logprobs={"start": reference_BA},
                      advantages_B=torch.linspace(-1, 1, 4).double())  # fmt: skip
     logprobs_BA = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     entropy_BA = torch.rand(4, 3, dtype=torch.float64, requires_grad=True)
@@ -149,9 +151,9 @@ def test_a_part_of_the_objective_checks_itself(build, message):
 
 def test_an_objective_adds_its_terms_and_needs_what_they_need():
     objective = Objective({"surrogate": ClippedSurrogate(), "kl": ReferenceKL(), "bonus": Entropy(0.1)}, SequenceMean())
-    assert objective.needs == {"reference", "entropy"}
+    assert objective.needs == Needs(entropy=True, references=frozenset({"start"}))
     logprobs_BA = torch.randn(4, 3, requires_grad=True)
-    batch = batch_of(reference_logprobs_BA=torch.randn(4, 3))
+    batch = batch_of(reference_logprobs={"start": torch.randn(4, 3)})
     summed_BA, terms = objective.values(ActionStats(logprobs_BA, torch.rand(4, 3)), batch)
     assert torch.allclose(summed_BA, terms["surrogate"] + terms["kl"] + terms["bonus"])
     assert summed_BA.requires_grad and not any(term_BA.requires_grad for term_BA in terms.values())

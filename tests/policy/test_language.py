@@ -10,8 +10,9 @@ import torch
 from helpers.tiny_language import TINY, batch, policy, prompts
 from transformers import AutoTokenizer, Qwen3VLForConditionalGeneration
 
-from kairos.core.protocols import Policy
+from kairos.core.protocols import Policy, PreparesLearning
 from kairos.core.types import RolloutBatch, Sampling
+from kairos.policy.kernels.weight_gradients import is_accumulating
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.scoring.repeated import Repeated
@@ -134,3 +135,11 @@ def test_a_mode_that_is_there_already_is_not_set_again(folder: str, monkeypatch:
     language.sample(prompts(), 1, Sampling(max_actions=1), 0)
     language.train()
     assert set_to == [False, True] and language.training and language.model.training
+
+
+def test_it_learns_with_gradients_in_place_only_where_it_trains_alone(folder: str) -> None:
+    language = policy(folder)
+    for alone in (True, False):
+        with language.learning(alone):
+            assert is_accumulating() is alone
+    assert not is_accumulating() and isinstance(language, PreparesLearning)

@@ -31,7 +31,7 @@ def test_a_policy_taught_by_answers_goes_on_by_reward(workplace: Path):
     end, goes_on = taught.state_dict(), module.policy.state_dict()
     assert end.keys() == goes_on.keys()
     assert all(torch.equal(end[name].bfloat16().float(), goes_on[name]) for name in end), "where the first one ended"
-    assert module.reference is not None
+    assert list(module.references) == ["start"]
     folder = workplace / "runs"
     assert len(curve(folder / "sft", "objective/imitation")) == 2 and not curve(folder / "sft", "reward/total")
     assert len(curve(folder / "rl", "reward/total")) == 2 and not curve(folder / "rl", "objective/imitation")

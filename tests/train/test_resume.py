@@ -149,7 +149,7 @@ def test_the_reference_of_a_resumed_run_is_the_policy_before_any_update():
     assert not [name for name in saved["state_dict"] if name.startswith("reference")]
     again = fit(*options[:-1], "iterations=5", resume=True)
     start = fit("name=b", "iterations=1", "optimizer.learning_rate=0").module.policy.state_dict()
-    held = again.module.reference.state_dict()  # type: ignore[union-attr]
+    held = again.module.references["start"].state_dict()  # type: ignore[attr-defined]
     assert held.keys() == start.keys() and all(torch.equal(held[name], start[name]) for name in held)
     assert not all(torch.equal(held[name], value) for name, value in again.module.policy.state_dict().items())
 

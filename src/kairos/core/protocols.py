@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kairos.core.types import (
         ActionStats,
         Layout,
+        Needs,
         Prompt,
         RolloutBatch,
         RolloutGroup,
@@ -24,9 +25,27 @@ if TYPE_CHECKING:
 
 
 class Scorer(Protocol):
-    """Anything that can say how likely given actions are: the policy itself, or its frozen reference."""
+    """Anything that can say how likely given actions are: the policy itself, or a frozen reference."""
 
     def __call__(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats: ...
+
+
+class Reference(Scorer, Protocol):
+    """A scorer that is configured by itself and never trained, such as a teacher; any policy will do.
+
+    Constructing one is cheap; `build()` loads weights, where a term of the loss compares with it.
+    """
+
+    def build(self) -> None: ...
+
+
+@runtime_checkable
+class ChecksTokens(Protocol):
+    """A reference that can tell whether its actions are those of the trained policy."""
+
+    def check_tokens(self, trained: Policy) -> None:
+        """ValueError, with what differs, where they are not."""
+        ...
 
 
 @runtime_checkable
@@ -146,10 +165,10 @@ class Gate(Protocol):
 
 
 class Term(Protocol):
-    """One term of the loss, [B, A] per action; `needs` is a subset of {"reference", "entropy"}."""
+    """One term of the loss, [B, A] per action; `needs` says what it reads beyond the policy's log-probs."""
 
     @property
-    def needs(self) -> frozenset[str]: ...
+    def needs(self) -> Needs: ...
 
     def __call__(self, stats: ActionStats, batch: RolloutBatch) -> Tensor: ...
 

@@ -254,9 +254,26 @@ class ActionStats:
     entropy_BA: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What a term of the loss reads beyond the policy's log-probs.
+
+    >>> Needs(entropy=True) | Needs(references=frozenset({"teacher"}))
+    Needs(entropy=True, references=frozenset({'teacher'}))
+    """
+
+    entropy: bool = False
+    """The policy's entropy at every action."""
+    references: frozenset[str] = frozenset()
+    """Names of the frozen scorers that it compares with: "start" is the policy before any update."""
+
+    def __or__(self, other: Needs) -> Needs:
+        return Needs(self.entropy or other.entropy, self.references | other.references)
+
+
 _ROW_FIELDS = (
     "group_of_B", "actions_BA", "mask_BA", "origin_B", "advantages_B", "weights_B",
-    "behavior_logprobs_BA", "old_logprobs_BA", "reference_logprobs_BA",
+    "behavior_logprobs_BA", "old_logprobs_BA",
 )  # fmt: skip
 
 
@@ -264,8 +281,8 @@ _ROW_FIELDS = (
 class RolloutBatch:
     """Rows ready to learn from; each prompt is stored once, and `group_of_B` says whose row it is.
 
-    `mask_BA` is 1.0 where an action counts. Behaviour, old and reference log-probs are [B, A] or None;
-    behaviour log-probs are NaN in rows that the policy did not sample.
+    `mask_BA` is 1.0 where an action counts. Behaviour and old log-probs are [B, A] or None; behaviour log-probs are NaN
+    in rows that the policy did not sample. `reference_logprobs` holds those of frozen scorers by name, each [B, A].
     """
 
     prompts: tuple[Prompt, ...]
@@ -278,7 +295,7 @@ class RolloutBatch:
     temperature: float = 1.0
     behavior_logprobs_BA: Tensor | None = None
     old_logprobs_BA: Tensor | None = None
-    reference_logprobs_BA: Tensor | None = None
+    reference_logprobs: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.group_of_B)
@@ -288,12 +305,11 @@ class RolloutBatch:
         index = torch.as_tensor(rows, dtype=torch.long)
         groups = self.group_of_B[index]
         kept, renumbered = torch.unique(groups, return_inverse=True)
-        sliced = {
-            name: value if (value := getattr(self, name)) is None else value.index_select(0, index.to(value.device))
-            for name in _ROW_FIELDS
-        }
+        sliced = {name: _rows(value, index) for name in _ROW_FIELDS if (value := getattr(self, name)) is not None}
+        references = {name: _rows(value, index) for name, value in self.reference_logprobs.items()}
         sliced["group_of_B"] = renumbered
-        return replace(self, prompts=tuple(self.prompts[int(g)] for g in kept), **sliced)
+        prompts = tuple(self.prompts[int(g)] for g in kept)
+        return replace(self, prompts=prompts, reference_logprobs=references, **sliced)
 
     def to(self, device: torch.device | str) -> RolloutBatch:
         """The same batch with its row tensors on `device`; prompts stay where they are, and so does `group_of_B`."""
@@ -302,4 +318,9 @@ class RolloutBatch:
             for name in _ROW_FIELDS
             if name != "group_of_B" and (value := getattr(self, name)) is not None
         }
-        return replace(self, **moved)
+        references = {name: carried(value, device) for name, value in self.reference_logprobs.items()}
+        return replace(self, reference_logprobs=references, **moved)
+
+
+def _rows(values: Tensor, index: Tensor) -> Tensor:
+    return values.index_select(0, index.to(values.device))

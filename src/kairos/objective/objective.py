@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kairos.core.protocols import Aggregation, Term
-from kairos.core.types import ActionStats, RolloutBatch
+from kairos.core.types import ActionStats, Needs, RolloutBatch
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,9 @@ class Objective:
             raise ValueError("an objective needs at least one term")
 
     @property
-    def needs(self) -> frozenset[str]:
-        """What the terms need beyond log-probs: a subset of {"reference", "entropy"}."""
-        return frozenset().union(*(term.needs for term in self.terms.values()))
+    def needs(self) -> Needs:
+        """What the terms read beyond the policy's log-probs, all together."""
+        return functools.reduce(operator.or_, (term.needs for term in self.terms.values()))
 
     def weights(self, mask_BA: Tensor, group_of_B: Tensor, weights_B: Tensor) -> tuple[Tensor, Tensor]:
         """(weight_BA, denominator) of a whole mini-batch on this rank."""

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kairos.core.types import ActionStats, RolloutBatch
+from kairos.core.types import ActionStats, Needs, RolloutBatch
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ClippedSurrogate:
     clip_low: float = 0.2
     clip_high: float = 0.2
 
-    needs = frozenset[str]()
+    needs = Needs()
 
     def __post_init__(self) -> None:
         if not 0 <= self.clip_low <= 1 or self.clip_high < 0:
@@ -54,11 +54,14 @@ class ReferenceKL:
 
     With d = log reference - log pi: k1 = -d, k2 = d^2 / 2, k3 = e^d - 1 - d. `limit` holds the estimate within
     +-limit (EasyR1 releases 10). A coefficient of 0 needs no reference.
+
+    `reference` names the frozen scorer: "start" is the policy before any update, others are configured.
     """
 
     coefficient: float = 0.04
     estimator: Literal["k1", "k2", "k3"] = "k3"
     limit: float | None = None
+    reference: str = "start"
 
     def __post_init__(self) -> None:
         if self.estimator not in ("k1", "k2", "k3"):
@@ -67,8 +70,8 @@ class ReferenceKL:
             raise ValueError(f"limit must be > 0, or None for no limit, got {self.limit}")
 
     @property
-    def needs(self) -> frozenset[str]:
-        return frozenset({"reference"} if self.coefficient else ())
+    def needs(self) -> Needs:
+        return Needs(references=frozenset({self.reference} if self.coefficient else ()))
 
     def __call__(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
         if not self.coefficient:
@@ -76,10 +79,13 @@ class ReferenceKL:
         return self.coefficient * self.divergence(stats, batch)
 
     def divergence(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
-        """The estimate itself [B, A]; ValueError when the batch has no reference log-probs."""
-        if batch.reference_logprobs_BA is None:
-            raise ValueError("ReferenceKL needs reference log-probs, and the batch has none")
-        d_BA = -_difference(stats.logprobs_BA, batch.reference_logprobs_BA, batch)
+        """The estimate itself [B, A]; ValueError when the batch has no log-probs of the reference."""
+        if self.reference not in batch.reference_logprobs:
+            raise ValueError(
+                f"ReferenceKL needs reference log-probs of {self.reference!r}, and the batch has those of "
+                f"{sorted(batch.reference_logprobs)}"
+            )
+        d_BA = -_difference(stats.logprobs_BA, batch.reference_logprobs[self.reference], batch)
         if self.estimator == "k1":
             divergence_BA = -d_BA
         elif self.estimator == "k2":
@@ -96,8 +102,8 @@ class Entropy:
     coefficient: float
 
     @property
-    def needs(self) -> frozenset[str]:
-        return frozenset({"entropy"} if self.coefficient else ())
+    def needs(self) -> Needs:
+        return Needs(entropy=bool(self.coefficient))
 
     def __call__(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
         if not self.coefficient:
@@ -111,7 +117,7 @@ class Entropy:
 class Imitation:
     """-log pi of every action: supervised learning, whatever the advantage."""
 
-    needs = frozenset[str]()
+    needs = Needs()
 
     def __call__(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
         return _inside(-stats.logprobs_BA, batch)

@@ -16,7 +16,17 @@ from torch import Tensor, nn
 
 from kairos.core.carry import carried
 from kairos.core.out_of_memory import explaining_out_of_memory
-from kairos.core.protocols import Advantage, Gate, Injection, Policy, PreparesLearning, Reward, RolloutEngine, Scorer
+from kairos.core.protocols import (
+    Advantage,
+    Gate,
+    Injection,
+    Policy,
+    PreparesLearning,
+    Reference,
+    Reward,
+    RolloutEngine,
+    Scorer,
+)
 from kairos.core.seeds import mix
 from kairos.core.threads import one_host_thread
 from kairos.core.types import ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
@@ -29,6 +39,7 @@ from kairos.train.devices.strategies import alone
 from kairos.train.iteration import after_iteration
 from kairos.train.meter import Meter
 from kairos.train.optimizer import Optimizer
+from kairos.train.references import START, build, needed
 
 
 class GRPOModule(L.LightningModule):
@@ -57,6 +68,7 @@ class GRPOModule(L.LightningModule):
         clip_norm: float = 1.0,
         seed: int = 0,
         oversample: int = 1,
+        references: Mapping[str, Reference] | None = None,
     ) -> None:
         super().__init__()
         if min(iterations, epochs, minibatches) < 1 or microbatch < 0:
@@ -65,7 +77,8 @@ class GRPOModule(L.LightningModule):
             raise ValueError(f"oversample must be >= 1, got {oversample}")
         self.automatic_optimization = False
         self.policy = cast("nn.Module", policy)
-        self._held: tuple[Scorer, ...] = ()  # within a tuple it is no submodule: in no state_dict, and never sharded
+        self.teachers = needed(objective.needs.references, references or {})
+        self.references: dict[str, Scorer] = {}  # built; modules in a dict are in no state_dict, and never sharded
         self.engine, self.reward, self.injection, self.advantage, self.gate = engine, reward, injection, advantage, gate
         self.objective, self.sampling, self.optimizer = objective, sampling, optimizer
         self.iterations, self.epochs, self.minibatches = iterations, epochs, minibatches
@@ -140,13 +153,12 @@ class GRPOModule(L.LightningModule):
 
     @torch.no_grad()
     def annotate(self, rollouts: RolloutBatch) -> RolloutBatch:
-        """Old log-probs where several updates follow, reference log-probs where a term asks for them."""
+        """Old log-probs where several updates follow, and those of every reference that a term compares with."""
         self.policy.eval()
         if self.epochs * self.minibatches > 1:
             rollouts = replace(rollouts, old_logprobs_BA=self._score_all(self.policy, rollouts))
-        if self.reference is not None:
-            rollouts = replace(rollouts, reference_logprobs_BA=self._score_all(self.reference, rollouts))
-        return rollouts
+        logprobs = {name: self._score_all(reference, rollouts) for name, reference in self.references.items()}
+        return replace(rollouts, reference_logprobs=logprobs)
 
     def learn(self, rollouts: RolloutBatch) -> None:
         """Every mini-batch is one update; its denominator is summed over ranks before micro-batching."""
@@ -172,10 +184,11 @@ class GRPOModule(L.LightningModule):
         for group in optimizer.param_groups:
             group["lr"] = self.optimizer.rate(self.iteration, self.iterations)
         optimizer.zero_grad()
+        entropy = self.objective.needs.entropy
         for rows in self._microbatches(mini):
             asked = mini.take(rows)  # on the host: the policy moves what it needs, and waits for nothing
             micro, weights = asked.to(self.device), carried(weight_BA[rows], self.device)
-            stats: ActionStats = self.policy(asked, entropy="entropy" in self.objective.needs)
+            stats: ActionStats = self.policy(asked, entropy=entropy)
             values, terms = self.objective.values(stats, micro)
             loss = (weights * values).sum() * (ranks.world() / whole)
             self.manual_backward(loss)
@@ -216,11 +229,6 @@ class GRPOModule(L.LightningModule):
         return logprobs
 
     @property
-    def reference(self) -> Scorer | None:
-        """The frozen scorer to compare with: the policy before any update; None where no term asks for it."""
-        return self._held[0] if self._held else None
-
-    @property
     def trained(self) -> Policy:
         return cast("Policy", self.policy)
 
@@ -231,14 +239,16 @@ class GRPOModule(L.LightningModule):
     # Lightning's hooks
 
     def configure_model(self) -> None:
-        """Weights are loaded here, once; the reference is the policy as it is before any update."""
+        """Weights are loaded here, once; the reference `start` is the policy as it is before any update."""
         if self._built:
             return
         self._built = True
         with sharding.home(self.device_mesh):
             self.trained.build()
-        if "reference" in self.objective.needs:
-            self._held = (self.trained.reference(),)
+            for name, reference in self.teachers.items():
+                self.references[name] = build(name, reference, self.trained)
+        if START in self.objective.needs.references:
+            self.references[START] = self.trained.reference()
         sharding.shard(self.policy, self.device_mesh)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -246,8 +256,9 @@ class GRPOModule(L.LightningModule):
 
     def on_fit_start(self) -> None:
         self._alone = alone(self.trainer.strategy)
-        if isinstance(self.reference, nn.Module):
-            self.reference.to(self.device)
+        for reference in self.references.values():
+            if isinstance(reference, nn.Module):
+                reference.to(self.device)
         self.engine.setup(self.device)
 
     def transfer_batch_to_device(self, batch: PromptBatch, device: torch.device, dataloader_idx: int) -> PromptBatch:

@@ -13,6 +13,7 @@ from kairos.policy.memory.candidate import START, Candidate
 from kairos.policy.memory.prompt_size import text_tokens, vision_tokens
 from kairos.policy.memory.sizes import Sizes
 from kairos.policy.memory.workload import Workload
+from kairos.policy.reference import FrozenLanguage
 from kairos.rollout.live import Live
 from kairos.train.grpo import GRPOModule
 from kairos.video.budget import PixelBudget
@@ -73,7 +74,10 @@ def candidate_of(
 
 def _references(module: GRPOModule, sizes: Sizes) -> dict[str, Sizes | None]:
     """Of the references that the loss compares with: the policy before any update is a copy, or its adapter off."""
-    return {START: None if sizes.adapter else sizes} if "reference" in module.objective.needs else {}
+    start = {START: None if sizes.adapter else sizes} if START in module.objective.needs.references else {}
+    teachers = {name: teacher for name, teacher in module.teachers.items() if isinstance(teacher, FrozenLanguage)}
+    sized = {name: t.policy.sizes() for name, t in teachers.items() if isinstance(t.policy, LanguagePolicy)}
+    return start | sized
 
 
 def memory_of(gpu: bool, device: int = 0) -> float:

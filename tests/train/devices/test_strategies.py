@@ -6,7 +6,7 @@ import gc
 import os
 import weakref
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import lightning as L
@@ -21,7 +21,6 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import nn
 
 from kairos.compose import Experiment, build, train
-from kairos.policy.kernels.weight_gradients import is_accumulating
 
 RUN = [*TOY, "iterations=2", "callbacks.validation=null", "callbacks.export=null", "callbacks.checkpoint.every=1"]
 OURS = pytest.mark.parametrize("strategy", ["single", "ddp"])
@@ -166,14 +165,15 @@ def test_no_module_outlives_its_run(strategy: str):
 
 
 @OURS
-def test_products_add_to_gradients_only_where_nobody_waits_for_them(strategy: str):
+def test_a_policy_is_told_whether_another_process_waits_for_its_gradients(strategy: str):
     built = build([*RUN, "name=a", f"strategy={strategy}", "updates.microbatch=1"])
-    learned = []
+    told = []
 
-    def watch(policy: nn.Module, *given: object) -> None:
-        if policy.training:
-            learned.append(is_accumulating())
+    @contextmanager
+    def learning(alone: bool) -> Iterator[None]:
+        told.append(alone)
+        yield
 
-    built.module.policy.register_forward_pre_hook(watch)
+    built.module.policy.learning = learning  # type: ignore[assignment]
     built.trainer.fit(built.module, built.datamodule)
-    assert learned and set(learned) == {strategy == "single"}
+    assert told and set(told) == {strategy == "single"}
