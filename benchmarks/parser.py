@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kairos.core.answers import LENIENT, STRICT, Grammar, read
+from kairos.core.answers import read
+from kairos.core.grammar import LENIENT, STRICT, Grammar
 from kairos.core.json_patterns import JsonKeys, JsonList
 from kairos.core.patterns import FirstNumbers, Pair
 from kairos.data.templates.grammars import (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kairos.core.answers import LENIENT, LENIENT_LIST, STRICT, STRICT_LIST, Grammar, read
+from kairos.core.answers import read
+from kairos.core.grammar import LENIENT, LENIENT_LIST, STRICT, STRICT_LIST, Grammar
 from kairos.core.json_patterns import JsonKeys, JsonList, JsonSpans
 from kairos.core.patterns import FirstNumbers, Letter, Pair
 from kairos.core.spans import Span

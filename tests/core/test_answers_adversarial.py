@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kairos.core.answers import LENIENT, LENIENT_LIST, STRICT, STRICT_LIST, Grammar, blocks, read
+from kairos.core.answers import blocks, read
+from kairos.core.grammar import LENIENT, LENIENT_LIST, STRICT, STRICT_LIST, Grammar
 from kairos.core.json_patterns import JsonKeys
 from kairos.core.patterns import FirstNumbers, Pair
 from kairos.data.templates.grammars import (

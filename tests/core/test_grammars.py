@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kairos.core.answers import Grammar, read
+from kairos.core.answers import read
+from kairos.core.grammar import Grammar
 from kairos.core.spans import Span, answer_iou
 from kairos.data.templates.grammars import (
     TEMPORAL_R1,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from kairos.core.answers import STRICT, Grammar
+from kairos.core.grammar import STRICT, Grammar
 from kairos.core.spans import Span
 from kairos.core.types import Prompt, Rollout, RolloutGroup, Target, VideoClip
 from kairos.data.templates.grammars import timezero_format

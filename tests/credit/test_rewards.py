@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from kairos.core.answers import Grammar
+from kairos.core.grammar import Grammar
 from kairos.core.patterns import Pair
 from kairos.core.spans import Span
 from kairos.core.types import Rollout, RolloutGroup, Target

@@ -14,8 +14,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from kairos.core.answers import Answer, Grammar
+from kairos.core.answers import Answer
 from kairos.core.carry import carried
+from kairos.core.grammar import Grammar
 from kairos.core.spans import Span
 
 

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kairos.core.answers import LENIENT, read
+from kairos.core.answers import read
+from kairos.core.grammar import LENIENT
 from kairos.core.spans import Span, answer_iou
 from kairos.core.types import Prompt, PromptBatch, Rollout, Sampling
 

@@ -12,7 +12,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from kairos.compose import CONF
-from kairos.core.answers import LENIENT, read
+from kairos.core.answers import read
+from kairos.core.grammar import LENIENT
 from kairos.core.spans import Span
 from kairos.core.types import Prompt, Target, Template, VideoClip
 from kairos.data.templates.reread import Reread

@@ -8,7 +8,8 @@ import pickle
 import pytest
 import torch
 
-from kairos.core.answers import STRICT_LIST, read
+from kairos.core.answers import read
+from kairos.core.grammar import STRICT_LIST
 from kairos.core.spans import Span
 from kairos.core.types import Prompt, Target, VideoClip
 from kairos.data.templates.answer import AnswerOnly

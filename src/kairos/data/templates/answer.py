@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from kairos.core.answers import STRICT, Grammar
+from kairos.core.grammar import STRICT, Grammar
 from kairos.core.types import Prompt, Target
 from kairos.data.templates import parts
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from kairos.core.answers import Grammar, blocks
+from kairos.core.answers import blocks
+from kairos.core.grammar import Grammar
 from kairos.core.json_patterns import JsonKeys
 from kairos.core.patterns import FirstNumbers, Pair
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kairos.core.answers import LENIENT, LENIENT_LIST, Grammar
+from kairos.core.grammar import LENIENT, LENIENT_LIST, Grammar
 from kairos.core.types import Prompt, Target, Template
 
 

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from torch.utils.data import ConcatDataset, Dataset
 
-from kairos.core.answers import Grammar
+from kairos.core.grammar import Grammar
 from kairos.core.types import Failure, Prompt, Target, Template
 
 

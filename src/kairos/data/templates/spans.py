@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kairos.core.answers import STRICT_LIST, Grammar
+from kairos.core.grammar import STRICT_LIST, Grammar
 from kairos.data.templates.timezero import TimeZeroDirect, TimeZeroThink
 
 _ASK = 'Find every time interval of the video in which the event "[EVENT]" happens. '

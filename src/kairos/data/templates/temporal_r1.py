@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from kairos.core.answers import Grammar
+from kairos.core.grammar import Grammar
 from kairos.core.spans import to_write
 from kairos.core.types import Prompt, Target
 from kairos.data.templates import parts

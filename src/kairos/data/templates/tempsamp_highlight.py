@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kairos.core.answers import LENIENT, Grammar, blocks
+from kairos.core.answers import blocks
+from kairos.core.grammar import LENIENT, Grammar
 from kairos.core.types import Prompt, Target
 from kairos.credit.rewards.highlight import stated
 from kairos.data.templates import parts

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kairos.core.answers import Grammar
+from kairos.core.grammar import Grammar
 from kairos.core.types import Target
 from kairos.data.templates import parts
 from kairos.data.templates.grammars import TEMPSAMP_R1, tempsamp_format
