@@ -7,9 +7,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.running import curve, rows
 
 from kairos.compose import build
+from kairos.core.types import Prompt, Rollout, RolloutGroup, Scores, Target, VideoClip
+from kairos.credit.earned import Earned
+from kairos.train.diagnostics import Credited, records
 from kairos.train.grpo import GRPOModule
 
 
@@ -26,9 +30,25 @@ def test_the_agent_finds_the_beginning_within_ten_iterations(seed: int):
     assert rewards[-1] > 0.95
     assert curve(built.folder, "rollout/length") == [6.0] * 10
     for row in rows(built.folder / "rollouts.jsonl"):
-        frames = row["actions"]
+        frames = row["frames"]
+        assert frames == row["actions"] and row["frame_seconds"] == [float(frame) for frame in frames]  # type: ignore[attr-defined]
         assert frames == sorted(set(frames)) and len(frames) == 6  # type: ignore[arg-type]
         assert row["terms"]["hit"] == float(min(frames) < 16)  # type: ignore[index, type-var]
+
+
+def test_chosen_frames_are_logged_beside_an_answer_that_others_wrote():
+    clip = VideoClip("c", None, torch.tensor([0.0, 0.5, 2.25, 4.0]), 5.0)
+    prompt = Prompt("p", "choice", "s", clip, "what?", Target(choice="B"))
+    chosen_K = torch.tensor([1, 3])
+    written = (Rollout("B", chosen_K, torch.zeros(2), chosen_K=chosen_K), Rollout("A", torch.tensor([7])))
+    credited = Credited(
+        RolloutGroup(prompt, written),
+        Scores({}, torch.zeros(2), (None, None)),
+        Earned(torch.zeros(2), torch.ones(2), 1.0),
+    )
+    answered, text = records(1, credited)
+    assert (answered["text"], answered["frames"], answered["frame_seconds"]) == ("B", [1, 3], [0.5, 4.0])
+    assert "frames" not in text and "frame_seconds" not in text
 
 
 def test_the_temperature_falls_from_first_to_last():

@@ -220,6 +220,8 @@ class Rollout:
     behavior_logprobs_A: Tensor | None = None
     origin: Origin = Origin.POLICY
     truncated: bool = False
+    chosen_K: Tensor | None = None
+    """Which frames of the clip the policy chose (int64, in time), where its actions are frames and not text."""
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class TemporalAgent(nn.Module):
                 noise_GT = uniforms(seed, prompt.uid, group_size, len(scores_T))
                 keys_GT = logprobs_T.double() - (-noise_GT.log()).log()
             chosen_GK = keys_GT.topk(count, dim=-1).indices.sort(dim=-1).values
-            rows = (Rollout("", chosen_K, logprobs_T[chosen_K]) for chosen_K in chosen_GK)
+            rows = (Rollout("", chosen_K, logprobs_T[chosen_K], chosen_K=chosen_K) for chosen_K in chosen_GK)
             groups.append(RolloutGroup(prompt, tuple(rows)))
         return groups
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kairos.core.answers import read
 from kairos.core.spans import answer_iou
-from kairos.core.types import ActionStats, Origin, RolloutBatch, RolloutGroup, Scores
+from kairos.core.types import ActionStats, Origin, RolloutBatch, RolloutGroup, Scores, VideoClip
 from kairos.credit.earned import Earned
 from kairos.train.meter import Meter
 
@@ -112,6 +112,13 @@ def _mean(value_BA: Tensor, own_BA: Tensor) -> Tensor:
     return torch.where(own_BA, value_BA, 0.0).sum() / own_BA.sum().clamp(min=1)
 
 
+def _chosen(chosen_K: Tensor | None, clip: VideoClip) -> dict[str, object]:
+    """Where the policy chose frames, which and when, beside the answer that somebody may have written from them."""
+    if chosen_K is None:
+        return {}
+    return {"frames": chosen_K.tolist(), "frame_seconds": clip.seconds_T[chosen_K].tolist()}
+
+
 def records(iteration: int, credited: Credited) -> list[dict[str, object]]:
     """One JSON-able row a rollout, for rollouts.jsonl. Spans in seconds, lengths in actions.
 
@@ -144,6 +151,7 @@ def records(iteration: int, credited: Credited) -> list[dict[str, object]]:
                 "target": [list(span) for span in prompt.target.spans],
                 "choice": prompt.target.choice,
                 **marks,
+                **_chosen(rollout.chosen_K, prompt.clip),
                 "duration": prompt.clip.duration,
             }
         )
