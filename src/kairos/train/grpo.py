@@ -1,4 +1,22 @@
-"""One RL iteration as four verbs: roll out, credit, annotate, learn. It knows protocols, and no method by name."""
+"""One RL iteration as four verbs: roll out, credit, annotate, learn. It knows protocols, and no method by name.
+
+Departures from the textbook algorithm (GRPO as published), all of them in force whatever the configured parts are:
+
+1. No row is dropped. A gate or an advantage leaves rows out by weight 0, which takes them out of every term and of the
+   denominator; tensors keep their shapes, and ranks make equally many backward calls.
+2. The loss is a sum over a whole mini-batch of all ranks by one denominator, which is summed over ranks before
+   micro-batches are cut: no mean of means. A denominator of 0 skips the optimiser's step on every rank.
+3. The old policy is scored again only where several updates follow one roll-out. With one, the ratio is the policy over
+   itself held fixed: 1 in value, the policy gradient in slope. The log-probs of the sampler only enter the log
+   (`policy/sampling_gap`); there is no importance weight for top_p, top_k or the sampler's rounding.
+4. Rows that the policy did not write (injected annotations) have the same ratio as its own: their old log-probs are the
+   policy's, not those of whoever wrote them.
+5. The advantage sees all groups that one step has on this rank, those that over-sampling or a gate leaves out
+   included, and not those that stand in for prompts that failed, which are not even rewarded.
+6. Over-sampling draws a fixed number of prompts and learns from a fixed number of groups, the first that have any
+   weight; where there are too few, groups of weight 0 fill up. It never draws again.
+7. The reference `start` is the policy before any update of the run, and is not renewed.
+"""
 
 from __future__ import annotations
 
@@ -43,11 +61,12 @@ from kairos.train.references import START, build, needed
 
 
 class GRPOModule(L.LightningModule):
-    """Holds policy, reference and objective; one Lightning batch is one iteration (manual optimisation).
+    """Holds policy, references and objective; one Lightning batch is one iteration (manual optimisation).
 
     `epochs` x `minibatches` updates are made from one roll-out, each over whole groups; `microbatch` bounds what is
     scored at once (groups or rows, as the policy counts; 0: everything), `clip_norm` the gradient's norm (0: no bound).
-    With `oversample` n an n-th of a batch's groups is learned from: the first that have any weight.
+    With `oversample` n an n-th of a batch's groups is learned from: the first that have any weight. `references` are
+    frozen scorers by name; those that the objective compares with are built, and kept out of the `state_dict`.
     """
 
     def __init__(
@@ -76,7 +95,9 @@ class GRPOModule(L.LightningModule):
         if oversample < 1:
             raise ValueError(f"oversample must be >= 1, got {oversample}")
         self.automatic_optimization = False
-        self.policy = cast("nn.Module", policy)
+        if not isinstance(policy, nn.Module):
+            raise ValueError(f"a policy is an nn.Module that scores in its forward, got {policy!r}")
+        self.policy: nn.Module = policy
         self.teachers = needed(objective.needs.references, references or {})
         self.references: dict[str, Scorer] = {}  # built; modules in a dict are in no state_dict, and never sharded
         self.engine, self.reward, self.injection, self.advantage, self.gate = engine, reward, injection, advantage, gate
@@ -277,4 +298,6 @@ class GRPOModule(L.LightningModule):
         loops["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"] = False  # a run may go on for longer than meant
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, object]) -> None:
-        self.iteration = int(cast("int", checkpoint["iteration"]))
+        iteration = checkpoint["iteration"]
+        assert isinstance(iteration, int)
+        self.iteration = iteration
