@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from kairos.compose import command, user_errors
+from kairos.compose import command, part, user_errors
 from kairos.policy.kernels import choices
 from kairos.policy.kernels.dispatch import Machine
 from kairos.policy.language import LanguagePolicy
@@ -27,7 +25,8 @@ def main(config: DictConfig) -> None:
 
 def plan(config: DictConfig) -> str:
     """Two tables of a composed configuration. No trainer is built, so no GPU has to be there; no weights are loaded."""
-    module = cast("GRPOModule", instantiate(config.module, _convert_="all"))
+    module = part(config.module)
+    assert isinstance(module, GRPOModule)
     strategy = str(config.trainer.get("strategy"))
     sharded, alone = "data_parallel_size" in strategy, "SingleDevice" in strategy
     shards = int(config.trainer.devices) if sharded else 1

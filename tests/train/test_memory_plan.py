@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from kairos.compose import build
+import pytest
+
+from kairos.compose import build, compose, part
+from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory.advice import table
 from kairos.policy.memory.candidate import Candidate
 from kairos.policy.memory.sizes import Sizes
+from kairos.policy.reference import FrozenLanguage
 from kairos.rollout.live import Live
-from kairos.train.memory_plan import candidate_of
+from kairos.train.memory_plan import candidate_of, reference_sizes
 from kairos.video.budget import PixelBudget
 
 RUN = ["policy=qwen3_vl_2b", "data=toy", "frames=qwen3_14336", "callbacks.progress=null", "prompts=1", "iterations=1"]
@@ -47,3 +51,20 @@ def test_an_engine_says_what_it_holds():
     found = candidate_of(module, PixelBudget(), 1, shards=1, gpu=True, alone=True)
     assert found is not None and dict(found.held) == {"answerer": answerer}
     assert "16.0 GiB  answerer" in table("this run", found, limit=None)
+
+
+@pytest.mark.parametrize(("adapter", "own"), [("none", True), ("lora", False)])
+def test_a_teacher_twice_as_large_is_counted_at_its_own_size_also_under_an_adapter(adapter: str, own: bool):
+    deep = part(compose([*RUN, "policy.config.text.num_hidden_layers=72"]).policy)
+    assert isinstance(deep, LanguagePolicy)
+    student = configured(f"adapter={adapter}")
+    found = reference_sizes({"teacher": FrozenLanguage(deep)}, ["start", "teacher"], student.sizes)
+    held = {a.name: a.size for a in replace(student, references=found).estimate.allocations}
+    assert held["reference teacher"] > 2 * 2 * student.sizes.parameters, "bf16"
+    assert held.get("reference start") == (2 * student.sizes.parameters if own else None)
+
+
+def test_only_references_that_the_loss_needs_are_counted():
+    student = configured().sizes
+    assert reference_sizes({"teacher": object()}, [], student) == {}
+    assert reference_sizes({"teacher": object()}, ["start"], student) == {"start": student}

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from kairos.core.protocols import Scorer
 from kairos.core.types import ActionStats, RolloutBatch
+from kairos.policy.memory.sizes import Sizes
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.towers import Towers
 
@@ -23,6 +24,8 @@ class LanguageModule(Protocol):
     def build(self) -> None: ...
 
     def train_nothing(self) -> None: ...
+
+    def sizes(self) -> Sizes | None: ...
 
     def score(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats: ...
 
@@ -42,6 +45,10 @@ class FrozenLanguage(nn.Module):
         """Load the weights where there are none yet, all of them frozen."""
         self.policy.build()
         self.policy.train_nothing()
+
+    def sizes(self) -> Sizes | None:
+        """Of the weights that `build()` loads, for the memory plan; None where they are not known before."""
+        return self.policy.sizes()
 
     def check_tokens(self, trained: LanguageModule) -> None:
         """ValueError where `trained` has other tokens, or lays prompts out in another way."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol, runtime_checkable
 
 import psutil
@@ -13,10 +13,16 @@ from kairos.policy.memory.candidate import START, Candidate
 from kairos.policy.memory.prompt_size import text_tokens, vision_tokens
 from kairos.policy.memory.sizes import Sizes
 from kairos.policy.memory.workload import Workload
-from kairos.policy.reference import FrozenLanguage
 from kairos.rollout.live import Live
 from kairos.train.grpo import GRPOModule
 from kairos.video.budget import PixelBudget
+
+
+@runtime_checkable
+class SaysSizes(Protocol):
+    """A policy or a reference whose sizes can be known before its weights are loaded."""
+
+    def sizes(self) -> Sizes | None: ...
 
 
 @runtime_checkable
@@ -68,16 +74,27 @@ def candidate_of(
         fused=policy.compile_with is None,
         accumulating=alone,
     )
+    references = reference_sizes(module.teachers, module.objective.needs.references, sizes)
     held = module.engine.held_sizes() if isinstance(module.engine, HoldsModels) else {}
-    return Candidate(sizes, workload, _references(module, sizes), held)
+    return Candidate(sizes, workload, references, held)
 
 
-def _references(module: GRPOModule, sizes: Sizes) -> dict[str, Sizes | None]:
-    """Of the references that the loss compares with: the policy before any update is a copy, or its adapter off."""
-    start = {START: None if sizes.adapter else sizes} if START in module.objective.needs.references else {}
-    teachers = {name: teacher for name, teacher in module.teachers.items() if isinstance(teacher, FrozenLanguage)}
-    sized = {name: t.policy.sizes() for name, t in teachers.items() if isinstance(t.policy, LanguagePolicy)}
-    return start | sized
+def reference_sizes(
+    references: Mapping[str, object], needed: Collection[str], trained: Sizes
+) -> dict[str, Sizes | None]:
+    """The sizes of the references that the loss needs, by name.
+
+    `start`, the policy before any update, is a copy of what is `trained`, or None under an adapter, which is switched
+    off instead. Any other is counted by what it says of itself, whatever the policy trains.
+    """
+    found: dict[str, Sizes | None] = {}
+    for name in sorted(needed):
+        if name == START:
+            found[name] = None if trained.adapter else trained
+        else:
+            reference = references[name]
+            found[name] = reference.sizes() if isinstance(reference, SaysSizes) else None
+    return found
 
 
 def memory_of(gpu: bool, device: int = 0) -> float:

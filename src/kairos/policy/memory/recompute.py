@@ -1,4 +1,4 @@
-"""What of a layer is computed again for the backward pass instead of kept: nothing, its MLP, or all of it."""
+"""Activation checkpointing: nothing, the MLP or all of a layer is computed again in the backward pass."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from kairos.policy.text.layers import Recomputable
 from kairos.policy.towers import Towers
 
 LEVELS = ("none", "selective", "full")
-"""From the fastest to the one that needs the least memory: `selective` computes the MLPs again, whose inside is most of
-what a layer keeps. All give the same values and gradients."""
+"""From the fastest to the one that needs the least memory. `selective` computes the MLPs again, whose activations are
+most of a layer's. All give the same values and gradients."""
 CHOICES = (*LEVELS, "auto")
 _log = logging.getLogger(__name__)
 _SPARE = 0.85  # of what is free: the head's logits, the allocator's gaps, what kernels borrow
 
 
 def use(model: nn.Module, level: str) -> None:
-    """From now on every layer of the text and vision towers that is trained keeps this much."""
+    """Set the level of every layer of both towers; a frozen tower keeps nothing at any level."""
     for layer in model.modules():
         if isinstance(layer, GradientCheckpointingLayer):
             layer.gradient_checkpointing = level == "full"
@@ -41,7 +41,7 @@ def use(model: nn.Module, level: str) -> None:
 
 
 def loads(batch: RolloutBatch, shared: bool) -> tuple[int, int]:
-    """The tokens and the patches of one pass."""
+    """(tokens, patches) of one pass; with `shared` a prompt counts once."""
     layouts = [layout_of(prompt) for prompt in batch.prompts]
     lengths = torch.tensor([len(layout) for layout in layouts])
     tokens = int(lengths.sum() if shared else lengths[batch.group_of_B.cpu()].sum()) + int(batch.mask_BA.sum())
@@ -49,7 +49,7 @@ def loads(batch: RolloutBatch, shared: bool) -> tuple[int, int]:
 
 
 class Chooser:
-    """Chooses the fastest level that fits, and says so; asked again for more tokens it may only save more memory."""
+    """Chooses the fastest level that fits and logs it. Asked again for more tokens it may only choose a later level."""
 
     def __init__(self) -> None:
         self.level, self.words = "none", ""
@@ -58,7 +58,7 @@ class Chooser:
         self._updates = 0
 
     def for_batch(self, towers: Towers, batch: RolloutBatch, shared: bool, compiled: bool = False) -> str:
-        """Looks at the model only where a batch has more tokens or patches than any before: that takes milliseconds."""
+        """Chooses again only where a batch has more tokens or patches than any before: choosing takes milliseconds."""
         if self._updates < 2 and not any(parameter.grad is not None for parameter in _trained(towers.model)):
             self._updates += 1  # one begins where no gradient is there
         tokens, patches = map(max, loads(batch, shared), self._most)
@@ -71,7 +71,7 @@ class Chooser:
         return self(towers.model, self._sizes, given)
 
     def __call__(self, model: nn.Module, sizes: Sizes, given: Pass) -> str:
-        """The level, set in the model. Free memory is that of the model's device, now, less what is still `coming`."""
+        """Chooses a level and sets it in the model; it must fit what the device has free now, less what is `coming`."""
         device = next(model.parameters()).device
         passing = given.tokens * max((getattr(module, "passing", 0) for module in model.modules()), default=0)
         needs = {
@@ -91,8 +91,8 @@ class Chooser:
         return self.level
 
     def coming(self, model: nn.Module) -> int:
-        """Bytes that an update will still take: gradients, before the first step (a run that goes on seems to be before
-        one, too) Adam's moments, and autocast's bf16 copies."""
+        """Bytes that an update has yet to allocate: gradients, autocast's bf16 copies, and before the first step Adam's
+        moments (a resumed run counts as before it)."""
         trained = _trained(model)
         gradients = sum(4 * _here(p) for p in trained if p.grad is None)
         moments = sum(8 * _here(p) for p in trained) if self._updates < 2 else 0
@@ -104,12 +104,12 @@ def _trained(model: nn.Module) -> list[nn.Parameter]:
 
 
 def _here(parameter: Tensor) -> int:
-    """Its numbers on this device."""
+    """Elements that are held on this device."""
     return parameter.to_local().numel() if isinstance(parameter, DTensor) else parameter.numel()
 
 
 def fitting(needs: Mapping[str, float], room: float, least: str = "none") -> str:
-    """The first level from `least` on whose bytes fit into `room`, some of it spared; else the last.
+    """The first level from `least` on whose bytes fit into a share of `room`, else the last.
 
     >>> fitting({"none": 80, "selective": 40, "full": 10}, room=60)
     'selective'
@@ -123,7 +123,7 @@ def fitting(needs: Mapping[str, float], room: float, least: str = "none") -> str
 
 
 def free(device: torch.device) -> int:
-    """Bytes of a device's memory that are free, those that torch holds and does not use included."""
+    """Free bytes of a device, with those that torch has reserved and does not use."""
     if device.type == "cuda":
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + held
