@@ -115,7 +115,7 @@ def test_a_plan_needs_no_gpu_and_no_files(repository: Path):
     assert "8.29 B parameters trained" in text and "on 4 device(s)" in text
     assert "prompts of 3584 video + 256 text tokens, completions up to 1024, groups of 8" in text
     assert "60.0 GiB  there is" in text and "adapter=lora" in text
-    assert "nothing to plan" in plan(compose(["policy=mini"], name="plan"))
+    assert "no memory to plan" in plan(compose(["policy=mini"], name="plan"))
     alone = plan(
         compose(["experiment=timezero_charades_7b", *paths, "strategy=single", "trainer.devices=1"], name="plan")
     )
