@@ -87,7 +87,7 @@ def _adapted(sizes: Sizes) -> Sizes:
 
 def _no_reference(now: Candidate) -> Iterator[Change]:
     if list(now.references) == [START] and now.references[START] is not None:
-        yield Change("objective=surrogate (no KL, so no reference)", replace(now, references={}))
+        yield Change("objective=surrogate", replace(now, references={}))
 
 
 def _fewer_pixels(now: Candidate) -> Iterator[Change]:
