@@ -11,9 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import takewhile
+from queue import SimpleQueue
 from types import FrameType
 
 import psutil
@@ -21,18 +22,8 @@ import psutil
 from hydra_plugins.kairos_torchrun._commands import Job
 from hydra_plugins.kairos_torchrun._places import Place
 
-_POLL = 0.2  # seconds
 _GRACE = 20.0  # seconds that a stopped job has to end by itself
 _TAIL = 15  # lines of the log that a failed job shows
-
-
-@dataclass(frozen=True)
-class _Running:
-    job: Job
-    place: Place
-    process: subprocess.Popen[bytes]
-    started: float
-    log_from: int
 
 
 def run_all(
@@ -43,44 +34,69 @@ def run_all(
     No job begins that would not end in time if it took as long as the longest so far. What runs is stopped when the
     time is up, and when this is interrupted.
     """
-    waiting, free = [job for job in jobs if not _skip(job)], list(room)
-    running: list[_Running] = []
-    failed: list[Job] = []
-    left: list[Job] = []
-    end, longest = math.inf if seconds is None else time.perf_counter() + seconds, 0.0
+    waiting = [job for job in jobs if not _skip(job)]
     if len(waiting) < len(jobs):
         after_each()
-    with _terminable():
+    crew = _Crew(room, seconds)
+    with _terminable(), ThreadPoolExecutor(len(room)) as threads:
         try:
-            while waiting or running:
-                now = time.perf_counter()
-                if now + longest >= end:
-                    left, waiting = [*left, *waiting], []
-                if now >= end:
-                    left = [*(each.job for each in running), *left]
-                    break
-                while waiting and free:
-                    job, place = waiting.pop(0), free.pop(0)
-                    started = _start(job, place)
-                    if started is None:
-                        failed.append(job)
-                        free.append(place)
-                    else:
-                        running.append(started)
-                ended = [each for each in running if each.process.poll() is not None]
-                for each in ended:
-                    running.remove(each)
-                    free.append(each.place)
-                    if _succeeded(each):
-                        longest = max(longest, time.perf_counter() - each.started)
-                    else:
-                        failed.append(each.job)
+            futures = [threads.submit(crew.run, job) for job in waiting]
+            for future in as_completed(futures, seconds):
+                if future.result() is not None:
                     after_each()
-                if not ended:
-                    time.sleep(_POLL)
+        except TimeoutError:
+            pass  # the time is up: what has not ended is stopped
         finally:
-            _stop(running)
-    return failed, left
+            crew.stop()
+    done = [(job, future.result()) for job, future in zip(waiting, futures, strict=True)]
+    return [job for job, succeeded in done if succeeded is False], [job for job, ended in done if ended is None]
+
+
+class _Crew:
+    """What the threads share: free places, running processes, and the time that is left. A thread runs one job."""
+
+    def __init__(self, room: Sequence[Place], seconds: float | None) -> None:
+        self._free: SimpleQueue[Place] = SimpleQueue()
+        for place in room:
+            self._free.put(place)
+        self._lock, self._running, self._stopped = threading.Lock(), dict[str, subprocess.Popen[bytes]](), False
+        self._end, self._longest = math.inf if seconds is None else time.perf_counter() + seconds, 0.0
+
+    def run(self, job: Job) -> bool | None:
+        """Whether the job succeeded; None where it was stopped, or not begun because the time would not be enough."""
+        place, begun = self._free.get(), time.perf_counter()
+        try:
+            with self._lock:
+                if self._stopped or begun + self._longest >= self._end:
+                    return None
+                log_from, process = _start(job, place)
+                if process is None:
+                    return False
+                self._running[job.name] = process
+            code = process.wait()
+            seconds = time.perf_counter() - begun
+            with self._lock:
+                self._running.pop(job.name, None)
+                if self._stopped and not job.run.finished:
+                    return None
+                succeeded = _succeeded(job, code, seconds, log_from)
+                self._longest = max(self._longest, seconds) if succeeded else self._longest
+                return succeeded
+        finally:
+            self._free.put(place)
+
+    def stop(self) -> None:
+        """Ask what runs to end its processes, end by force what is left after the grace, and begin nothing more."""
+        with self._lock:
+            self._stopped, running = True, dict(self._running)
+        tree = [process for each in running.values() for process in _family(each.pid)]
+        for name, process in running.items():
+            print(f"{name} is stopped; repeat the command to go on with it", file=sys.stderr, flush=True)
+            process.terminate()
+        _, alive = psutil.wait_procs(tree, timeout=_GRACE)
+        for process in alive:
+            process.kill()
+        psutil.wait_procs(alive, timeout=_GRACE)
 
 
 def _skip(job: Job) -> bool:
@@ -89,20 +105,22 @@ def _skip(job: Job) -> bool:
     return job.skipped
 
 
-def _start(job: Job, place: Place) -> _Running | None:
-    """None where the run is somebody else's: the lock on its log is held by whatever processes write to it."""
+def _start(job: Job, place: Place) -> tuple[int, subprocess.Popen[bytes] | None]:
+    """Where in the log the process begins to write, and the process.
+
+    No process where the run is somebody else's: the lock on its log is held by whatever processes write to it.
+    """
     job.run.path.mkdir(parents=True, exist_ok=True)
     with job.log.open("ab") as log:
         try:
             fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(f"{job.name} is already running: {job.log} is being written", file=sys.stderr)
-            return None
+            return 0, None
         log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {place}: {' '.join(job.command)}\n".encode())
         log.flush()
-        log_from = log.tell()
         print(f"{job.name} {'continues' if job.run.begun else 'begins'} on {place}: {job.run.path}", flush=True)
-        process = subprocess.Popen(
+        return log.tell(), subprocess.Popen(
             job.command,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -110,23 +128,21 @@ def _start(job: Job, place: Place) -> _Running | None:
             env=place.environment(os.environ),
             start_new_session=True,
         )
-    return _Running(job, place, process, time.perf_counter(), log_from)
 
 
-def _succeeded(ended: _Running) -> bool:
-    job, code, seconds = ended.job, ended.process.returncode, time.perf_counter() - ended.started
+def _succeeded(job: Job, code: int, seconds: float, log_from: int) -> bool:
     if code == 0 and job.run.finished:
         print(f"{job.name} finished after {seconds:.0f} s", flush=True)
         return True
-    said = "\n".join(f"  {line}" for line in _last_words(ended))
+    said = "\n".join(f"  {line}" for line in _last_words(job, log_from))
     print(f"{job.name} failed (exit code {code}) after {seconds:.0f} s, see {job.log}:\n{said}", file=sys.stderr)
     return False
 
 
-def _last_words(ended: _Running) -> list[str]:
+def _last_words(job: Job, log_from: int) -> list[str]:
     """The last lines that the script wrote, without what torchrun has to say about them."""
-    with ended.job.log.open("rb") as log:
-        log.seek(ended.log_from)
+    with job.log.open("rb") as log:
+        log.seek(log_from)
         lines = log.read().decode(errors="replace").splitlines()
     own = list(takewhile(lambda line: "torch/distributed/elastic" not in line, lines))
     return (own or lines)[-_TAIL:]
@@ -147,18 +163,6 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _stop(running: Sequence[_Running]) -> None:
-    """Ask torchrun to end its processes, and end by force what is left after the grace."""
-    tree = [process for each in running for process in _family(each.process.pid)]
-    for each in running:
-        print(f"{each.job.name} is stopped; repeat the command to go on with it", file=sys.stderr, flush=True)
-        each.process.terminate()
-    _, alive = psutil.wait_procs(tree, timeout=_GRACE)
-    for process in alive:
-        process.kill()
-    psutil.wait_procs(alive, timeout=_GRACE)
 
 
 def _family(pid: int) -> list[psutil.Process]:
