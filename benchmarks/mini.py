@@ -23,10 +23,11 @@ from pathlib import Path
 
 import torch
 
-from kairos.compose import CONF, folder_name
+from kairos.compose import CONF
 from kairos.report.published.definition import TableDefinition, TableRow, read_definition
 from kairos.report.published.results import write_result
 from kairos.runs.folder import RunFolder
+from kairos.runs.names import folder_name
 from kairos.runs.packs import archive, pack, unpack
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"

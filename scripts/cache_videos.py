@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from kairos.compose import CONF, user_errors
+from kairos.cli import command, user_errors
 from kairos.data.dataset import records_of
 from kairos.video.store.caching import cache
 
 
-@hydra.main(version_base="1.3", config_path=CONF, config_name="cache_videos")
+@command("cache_videos")
 def main(config: DictConfig) -> None:
     with user_errors():
         datamodule = instantiate(config.datamodule, _convert_="all")

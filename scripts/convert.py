@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from kairos.compose import command, user_errors
+from kairos.cli import command, user_errors
 from kairos.data.dataset import records_of
 from kairos.data.filters import Keep
 from kairos.data.writing import write_jsonl

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -11,7 +12,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from kairos.compose import assemble, command, compose, config_dir, metrics_of, user_errors, wording
+from kairos.cli import command, config_dir, needs_of, user_errors
+from kairos.compose import assemble, compose, metrics_of, wording
 from kairos.evaluation.predictions import Prediction, write
 from kairos.evaluation.scores import scored
 from kairos.evaluation.summary import summarise
@@ -24,14 +26,17 @@ from kairos.train.grpo import GRPOModule
 
 @command("evaluate")
 def main(config: DictConfig) -> None:
-    with user_errors():
+    with user_errors(), needs_of(Path(config.run), config_dir()) if config.run else nullcontext():
         evaluate(config)
 
 
 def evaluate(config: DictConfig) -> None:
     overrides = list(HydraConfig.get().overrides.task)
     if config.run:
-        overrides = [*RunFolder(Path(config.run)).overrides(), *overrides]
+        run = RunFolder(Path(config.run))
+        overrides = [*run.overrides(), *overrides]
+        if outdated := run.outdated():
+            print(outdated)
     scores: dict[str, object] = {}
     module = None
     for name in config.templates or [None]:

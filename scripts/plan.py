@@ -6,7 +6,8 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from kairos.compose import command, part, user_errors
+from kairos.cli import command, user_errors
+from kairos.compose import part
 from kairos.policy.kernels import choices
 from kairos.policy.kernels.dispatch import Machine
 from kairos.policy.language import LanguagePolicy

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from kairos.compose import command, report_name, user_errors
+from kairos.cli import command, user_errors
 from kairos.report.comparison.page import jobs_of, write_comparison
 from kairos.report.run_page.page import write_report
 from kairos.runs.folder import find_run
+from kairos.runs.names import report_name
 
 
 @command("report")

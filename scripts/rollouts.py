@@ -7,7 +7,7 @@ import time
 from omegaconf import DictConfig
 from rich.console import Console
 
-from kairos.compose import UserError, command, user_errors
+from kairos.cli import UserError, command, user_errors
 from kairos.report.rollouts.query import Query, order_by
 from kairos.report.rollouts.selected import Rollouts
 from kairos.report.rollouts.view import RolloutView

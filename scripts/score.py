@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from kairos.compose import UserError, command, user_errors
+from kairos.cli import UserError, command, user_errors
 from kairos.credit.rescoring import Tally
 
 

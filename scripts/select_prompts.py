@@ -11,19 +11,18 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from kairos.compose import Experiment, assemble, command, folder_name, resolved, user_errors, wording
+from kairos.cli import command, user_errors
+from kairos.compose import Experiment, assemble, resolved, wording
 from kairos.core.types import Failure
 from kairos.curriculum.rewards import read_rewards
 from kairos.curriculum.selections import Selection, write_selection
 from kairos.evaluation.repeated import done, failures, repeated, write
 from kairos.report.selection_histogram import histogram
 from kairos.runs.folder import RunFolder
+from kairos.runs.names import folder_name
 from kairos.runs.versions import versions
 from kairos.train.callbacks.validation import greedy_engine
 from kairos.train.devices.place import place
-
-NOT_MEASURED_BY = ("selector", "output")
-"""What may change while the rewards stay what they are."""
 
 
 @command("select_prompts")
@@ -34,7 +33,7 @@ def main(config: DictConfig) -> None:
 
 def select(config: DictConfig) -> None:
     chosen = str(HydraConfig.get().runtime.choices["selector"])
-    overrides = [o for o in HydraConfig.get().overrides.task if o.split("=")[0].split(".")[0] not in NOT_MEASURED_BY]
+    overrides = list(HydraConfig.get().overrides.task)
     plain = folder_name(overrides).replace("=", "-").replace(",", "_")  # a path that needs no quotes as an override
     folder = Path(config.output or Path("runs") / "selections" / (config.name or plain))
     selector = instantiate(config.selector, _convert_="all")
@@ -44,8 +43,7 @@ def select(config: DictConfig) -> None:
     run = RunFolder(folder)
     if config.overwrite:
         run.clear()
-    described = {name: value for name, value in resolved(config).items() if name not in NOT_MEASURED_BY}
-    run.begin(described, overrides, versions(), config.allow_changes, wording(config))
+    run.begin(resolved(config), overrides, versions(), config.allow_changes, wording(config))
     measured = folder / "rewards.jsonl"
     measure(experiment, measured)
     rows, failed = read_rewards(measured), failures(measured)

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from kairos.compose import (
-    carry_out,
-    command,
-    compose,
-    config_dir,
-    folder_name,
-    folder_of,
-    literal,
-    user_errors,
-)
+from kairos.cli import command, config_dir, literal, needs_of, user_errors
+from kairos.compose import carry_out, compose
 from kairos.report.comparison.page import draw_sweep
 from kairos.runs.folder import LOG, RunError, RunFolder
+from kairos.runs.names import folder_name, run_folder
 from kairos.train.callbacks.checkpoint import newest
 from kairos.train.devices.ranks import main_process
 
@@ -40,12 +34,13 @@ def main(config: DictConfig) -> None:
 
 
 def train(config: DictConfig, started: float, sweep: bool) -> None:
-    config, overrides, run = _open(config, sweep)
-    checkpoint = _checkpoint(config, run)
-    if run.finished and sweep:
-        print(f"{run.path} is finished: skipped")
-    else:
-        summary = carry_out(config, overrides, run, checkpoint, started)
+    with needs_of(Path(config.run), config_dir()) if config.run else nullcontext():
+        config, overrides, run = _open(config, sweep)
+        checkpoint = _checkpoint(config, run)
+        if run.finished and sweep:
+            print(f"{run.path} is finished: skipped")
+            return
+        summary = carry_out(config, overrides, run, checkpoint, started, config_dir())
         if summary is not None:
             print(f"{summary}\nreport: {run.path / 'report.html'}")
 
@@ -79,7 +74,7 @@ def _open(config: DictConfig, sweep: bool) -> tuple[DictConfig, list[str], RunFo
         config = compose([*overrides, literal("run", config.run)], config_dir())
     else:
         chosen = Path(HydraConfig.get().run.dir)  # a launcher says which folder a job has
-        run = RunFolder(folder_of(config, overrides) if chosen == Path() else chosen)
+        run = RunFolder(run_folder(config.run, config.name, overrides) if chosen == Path() else chosen)
     if config.overwrite:
         if main_process():
             run.clear()

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from kairos.compose import CONF, assemble, compose, folder_name, resolved, user_errors, wording
-from kairos.compose import UserError as Told
+from kairos.cli import UserError as Told
+from kairos.cli import user_errors
+from kairos.compose import CONF, assemble, compose, resolved, wording
 from kairos.core.types import Sampling
 from kairos.credit.rewards.grounding import TimestampAwareIoU
+from kairos.runs.names import folder_name
 from kairos.train.grpo import GRPOModule
 
 OPTIONS = sorted(
@@ -127,14 +130,13 @@ def test_every_data_option_reads_only_when_asked(workplace: Path):
 
 def test_a_data_option_that_spells_out_what_prompts_need_is_the_same(workplace: Path):
     """As options were written before `prompt_dataset`, a user's perhaps still."""
-    long = OmegaConf.load(Path(CONF) / "data" / "jsonl.yaml")
-    assert isinstance(long, DictConfig)
+    long = yaml.safe_load((Path(CONF) / "data" / "jsonl.yaml").read_text())
     del long["defaults"]
     for split in ("train", "val"):
         long[split] |= {"_target_": "kairos.data.dataset.PromptDataset", "_partial_": True}
-        long[split] |= {name: f"${{{name}}}" for name in ("loader", "template", "processor")}
+        long[split] |= {name: f"${{{name}}}" for name in ("loader", "template", "processor", "enrich")}
     (workplace / "data").mkdir()
-    OmegaConf.save(long, workplace / "data" / "long.yaml")
+    (workplace / "data" / "long.yaml").write_text(yaml.safe_dump(long))
     file = "data.annotations=a.jsonl"
     assert (
         resolved(compose(["data=long", file], str(workplace)))["datamodule"]

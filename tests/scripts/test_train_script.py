@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import torch
 from helpers.running import curve, rows
 from helpers.scripting import Script
+
+from kairos.cli import UserError
 
 TOY = [
     "policy=toy",
@@ -104,8 +107,97 @@ def test_errors_of_ours_are_one_line_and_others_keep_their_trace(script: Script,
     assert script("train", *TOY, "name=a", "prompts=99") == 1
     said = capfd.readouterr().err
     assert "error: 16 prompts are fewer than one step of 99" in said and "Traceback" not in said
-    assert script("train", *TOY, "name=b", "reward.terms.iou.term._target_=decimal.Decimal") == 1
-    assert "RewardError" in (said := capfd.readouterr().err) and "Traceback" in said, "it may be the user's own reward"
+    assert script("train", *TOY, "name=b", "gate._target_=kairos.credit.gates.lacking") == 1
+    assert "Error locating target" in capfd.readouterr().err
+    assert script("train", *TOY, "name=c", "callbacks.log.rollouts_every=often") == 1
+    assert "TypeError" in (said := capfd.readouterr().err) and "Traceback" in said
+
+
+MINE = """
+import torch
+
+class Reward:
+    def __init__(self, scale=1.0):
+        if scale < 0:
+            raise RuntimeError("a scale below nothing")
+
+    def __call__(self, group):
+        return torch.tensor([row.lenght for row in group.rollouts])
+
+class Shape:
+    def __call__(self, values_G):
+        return values_G["best"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("reward.terms.iou.term._target_=of_mine.Reward", "error: reward term 'iou' failed on prompt 'toy/.*"
+         "AttributeError: 'Rollout' object has no attribute 'lenght'(.|\n)*"
+         "raised in of_mine.Reward.__call__ .*of_mine.py, line 10"),
+        ("+reward.terms.iou.term={_target_: of_mine.Reward, scale: -1}",
+         "error: of_mine.Reward.__init__ .*of_mine.py, line 7.: RuntimeError: a scale below nothing"),
+        ("shape={_target_: of_mine.Shape}", "error: of_mine.Shape.__call__ .*of_mine.py, line 14.: IndexError: "),
+        ("gate._target_=of_mine.Gate", "error: .*gate: of_mine.Gate: ModuleNotFoundError: No module named 'of_mine"),
+        ("gate._target_=mine_of.Gate", "error: .*gate: mine_of.Gate: ModuleNotFoundError: No module named 'mine_of'"),
+        ("reward.terms.iou.term._target_=decimal.Decimal", "error: reward term 'iou' failed on prompt"),
+    ],
+)  # fmt: skip
+def test_an_error_in_a_part_of_the_users_names_the_part_and_hides_its_trace(
+    override: str, told: str, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+):  # fmt: skip
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "of_mine.py").write_text(MINE)
+    monkeypatch.syspath_prepend(str(tmp_path / "mine"))
+    monkeypatch.delitem(sys.modules, "of_mine", raising=False)
+    assert script("train", *TOY, "name=a", override) == 1
+    said = capfd.readouterr().err
+    assert re.search(told, said), said
+    assert "HYDRA_FULL_ERROR=1 for a complete stack trace" in said and "Traceback" not in said
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(UserError):
+        script("train", *TOY, "name=b", override)
+
+
+def test_a_run_names_the_folders_of_the_parts_that_it_began_with(repository: Path, tmp_path: Path):
+    """They are named and never taken: a folder may be a stranger's."""
+    (tmp_path / "mine" / "conf" / "shape").mkdir(parents=True)
+    (tmp_path / "mine" / "halved.py").write_text("def halved(values_G):\n    return values_G / 2\n")
+    (tmp_path / "mine" / "conf" / "shape" / "halved.yaml").write_text(
+        "_target_: hydra.utils.get_method\npath: halved.halved\n"
+    )
+
+    def run(name: str, *arguments: str, path: str = "mine") -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PYTHONPATH": f"{repository / 'src'}{os.pathsep}{path}", "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, str(repository / "scripts" / f"{name}.py"), *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    begun = run("train", "--config-dir", "mine/conf", *TOY, "shape=halved", "name=a")
+    assert begun.returncode == 0, begun.stderr[-3000:]
+    place = f"{tmp_path / 'mine'} --config-dir {tmp_path / 'mine' / 'conf'}"
+    for name, more in (("train", ["iterations=3"]), ("evaluate", ["count=2"])):
+        done = run(name, "run=runs/a", *more, path="")
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        assert f"began with parts of your own; give their place again: PYTHONPATH={place}" in done.stderr
+        done = run(name, "--config-dir", "mine/conf", "run=runs/a", *more, path="")
+        assert done.returncode == 1
+        assert f"give their place again: PYTHONPATH={tmp_path / 'mine'}\n" in done.stderr
+        done = run(name, "--config-dir", "mine/conf", "run=runs/a", *more)
+        assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_a_run_that_would_not_fit_is_tried_again_as_advised(
+    script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    """The advice changes what is done about memory, and no method: the folder is the same, and may go on."""
+    run = tmp_path / "runs" / "a"
+    assert script("train", *TOY, "name=a") == 0
+    assert script("train", "run=runs/a", "iterations=3", "memory_check=warn", "memory_gib=80") == 0, capfd.readouterr()
+    (run / "summary.json").unlink()
+    assert script("train", *TOY, "name=a", "iterations=4", "memory_check=off") == 0, capfd.readouterr()
+    assert len(rows(run / "metrics.jsonl")) == 4
 
 
 def test_a_sweep_has_a_folder_a_job_and_one_picture(script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
@@ -137,8 +229,9 @@ def test_failing_jobs_end_neither_the_sweep_nor_its_page_and_each_says_why(
     terms = "reward.terms.iou.term._target_=decimal.Decimal,kairos.credit.rewards.grounding.IoU,fractions.Fraction"
     assert script("train", "-m", *TOY, terms, "name=mine") == 1
     said = capfd.readouterr().err
-    assert said.count("RewardError: reward term 'iou' failed") == 3, "each of two crashes, and by Hydra the first again"
+    assert said.count("error: reward term 'iou' failed") == 3, "each of two crashes, and by Hydra the first again"
     assert "'Fraction' object is not callable" in said.split("\n#2 ")[1] and "#1 " not in said
+    assert "Traceback" not in said
     folder = tmp_path / "runs" / "mine"
     (done,) = folder.glob("*/summary.json")
     assert "grounding.IoU" in done.parent.name and (folder / "curves.png").exists()

@@ -6,7 +6,8 @@ import pytest
 import torch
 from helpers.running import TOY, curve, fit, rows
 
-from kairos.compose import UserError, build, user_errors
+from kairos.cli import UserError, user_errors
+from kairos.compose import build
 from kairos.train.oversampling import kept
 
 ONE, NONE = torch.ones(2), torch.zeros(2)

@@ -11,8 +11,9 @@ from pathlib import Path
 from hydra.types import TaskFunction
 from omegaconf import DictConfig
 
-from kairos.compose import folder_name, literal
+from kairos.cli import literal
 from kairos.runs.folder import LOG, RunError, RunFolder
+from kairos.runs.names import folder_name
 
 _SWEEPS = (
     "hydra/launcher",

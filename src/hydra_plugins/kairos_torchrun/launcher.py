@@ -64,7 +64,7 @@ class TorchrunLauncher(Launcher):
         from hydra_plugins.kairos_torchrun._commands import Command  # here: Hydra imports every plugin everywhere
         from hydra_plugins.kairos_torchrun._places import places
         from hydra_plugins.kairos_torchrun._pool import run_all
-        from kairos.compose import UserError
+        from kairos.cli import UserError
         from kairos.report.comparison.page import draw_sweep
 
         setup_globals()

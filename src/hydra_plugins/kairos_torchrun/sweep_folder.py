@@ -26,7 +26,7 @@ class SweepFolder(Callback):
 
 
 def _folder(overrides: list[str]) -> Path:
-    from kairos.compose import in_name, sweep_name  # here: Hydra imports every plugin in every script
+    from kairos.runs.names import in_name, sweep_name  # here: Hydra imports every plugin in every script
 
     parsed = OverridesParser.create().parse_overrides(overrides)
     swept = [override.get_key_element() for override in parsed if override.is_sweep_override()]
@@ -42,6 +42,6 @@ def _folder(overrides: list[str]) -> Path:
 
 
 def _literal(key: str, value: str) -> str:
-    from kairos.compose import literal
+    from kairos.cli import literal
 
     return literal(key, value)

@@ -6,32 +6,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import yaml
 
 from kairos.runs.files import write_whole
+from kairos.runs.keys import key_of, meaning
+from kairos.runs.renamed import added, new_override, old_names, with_new_names
 
-FREE = (
-    "run",
-    "name",
-    "iterations",
-    "allow_changes",
-    "overwrite",
-    "trainer",
-    "logger",
-    "callbacks",
-    "metrics",
-    "folder",
-    "workers",
-    "memory_check",
-    "memory_gib",
-)
-"""Top-level keys that may change when a run goes on."""
-FREE_PARTS = ("module.iterations", "datamodule.workers")
-FIXED_PARTS = ("trainer.devices", "trainer.num_nodes")
-"""The number of processes says how many prompts a step has."""
-FOR_THE_COMMAND = ("overwrite", "allow_changes", "run")
-"""Overrides that speak of one command, and not of the run."""
 FINISHED = "summary.json"
 LOG = "log.txt"
 """What the processes of the run said, where a launcher wrote it down."""
@@ -64,12 +46,23 @@ class RunFolder:
         return (self.path / FINISHED).exists()
 
     def overrides(self) -> list[str]:
-        """The overrides that the run was begun with, those aside that spoke of the command only."""
-        begun = list(yaml.safe_load((self.path / "overrides.yaml").read_text(encoding="utf-8")))
-        return [override for override in begun if override.partition("=")[0] not in FOR_THE_COMMAND]
+        """The overrides that the run began with, by today's names, without those that spoke of the command only."""
+        begun, config = yaml.safe_load(self._read("overrides.yaml")), yaml.safe_load(self._read("config.yaml"))
+        return [new_override(override, config) for override in begun if meaning(key_of(override)).kept]
 
     def config(self) -> dict[str, object]:
-        return dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
+        """The resolved configuration that the run began with, by today's names."""
+        return dict(cast("Mapping[str, object]", with_new_names(yaml.safe_load(self._read("config.yaml")))))
+
+    def outdated(self) -> str | None:
+        """What to say of a run that was begun when parts had other names; None where nothing has changed."""
+        found = old_names(yaml.safe_load(self._read("config.yaml")))
+        found |= old_names(yaml.safe_load(self._read("overrides.yaml")))
+        if not found:
+            return None
+        first, *more = [f"{old} is {new}" for old, new in found.items()]
+        others = f" and {len(more)} more" if more else ""
+        return f"{self.path} was begun with older names, which are read as today's: {first}{others}"
 
     def begin(
         self,
@@ -114,6 +107,9 @@ class RunFolder:
             else:
                 path.unlink()
 
+    def _read(self, name: str) -> str:
+        return (self.path / name).read_text(encoding="utf-8")
+
     def _write(self, name: str, text: str) -> None:
         write_whole(self.path / name, text)
 
@@ -130,7 +126,9 @@ def differences(old: Mapping[str, object], new: Mapping[str, object]) -> dict[st
     return {
         key: (before.get(key), after.get(key))
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and not _free(key)
+        if before.get(key) != after.get(key)
+        and meaning(key).fixed
+        and not (key not in before and added(key, after[key]))
     }
 
 
@@ -149,10 +147,6 @@ def reworded(weights: object, wording: Mapping[str, str]) -> str | None:
     names = [name for name in {**trained, **wording} if trained.get(name) != wording.get(name)]
     lines = [f"  {name}: {trained.get(name)!r} -> {wording.get(name)!r}" for name in names]
     return "\n".join([f"the template is not the one that {weights} was trained with:", *lines]) if names else None
-
-
-def _free(key: str) -> bool:
-    return key not in FIXED_PARTS and (key in FREE_PARTS or key.split(".")[0] in FREE)
 
 
 def _flat(tree: object, prefix: str = "") -> dict[str, object]:

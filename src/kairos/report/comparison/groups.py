@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import yaml
 
+from kairos.runs.keys import key_of, meaning
+from kairos.runs.names import in_name
 from kairos.runs.read import Run
+from kairos.runs.renamed import added, with_new_names
 
-_NO_METHOD = ("name", "run", "folder", "overwrite", "allow_changes", "logger", "workers", "store", "trainer", "metrics")
 _WIRING = ("module", "datamodule", "loader")
 
 
@@ -44,8 +46,7 @@ def comparable(run: Run) -> dict[str, object]:
     folder, seed = str(tree.get("folder")), tree.get("seed")
     found: dict[str, object] = {}
     for key, value in _flat(tree):
-        parts = key.split(".")
-        if parts[0] in _NO_METHOD or parts[-1] == "seed" or (parts[0] == "callbacks" and "metrics" in parts):
+        if not meaning(key).compared or key.split(".")[-1] == "seed" or added(key, value):
             continue
         if isinstance(value, str):
             value = re.sub(rf"seed([=_-]?){seed}\b", r"seed\1*", value.replace(folder, "<folder>"))
@@ -90,7 +91,7 @@ def _names(firsts: Sequence[Run]) -> list[str]:
 def _parts(run: Run) -> list[str]:
     if "=" not in run.name:
         return [run.name]
-    overrides = [o for o in _overrides(run) if o.split("=")[0] not in ("seed", "name", "overwrite", "trainer")]
+    overrides = [o for o in _overrides(run) if in_name(o) and key_of(o) != "seed"]
     return sorted(overrides) or without_seed(run.name).split(",")
 
 
@@ -113,7 +114,7 @@ def _by_seed(runs: Sequence[Run]) -> dict[str, Run]:
 
 
 def _config(run: Run) -> dict[str, object]:
-    tree = yaml.safe_load(run.config) if run.config else None
+    tree = with_new_names(yaml.safe_load(run.config)) if run.config else None
     return tree if isinstance(tree, dict) else {}
 
 

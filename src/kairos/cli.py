@@ -1,0 +1,179 @@
+"""What every script shares: Hydra's command line, values that need no quotes, and errors that read as one line."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import CompactHydraException, HydraException, InstantiationException
+from omegaconf import DictConfig
+
+from kairos.compose import CONF
+from kairos.credit.rewards.rubric import RewardError
+from kairos.runs.environment import Environment
+from kairos.runs.keys import KEYS
+
+_OURS = {"kairos", "hydra_plugins"}
+_INSTALLED = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_WORKER_LINE = re.compile(r'^  File "(.+)", line (\d+), in (.+)$', re.MULTILINE)
+
+
+class UserError(CompactHydraException):
+    """What a user can mend: Hydra prints its message alone, without a stack trace, and exits with 1."""
+
+
+def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+    """`hydra.main` for a script: `conf/<name>.yaml` and the command line become the config of the decorated function.
+
+    Folders and conditions (`run=runs/a=1,b=2`, `where=reason!=null`) need no quotes of Hydra's grammar.
+    """
+
+    def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
+        parsed = hydra.main(version_base="1.3", config_path=CONF, config_name=name)(main)
+
+        @functools.wraps(main)
+        def run() -> None:
+            multirun = not {"-m", "--multirun"}.isdisjoint(sys.argv)
+            sys.argv[1:] = [_quoted(argument, multirun) for argument in sys.argv[1:]]
+            parsed()
+
+        return run
+
+    return decorate
+
+
+def literal(key: str, value: str) -> str:
+    """The override that gives `key` exactly this text.
+
+    >>> literal("run", "runs/a=1,b=2")
+    "run='runs/a=1,b=2'"
+    """
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'"
+
+
+def config_dir() -> str | None:
+    """The folder that `--config-dir` named on the command line of the running script."""
+    sources = HydraConfig.get().runtime.config_sources
+    return next((source.path for source in sources if source.provider == "command-line"), None)
+
+
+class user_errors:
+    """For scripts: an error that a user can mend is raised again as a UserError of one line.
+
+    Such are a ValueError that this package raises, and whatever goes wrong in a user's own part, which the line names;
+    HYDRA_FULL_ERROR=1 shows the trace behind it. Any other error keeps its trace.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        if isinstance(error, InstantiationException) or (
+            isinstance(error, Exception) and not isinstance(error, HydraException)
+        ):
+            message = _message(error, trace)
+            if message is not None:
+                raise UserError(f"error: {message}") from error
+
+
+class needs_of:
+    """Where a run's configuration cannot be built, names the --config-dir and PYTHONPATH that the run began with.
+
+    They are named and never taken: a folder may be a stranger's, and reading it must not run code.
+    """
+
+    def __init__(self, run: Path, config_dir: str | None) -> None:
+        self.run, self.given = run, Environment.given(config_dir)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        if not isinstance(error, HydraException):
+            return
+        lacking = Environment.read(self.run).lacking(self.given)
+        if lacking:
+            first = str(error).partition("\n")[0]
+            raise UserError(
+                f"error: {first}\n{self.run} began with parts of your own; give their place again: {lacking}"
+            ) from error
+
+
+def _quoted(argument: str, multirun: bool) -> str:
+    key, _, value = argument.partition("=")
+    if key not in KEYS or not KEYS[key].literal:
+        return argument
+    try:
+        readable = multirun or not OverridesParser.create().parse_override(argument).is_sweep_override()
+    except HydraException:  # no override, or not even words of Hydra's grammar
+        readable = False
+    return argument if readable else literal(key, value)
+
+
+def _message(error: Exception, trace: TracebackType | None) -> str | None:
+    """What to say of an error; None where its stack trace says more."""
+    cause: BaseException = error
+    while isinstance(cause, InstantiationException | ImportError) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    crash = cause.__cause__ if isinstance(cause, RewardError) else None
+    if crash is not None:
+        where = _user_frame(crash, crash.__traceback__)
+        return f"{cause}\nraised in {where}" if where else str(cause)
+    if isinstance(cause, ValueError) and _raised_by_us(cause):
+        return str(cause)
+    where = _user_frame(cause, cause.__traceback__ if cause is not error else trace and trace.tb_next)
+    if where:
+        return f"{where}: {_summary(cause)}"
+    target = re.search(r"target '([\w.]+)'", str(error)) if isinstance(error, InstantiationException) else None
+    if target and target[1].partition(".")[0] not in _OURS:
+        key = re.search(r"full_key: (\S+)", str(error))
+        return f"{key[1] if key else 'a part'}: {target[1]}: {_summary(cause)}"
+    return None
+
+
+def _summary(error: BaseException) -> str:
+    """The last line of what a process of the loader says is its error; else an error's kind and message."""
+    lines = str(error).strip().splitlines() or [""]
+    return lines[-1] if "Original Traceback" in str(error) else f"{type(error).__name__}: {lines[0]}"
+
+
+def _user_frame(error: BaseException, trace: TracebackType | None) -> str | None:
+    """The deepest place of a trace that is neither ours nor installed: `mine.Part.__call__ (file, line 3)`."""
+    found = None
+    while trace is not None:
+        code, module = trace.tb_frame.f_code, str(trace.tb_frame.f_globals.get("__name__"))
+        if _of_the_user(code.co_filename, module):
+            name = code.co_qualname.partition(".<locals>.<")[0]  # of a comprehension: what it stands in
+            found = f"{module}.{name} ({code.co_filename}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    for file, line, name in _WORKER_LINE.findall(str(error)):
+        if _of_the_user(file, ""):
+            found = f"{Path(file).stem}.{name} ({file}, line {line})"
+    return found
+
+
+def _of_the_user(file: str, module: str) -> bool:
+    ours = module.partition(".")[0] in _OURS or Path(file).is_relative_to(Path(CONF).parent)
+    script = Path(file) == Path(sys.argv[0]).resolve() or module == "__main__"
+    return not (ours or script or file.startswith(("<", *_INSTALLED)))
+
+
+def _raised_by_us(error: ValueError) -> bool:
+    """Whether this package or the running script raised it, and did not only pass it on; or named it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raised_in = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    return (
+        "kairos" in (raised_in.partition(".")[0], type(error).__module__.partition(".")[0]) or raised_in == "__main__"
+    )

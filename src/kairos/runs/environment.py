@@ -1,0 +1,55 @@
+"""environment.yaml: where a run's own parts came from, the `--config-dir` and PYTHONPATH that it began with."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+
+import kairos
+from kairos.runs.files import write_whole
+
+_FILE = "environment.yaml"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Absolute folders: of a user's config groups, and of a user's modules."""
+
+    config_dir: str | None = None
+    python_path: tuple[str, ...] = ()
+
+    @classmethod
+    def given(cls, config_dir: str | None) -> Environment:
+        """Of this process, without the folder that holds this package."""
+        own = Path(str(kairos.__file__)).resolve().parents[1]
+        folders = [Path(entry).resolve() for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+        return cls(
+            None if config_dir is None else str(Path(config_dir).resolve()),
+            tuple(str(folder) for folder in folders if folder != own),
+        )
+
+    @classmethod
+    def read(cls, run: Path) -> Environment:
+        """What a run's folder says; nothing where it does not."""
+        path = run / _FILE
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return cls(found.get("config_dir"), tuple(found.get("python_path", ())))
+
+    def write(self, run: Path) -> None:
+        """Into a run's folder, unless there is nothing to say: a run that goes on keeps what it began with."""
+        if self != Environment():
+            row = asdict(self) | {"python_path": list(self.python_path)}
+            write_whole(run / _FILE, yaml.safe_dump(row, sort_keys=False, allow_unicode=True))
+
+    def lacking(self, given: Environment) -> str:
+        """What to add to a command that was given less, as one types it; empty where nothing lacks."""
+        folders = [folder for folder in self.python_path if folder not in given.python_path]
+        path = f"PYTHONPATH={shlex.quote(os.pathsep.join(self.python_path))}" if folders else ""
+        option = (
+            f"--config-dir {shlex.quote(self.config_dir)}" if self.config_dir not in (None, given.config_dir) else ""
+        )
+        return " ".join(filter(None, [path, option]))

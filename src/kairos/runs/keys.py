@@ -1,0 +1,84 @@
+"""One table: what a configuration's keys mean to a run's folder. A key without a row is part of the method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What one key means, and every key below it that has no row of its own."""
+
+    named: bool = True
+    """Its overrides are part of the name of a run's folder."""
+    fixed: bool = True
+    """It must not change when a run goes on."""
+    kept: bool = True
+    """A run that goes on is given its overrides again; otherwise they speak of one command only."""
+    compared: bool = True
+    """Runs that differ in it are different methods on a page that compares runs."""
+    literal: bool = False
+    """Its value on a command line is taken as it is written, without the quotes that Hydra's grammar asks for."""
+
+
+_COMMAND = Meaning(named=False, fixed=False, kept=False, compared=False)
+_PLACE = Meaning(named=False, fixed=False, compared=False)
+_BESIDE = Meaning(fixed=False, compared=False)
+_TEXT = Meaning(literal=True)
+
+KEYS = {
+    # of one command
+    "run": Meaning(named=False, fixed=False, kept=False, compared=False, literal=True),
+    "overwrite": _COMMAND,
+    "allow_changes": _COMMAND,
+    "selector": _COMMAND,  # select_prompts.py: another one reads the same rewards
+    "output": Meaning(named=False, fixed=False, kept=False, compared=False, literal=True),
+    # where and on what it runs
+    "name": _PLACE,
+    "logger": _PLACE,
+    "trainer": _PLACE,
+    "trainer.devices": Meaning(named=False, compared=False),  # the number of processes says how many prompts a step has
+    "trainer.num_nodes": Meaning(named=False, compared=False),
+    "memory_check": _PLACE,
+    "memory_gib": _PLACE,
+    "callbacks.memory": _BESIDE,
+    "metrics": _BESIDE,
+    "callbacks.validation.metrics": _BESIDE,
+    "callbacks.evaluation.metrics": _BESIDE,
+    "callbacks.probes.metrics": _BESIDE,
+    "folder": _BESIDE,
+    "workers": _BESIDE,
+    "datamodule.workers": _BESIDE,
+    "store": Meaning(compared=False),
+    # how long it runs, and what is done beside the training
+    "iterations": Meaning(fixed=False),
+    "module.iterations": Meaning(fixed=False),
+    "callbacks": Meaning(fixed=False),
+    # folders, files and conditions
+    "policy.weights": _TEXT,
+    "input": _TEXT,
+    "sweep": _TEXT,
+    "baseline": _TEXT,
+    "where": _TEXT,
+    "sort": _TEXT,
+}
+
+
+def meaning(key: str) -> Meaning:
+    """The row of a key, else of the nearest key above it.
+
+    >>> meaning("trainer.precision").fixed, meaning("trainer.devices").fixed, meaning("shape.exponent").fixed
+    (False, True, True)
+    """
+    while key not in KEYS and "." in key:
+        key = key.rpartition(".")[0]
+    return KEYS.get(key, Meaning())
+
+
+def key_of(override: str) -> str:
+    """The dotted key of an override, or of a key as Hydra writes it.
+
+    >>> key_of("+hydra/launcher=joblib"), key_of("trainer.devices=2"), key_of("~logger")
+    ('hydra.launcher', 'trainer.devices', 'logger')
+    """
+    return override.lstrip("+~").partition("=")[0].replace("/", ".")

@@ -1,0 +1,117 @@
+"""Reads what runs wrote before names changed: old dotted names, and keys that a configuration did not have yet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import kairos
+
+RENAMED = {
+    **{
+        f"kairos.data.{name}": f"kairos.data.readers.{name}"
+        for name in (
+            "activitynet", "charades", "jsonl", "multiple_choice", "nextgqa", "qvhighlights", "temporal_r1", "tempsamp",
+            "time_r1", "timelens", "timezero",
+        )
+    },
+    "kairos.data.mini": "kairos.data.mini.world",
+    "kairos.data.reading": "kairos.data.readers.annotation_file",
+    "kairos.data.choosing": "kairos.data.limits",
+    "kairos.policy.adapters": "kairos.policy.models.lora",
+    "kairos.policy.architecture": "kairos.policy.models.architecture",
+    "kairos.policy.families.base": "kairos.policy.family",
+    "kairos.policy.flash4": "kairos.policy.attention.flash_attention_4",
+    "kairos.policy.gathered": "kairos.policy.attention.gathered_sdpa",
+    "kairos.policy.mini": "kairos.policy.models.mini_config",
+    "kairos.policy.packing": "kairos.policy.scoring.packing",
+    "kairos.policy.temporal_agent": "kairos.policy.frame_agent",
+    "kairos.policy.varlen": "kairos.policy.attention.varlen",
+    "kairos.train.datamodule": "kairos.train.feed.datamodule",
+    "kairos.train.strategies": "kairos.train.devices.strategies",
+    "kairos.video.decoders": "kairos.video.decoding.decoders",
+    "kairos.video.features": "kairos.video.store.features",
+    "kairos.video.store": "kairos.video.store.clips",
+}  # fmt: skip
+"""Modules and members by their old dotted names. What an old name has become may have been renamed in its turn."""
+
+ADDED: Mapping[str, object] = {"enrich": {}, "*.enrich": {}}
+"""Keys that older configurations lack (patterns), and the value with which nothing is different."""
+
+_PER_GROUP = "kairos.credit.advantages.PerGroup"
+_RULES = {
+    "kairos.credit.annotation_as_rollout.AnnotationAsRollout",
+    *(f"kairos.credit.advantages.{n}" for n in ("GroupNormalized", "MeanCentred", "LeaveOneOut", "Anchored", "One")),
+}
+"""Rules for one group, which were advantages by themselves; today `PerGroup` lifts them."""
+
+_NAME = re.compile(r"\bkairos(?:\.\w+)+")
+_PACKAGE = Path(str(kairos.__file__)).parent
+
+
+def new_name(name: str) -> str:
+    """What a dotted name is today; a name that is no older one comes back as it is.
+
+    >>> new_name("kairos.video.store.ClipStore"), new_name("kairos.video.store.clips.ClipStore")
+    ('kairos.video.store.clips.ClipStore', 'kairos.video.store.clips.ClipStore')
+    """
+    parts = name.split(".")
+    for length in range(len(parts), 1, -1):
+        head = ".".join(parts[:length])
+        if _is_module(parts[:length]):
+            return name
+        if head in RENAMED:
+            return new_name(".".join([RENAMED[head], *parts[length:]]))
+    return name
+
+
+def renamed(text: str) -> str:
+    """A text in which every old dotted name is replaced."""
+    return _NAME.sub(lambda match: new_name(match[0]), text)
+
+
+def new_override(override: str, config: Mapping[str, object]) -> str:
+    """An override of a run with this configuration, as it was written, by today's names and keys."""
+    advantage = config.get("advantage")
+    inner = advantage.get("advantage") if isinstance(advantage, Mapping) else None
+    for key, node in (("advantage.advantage", inner), ("advantage", advantage)):
+        if _is_rule(node) and override.lstrip("+~").startswith(f"{key}."):
+            override = override.replace(f"{key}.", f"{key}.rule.", 1)
+    return renamed(override)
+
+
+def old_names(tree: object) -> dict[str, str]:
+    """The old dotted names in a configuration or in overrides, with what they are today."""
+    if isinstance(tree, Mapping):
+        return {old: new for branch in tree.values() for old, new in old_names(branch).items()}
+    if isinstance(tree, Sequence) and not isinstance(tree, str):
+        return {old: new for branch in tree for old, new in old_names(branch).items()}
+    names = _NAME.findall(tree) if isinstance(tree, str) else []
+    return {name: new_name(name) for name in names if new_name(name) != name}
+
+
+def with_new_names(tree: object) -> object:
+    """A configuration in which every old dotted name is replaced, and a rule for one group is lifted to all."""
+    if isinstance(tree, Mapping):
+        found = {key: with_new_names(branch) for key, branch in tree.items()}
+        if _is_rule(found.get("advantage")):
+            found["advantage"] = {"_target_": _PER_GROUP, "rule": found["advantage"]}
+        return found
+    if isinstance(tree, list):
+        return [with_new_names(branch) for branch in tree]
+    return renamed(tree) if isinstance(tree, str) else tree
+
+
+def added(key: str, value: object) -> bool:
+    """Whether a flat key with this value says only what an older configuration without the key meant."""
+    return any(fnmatchcase(key, pattern) and value == default for pattern, default in ADDED.items())
+
+
+def _is_rule(node: object) -> bool:
+    return isinstance(node, Mapping) and node.get("_target_") in _RULES
+
+
+def _is_module(parts: Sequence[str]) -> bool:
+    return _PACKAGE.joinpath(*parts[1:]).with_suffix(".py").is_file()
