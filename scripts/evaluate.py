@@ -15,8 +15,8 @@ from rich.table import Table
 from kairos.cli import command, config_dir, needs_of, user_errors
 from kairos.compose import assemble, compose, metrics_of, wording
 from kairos.evaluation.predictions import Prediction, write
+from kairos.evaluation.score_table import score_table
 from kairos.evaluation.scores import scored
-from kairos.evaluation.summary import summarise
 from kairos.runs.folder import RunError, RunFolder, reworded
 from kairos.train.callbacks.checkpoint import newest
 from kairos.train.callbacks.validation import predict
@@ -51,7 +51,7 @@ def evaluate(config: DictConfig) -> None:
         metrics = metrics_of(experiment.config)
         predictions = scored(predict(module, experiment.datamodule, config.split, config.count, config.size), metrics)
         label = name or "default"
-        scores[label] = summary = summarise(predictions, metrics)
+        scores[label] = summary = score_table(predictions, metrics)
         show(label, summary)
         if config.output:
             save(Path(config.output), label, predictions, scores)

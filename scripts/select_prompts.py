@@ -16,7 +16,7 @@ from kairos.compose import Experiment, assemble, resolved, wording
 from kairos.core.types import Failure
 from kairos.curriculum.rewards import read_rewards
 from kairos.curriculum.selections import Selection, write_selection
-from kairos.evaluation.repeated import done, failures, repeated, write
+from kairos.evaluation.prompt_rewards import done, failures, measure_rewards, write
 from kairos.report.selection_histogram import histogram
 from kairos.runs.folder import RunFolder
 from kairos.runs.names import folder_name
@@ -80,7 +80,7 @@ def measure(experiment: Experiment, path: Path) -> None:
             engine.sync(module.trained)
             batches = data.batches(config.split, size=config.size, indices=range(first, total))
             sampling = module.sampling.at(0, module.iterations)
-            for rows in repeated(engine, module.reward, batches, sampling, config.repeats, config.seed):
+            for rows in measure_rewards(engine, module.reward, batches, sampling, config.repeats, config.seed):
                 write(path, rows)
                 failed += sum(isinstance(row, Failure) for row in rows)
                 bar.update(task, advance=len(rows), failed=f"{failed} failed" if failed else "")

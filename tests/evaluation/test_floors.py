@@ -11,7 +11,7 @@ import pytest
 from kairos.core.spans import Span, answer_iou
 from kairos.evaluation.floors import Asked, chance, constant_span, full_video
 from kairos.evaluation.predictions import Prediction
-from kairos.evaluation.summary import floors
+from kairos.evaluation.score_table import floors
 
 
 def test_the_best_constant_span_is_found_in_fractions():

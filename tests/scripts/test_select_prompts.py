@@ -17,7 +17,7 @@ from PIL import Image
 
 from kairos.curriculum.rewards import PromptRewards, read_rewards
 from kairos.curriculum.selections import read_selection
-from kairos.evaluation.repeated import done
+from kairos.evaluation.prompt_rewards import done
 
 KILLER = '''
 """A reward that kills its process at its 7th prompt, once."""

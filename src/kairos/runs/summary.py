@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kairos.evaluation.predictions import read_file
-from kairos.evaluation.summary import overall
+from kairos.evaluation.score_table import overall
 from kairos.runs.displays import read_displays
 from kairos.runs.files import write_whole
 from kairos.runs.read import probe_predictions

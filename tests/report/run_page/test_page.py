@@ -14,9 +14,9 @@ import torch
 from kairos.core.spans import Span
 from kairos.core.types import Prompt, Rollout, Target, VideoClip
 from kairos.evaluation.predictions import Prediction, predict, unanswered, write
+from kairos.report.run_page.before_after import before_and_after
 from kairos.report.run_page.page import write_report
 from kairos.report.run_page.strips import save_strips
-from kairos.report.run_page.tables import before_and_after
 from kairos.runs.read import read_run
 
 

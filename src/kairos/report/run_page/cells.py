@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from kairos.evaluation.bootstrap import Interval
 from kairos.evaluation.predictions import Prediction
-from kairos.evaluation.summary import reasons
-from kairos.report.run_page.tables import Line
+from kairos.evaluation.score_table import reasons
+from kairos.report.run_page.before_after import Line
 
 EXAMPLES = 12
 

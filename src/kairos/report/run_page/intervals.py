@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from kairos.report.run_page.tables import Line
+from kairos.report.run_page.before_after import Line
 from kairos.report.style import AFTER, BEFORE, INK, MUTED, panel, title
 
 

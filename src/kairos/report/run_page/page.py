@@ -11,10 +11,10 @@ import yaml
 from matplotlib.figure import Figure
 
 from kairos.report.html import html
+from kairos.report.run_page.before_after import Line, before_and_after, floors_of
 from kairos.report.run_page.cells import examples, failures, group, table, tiles
 from kairos.report.run_page.curves import curves
 from kairos.report.run_page.intervals import intervals
-from kairos.report.run_page.tables import Line, before_and_after, floors_of
 from kairos.report.run_page.timeline import timeline
 from kairos.report.style import data_uri, save
 from kairos.runs.files import write_whole

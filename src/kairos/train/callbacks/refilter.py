@@ -15,7 +15,7 @@ from kairos.core.types import Sampling
 from kairos.curriculum.rewards import PromptRewards
 from kairos.curriculum.selections import Selection, read_selection, write_selection
 from kairos.curriculum.subset import Refiltering, by_prompt
-from kairos.evaluation.repeated import repeated
+from kairos.evaluation.prompt_rewards import measure_rewards
 from kairos.train.callbacks.fitted import data_of, module_of
 from kairos.train.callbacks.log import RunLog
 from kairos.train.callbacks.validation import greedy_engine
@@ -129,7 +129,7 @@ class Refilter(Callback):
             seed = mix(module.seed, "refilter", self.number + 1)
             found = [
                 row
-                for rows in repeated(engine, module.reward, batches, greedy, 1, seed)
+                for rows in measure_rewards(engine, module.reward, batches, greedy, 1, seed)
                 for row in rows
                 if isinstance(row, PromptRewards)
             ]

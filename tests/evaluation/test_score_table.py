@@ -9,7 +9,7 @@ import pytest
 from kairos.core.spans import Span
 from kairos.evaluation.metrics import MeanIoU, ParseFailures, Share
 from kairos.evaluation.predictions import Prediction, unanswered
-from kairos.evaluation.summary import floors, overall, summarise
+from kairos.evaluation.score_table import floors, overall, score_table
 
 
 def grounded(uid: str, span: Span | None, value: float, letter: str | None) -> Prediction:
@@ -30,7 +30,7 @@ ROWS = [
 
 
 def test_grounded_questions_have_both_scores_both_floors_and_every_failure():
-    summary = json.loads(json.dumps(summarise(ROWS)))
+    summary = json.loads(json.dumps(score_table(ROWS)))
     assert summary["n"] == 4 and list(summary["tasks"]) == ["grounded_qa"], "the failed prompt belongs to the only task"
     task = summary["tasks"]["grounded_qa"]
     assert task["n"] == 4 and task["failed"] == 1
@@ -65,4 +65,4 @@ def test_every_metric_of_which_more_is_better_has_the_floors_of_the_same_answers
 
 def test_nothing_cannot_be_summarised():
     with pytest.raises(ValueError, match="no predictions"):
-        summarise([])
+        score_table([])

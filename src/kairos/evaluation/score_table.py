@@ -1,4 +1,4 @@
-"""The summary of a list of predictions: per task its scores with intervals, floors, failures and lengths."""
+"""Scores of a list of predictions, over all of them and per task: with intervals, trivial floors and failures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kairos.evaluation.predictions import UNKNOWN, Prediction
 from kairos.evaluation.scores import applied, means, scored, values
 
 
-def summarise(
+def score_table(
     predictions: Sequence[Prediction], metrics: Mapping[str, Share] | None = None, seed: int = 0
 ) -> dict[str, object]:
     """Flat scores over all predictions, and under "tasks" the same per task with intervals and floors.
@@ -36,7 +36,7 @@ def summarise(
 def overall(predictions: Sequence[Prediction], metrics: Mapping[str, Share] | None = None) -> dict[str, float]:
     """The scores and floors over all predictions of whatever task, and their number "n"; ValueError on none."""
     if not predictions:
-        raise ValueError("nothing to summarise: there are no predictions")
+        raise ValueError("nothing to score_table: there are no predictions")
     trivial = {name: value for name, value in floors(predictions, metrics).items() if isinstance(value, float)}
     return {"n": len(predictions), **means(predictions), **trivial}
 

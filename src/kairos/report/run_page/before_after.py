@@ -9,8 +9,8 @@ from kairos.evaluation.bootstrap import Interval, interval, paired
 from kairos.evaluation.display import Display, Displays
 from kairos.evaluation.metrics import displays, standard
 from kairos.evaluation.predictions import UNKNOWN, Prediction
+from kairos.evaluation.score_table import floors
 from kairos.evaluation.scores import applied, scores_of, values
-from kairos.evaluation.summary import floors
 
 
 @dataclass(frozen=True)

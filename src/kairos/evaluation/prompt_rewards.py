@@ -1,4 +1,4 @@
-"""Repeated inference: K rollouts a prompt, scored as in training, one row of rewards a prompt."""
+"""The rewards of each prompt by repeated inference: K rollouts a prompt, scored as in training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kairos.core.protocols import Reward, RolloutEngine
 
 
-def repeated(
+def measure_rewards(
     engine: RolloutEngine,
     reward: Reward,
     batches: Iterable[PromptBatch],
@@ -22,14 +22,18 @@ def repeated(
     group_size: int,
     seed: int = 0,
 ) -> Iterator[list[PromptRewards | Failure]]:
-    """One list a batch: its prompts in order, then those that failed. The engine is set up and in sync."""
+    """For each batch a list: the rewards of its prompts in order, then its failures.
+
+    The engine is set up and in sync.
+    """
     for batch in batches:
         prompts = [prompt for prompt, weight in zip(batch.prompts, batch.weights_P.tolist(), strict=True) if weight > 0]
         groups = engine.generate(prompts, group_size, sampling, seed) if prompts else []
-        yield [*(scored(group, reward) for group in groups), *batch.failures]
+        yield [*(rewards_of(group, reward) for group in groups), *batch.failures]
 
 
-def scored(group: RolloutGroup, reward: Reward) -> PromptRewards:
+def rewards_of(group: RolloutGroup, reward: Reward) -> PromptRewards:
+    """What the rollouts of one prompt earn, the weighted sum and each term."""
     prompt, scores = group.prompt, reward(group)
     return PromptRewards(
         uid=prompt.uid,
