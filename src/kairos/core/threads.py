@@ -20,5 +20,5 @@ def threads(count: int) -> Iterator[None]:
 
 
 def one_host_thread(device: torch.device) -> AbstractContextManager[None]:
-    """One where a GPU computes: the host has small tensors only, for which waking all threads takes milliseconds."""
+    """One thread where a GPU computes: the host's tensors are small then, and waking all threads takes milliseconds."""
     return threads(1) if device.type == "cuda" else nullcontext()

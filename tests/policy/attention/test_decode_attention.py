@@ -84,7 +84,7 @@ def test_more_queries_than_a_tile_holds() -> None:
 
 @needs_kernels
 def test_more_parts_than_are_joined_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_JOINED", 64)
+    monkeypatch.setattr(module, "_MERGED", 64)
     agree((700, 5), 1, (4, 4, 16), [300, 2], 300)
 
 

@@ -17,11 +17,14 @@ _BUCKET_ELEMENTS = 2**26
 
 @dataclass(frozen=True)
 class Bucket:
-    """Prompts of similar length, padded: indices of their tokens, of their rows' tokens, and who sees whom."""
+    """Prompts of similar length, padded, and the tokens of their rows."""
 
     prompt_PL: Tensor
+    """Indices of the prompts' tokens."""
     rows_PQ: Tensor | None
+    """Indices of their rows' tokens; None where there are none."""
     mask_P1QK: Tensor | None
+    """Which of the K keys, the prompt's and the rows', each of the rows' tokens sees."""
 
     def to(self, device: torch.device) -> Bucket:
         rows, mask = (None if x is None else x.to(device) for x in (self.rows_PQ, self.mask_P1QK))
@@ -34,6 +37,7 @@ class GatheredPlan:
 
     buckets: tuple[Bucket, ...]
     home_N: Tensor
+    """Where each token's output lies among the buckets' padded outputs."""
 
     def __call__(self, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
         outputs = []

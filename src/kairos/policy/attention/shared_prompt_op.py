@@ -108,8 +108,8 @@ def _(grad_NHD: Tensor, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, *others: ob
 
 
 def attend(q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, *rest: object) -> Tensor:
-    """The output of `shared_attention`, whose arguments these are: without the operator, whose every call costs the
-    host as much as a layer's products do."""
+    """The output of `shared_attention` for its arguments, outside torch.compile without the registered operator: a call
+    of that costs the host as much as a layer's products do."""
     if torch.compiler.is_compiling():
         return shared_attention(q_NHD, k_NHD, v_NHD, *rest)[0]
     return _Attended.apply(q_NHD, k_NHD, v_NHD, *rest)

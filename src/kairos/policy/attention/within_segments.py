@@ -11,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 class Stretch(NamedTuple):
-    """`repeats` times the same run of segments, `parts` being how many of which length: ((count, length), ...)."""
+    """A run of segments, `repeats` times over. `parts` says how many of which length: ((count, length), ...)."""
 
     repeats: int
     parts: tuple[tuple[int, int], ...]

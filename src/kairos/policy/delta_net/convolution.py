@@ -1,4 +1,4 @@
-"""The causal convolution of packed prompts and rows, each with its own past, and silu behind it."""
+"""The causal convolution and silu of packed prompts and rows, each with its own past."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the tokens of sequences end to end lie, as index tensors; remembered, since every layer asks for the same."""
+"""Index tensors of sequences packed end to end; cached, since every layer asks for the same."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor
 from kairos.core.carry import carried
 from kairos.policy.segments import Segments, starts
 
-_REMEMBERED = 16
+_CACHED = 16
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHED)
 @torch.inference_mode(False)
 def cuts(lengths: tuple[int, ...], device: torch.device) -> Tensor:
     """Where each sequence begins, and where the last ends, int64 [S + 1]."""
     return carried(torch.tensor(starts(lengths)), device)
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHED)
 @torch.inference_mode(False)
 def padded(
     lengths: tuple[int, ...], device: torch.device
@@ -47,32 +47,36 @@ def padded(
     return tuple(batches), carried(home_N, device), carried(home_S, device)
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHED)
 @torch.inference_mode(False)
 def begun(segments: Segments, device: torch.device) -> tuple[tuple[int, ...], Tensor]:
-    """Of the rows that are not empty the lengths, and the prompts [R]."""
+    """The lengths of the rows that are not empty, and the prompt of each [R]."""
     rows = [(length, group) for length, group in zip(segments.rows, segments.group, strict=True) if length]
     prompts = torch.tensor([group for _, group in rows], dtype=torch.long)
     return tuple(length for length, _ in rows), carried(prompts, device)
 
 
 class Edges(NamedTuple):
-    """The M tokens whose last K tokens begin before their own prompt or row does: `token_M`, and those `window_MK`.
+    """The M tokens whose window, their last K tokens, reaches back beyond the start of their own prompt or row.
 
-    A row's past is its prompt; before a prompt stands nothing, which is written as token N. `edge_N` says of every
-    token which of the M it is, -1 for the others (int32, as `window_MK`). E are the pairs of such a token and one that
-    is in its window: `from_E`, at `tap_E` of K, `to_E`.
+    A row's past is its prompt. Before a prompt there is nothing, which is written as token N.
     """
 
     token_M: Tensor
+    """Which tokens they are."""
     window_MK: Tensor
+    """The tokens of each window (int32)."""
     edge_N: Tensor
+    """For every token its place among the M, or -1 (int32)."""
     from_E: Tensor
+    """For every pair of one of the M and a token in its window: the one of the M,"""
     tap_E: Tensor
+    """the place in the window, of K,"""
     to_E: Tensor
+    """and the token at that place."""
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHED)
 @torch.inference_mode(False)
 def edges(segments: Segments, reach: int, device: torch.device) -> Edges:
     """Of windows of `reach` tokens."""
@@ -96,7 +100,7 @@ def edges(segments: Segments, reach: int, device: torch.device) -> Edges:
     return Edges(*(carried(x, device) for x in found))
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHED)
 @torch.inference_mode(False)
 def tails(lengths: tuple[int, ...], reach: int, device: torch.device) -> Tensor:
     """The last `reach` tokens of each sequence, [S, reach]; where it has fewer, token N stands before them."""

@@ -10,8 +10,6 @@ UT recursion.
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -64,7 +62,7 @@ def over_sequences(
         kept = fade * torch.eye(k.shape[-1], device=k.device) - k.mT @ reads
         state = v.new_zeros(*v.shape[:2], k.shape[-1], v.shape[-1]) if state_SHKV is None else state_SHKV.float()
         given = kept.flatten(0, 1), (k.mT @ values).flatten(0, 1), state.flatten(0, 1)
-        before, after = cast("tuple[Tensor, Tensor]", _Recurrence.apply(*given))
+        before, after = _Recurrence.apply(*given)
         before = before.unflatten(0, state.shape[:2])
         output = q @ before + inside @ (values - reads @ before)
         return output.flatten(2, 3)[:, :, :length].transpose(1, 2), after.view_as(state)

@@ -1,4 +1,4 @@
-"""What a gated delta net layer asks its context for: the work on its tokens, except for their past."""
+"""A gated delta net's work on its tokens; the layer's context calls it with their past."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kairos.policy.segments import Segments
 
 @dataclass(frozen=True)
 class DeltaState:
-    """What a layer remembers of S sequences: the last inputs of its convolution, and fp32 matrices."""
+    """A layer's state of S sequences: the last inputs of its convolution, and fp32 matrices."""
 
     recent_SKD: Tensor
     matrix_SHKV: Tensor

@@ -1,4 +1,4 @@
-"""What is computed again in the backward pass instead of kept."""
+"""Recomputes activations in the backward pass instead of keeping them."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ T = TypeVar("T")
 
 
 def recomputed(compute: Callable[P, T], *inputs: P.args, **options: P.kwargs) -> T:
-    """What `compute` gives; only what goes in is kept. Random numbers (an adapter's dropout) are drawn as before."""
+    """`compute(*inputs)`, keeping only its inputs. The same random numbers (an adapter's dropout) are drawn again."""
     if not torch.is_grad_enabled():
         return compute(*inputs, **options)
     return cast("T", checkpoint(compute, *inputs, use_reentrant=False, **options))
 
 
 def recomputed_layer(compute: partial[Tensor], x: Tensor) -> Tensor:
-    """The same for `compute`, a layer's own method with all but its input, as transformers' layers hand it over.
+    """The same for a layer's own forward method, bound to all but its input `x`: transformers' layers call it so.
 
-    It is one operator whose other inputs are the layer's trained parameters: forwards the host then builds no graph and
-    marks no tensors, which takes it as long as the GPU computes. Where parameters are sharded or have hooks, the layer
-    is compiled or random numbers are drawn, it is `again`.
+    It is one operator, whose other inputs are the layer's trained parameters: in the forward pass the host builds no
+    graph, which would take it as long as the GPU computes. Falls back to `recomputed` where parameters are sharded or
+    have hooks, the layer is compiled, or it draws random numbers.
     """
     layer: nn.Module = compute.func.__self__
     modules = modules_of(layer)
@@ -48,7 +48,7 @@ def recomputed_layer(compute: partial[Tensor], x: Tensor) -> Tensor:
 
 
 def _draws(module: nn.Module) -> bool:
-    """Whether it drops anything at random; attentions of transformers say so in a number."""
+    """Whether it drops activations at random; transformers' attentions hold the probability as a number."""
     return (isinstance(module, _DropoutNd) and module.p > 0) or vars(module).get("attention_dropout", 0.0) > 0
 
 

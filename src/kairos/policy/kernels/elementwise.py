@@ -1,7 +1,7 @@
-"""The elementwise work of a layer, each piece in one kernel forwards and one backwards on a GPU; plain torch elsewhere.
+"""A layer's elementwise operators: one kernel forward and one backward each on a GPU, plain torch elsewhere.
 
-Transformers writes it out of torch's operators, each of which reads and writes memory: a rotation is fourteen of them.
-The plain functions, `*_plain`, are the twins. torch's compiler is given those: it fuses them itself.
+transformers composes them of torch's operators, each of which reads and writes memory: fourteen for a rotary embedding.
+`*_plain` are the twins in plain torch; torch's compiler is given those, which it fuses itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def gated_plain(gate: Tensor, up: Tensor) -> Tensor:
 
 
 def gated_pair(pair: Tensor) -> Tensor:
-    """The same of [..., 2 * F], the gate first: [..., F]; no gradient."""
+    """silu(gate) * up of one tensor [..., 2 * F], the gate first -> [..., F]; no gradient."""
     if not uses_triton(pair):
         return gated_plain(*pair.chunk(2, dim=-1))
     gate, up = pair.chunk(2, dim=-1)
@@ -37,7 +37,7 @@ def gated_pair(pair: Tensor) -> Tensor:
 
 
 def gated_pair_gradient(grad: Tensor, pair: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient of `gated_pair` with respect to the contiguous pair, and what it gave, from one pass over both."""
+    """The gradient of `gated_pair` for its contiguous input, and its output recomputed, in one pass over memory."""
     if not uses_triton(pair):
         return gated_pair_gradient_plain(grad, pair)
     grad, grad_pair = grad.contiguous(), torch.empty_like(pair)
@@ -57,8 +57,10 @@ def gated_pair_gradient_plain(grad: Tensor, pair: Tensor) -> tuple[Tensor, Tenso
 
 
 def rotated(q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotary position embedding of queries and of keys, which may have other heads, in fp32, in the dtype of each: the
-    first R of a head's D numbers turn, halves paired."""
+    """Rotary position embedding of queries and keys, whose heads may differ in number: fp32 inside, each in its dtype.
+
+    The first R of a head's D numbers turn, those of the first half paired with those of the second.
+    """
     if not uses_triton(q_NHD):
         return rotated_plain(q_NHD, cos_NR, sin_NR), rotated_plain(k_NHD, cos_NR, sin_NR)
     return _Rotated.apply(q_NHD, k_NHD, cos_NR, sin_NR)
@@ -73,8 +75,10 @@ def rotated_plain(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
 
 
 def merged(a_NHD: Tensor, lse_a_HN: Tensor, b_NHD: Tensor, lse_b_HN: Tensor, out_NHD: Tensor) -> Tensor:
-    """Two softmaxes over parts of the keys, with their log-sum-exps, as one: written to `out`, which may be one of the
-    two; its log-sum-exp [H, N] (fp32). No gradient."""
+    """Merge two softmaxes over different keys by their log-sum-exps, into `out`, which may be one of the two.
+
+    Returns the log-sum-exps of the merged softmax [H, N] (fp32). No gradient.
+    """
     if not (uses_triton(a_NHD) and all(x.is_contiguous() for x in (a_NHD, b_NHD, out_NHD))):
         return merged_plain(a_NHD, lse_a_HN, b_NHD, lse_b_HN, out_NHD)
     (tokens, heads, width), lse_HN = a_NHD.shape, torch.empty_like(lse_a_HN)
@@ -95,7 +99,7 @@ def merged_plain(a_NHD: Tensor, lse_a_HN: Tensor, b_NHD: Tensor, lse_b_HN: Tenso
 
 
 def write_kv(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD: Tensor, step: Tensor) -> None:
-    """Write one token a row at place `step` [1] of keys and values, which have room for C; no gradient."""
+    """Write each row's new key and value at place `step` [1] of caches for C tokens; no gradient."""
     if not (uses_triton(k_BHD) and all(x.is_contiguous() for x in (k_BHD[0], v_BHD[0], keys_BCHD, values_BCHD))):
         write_kv_plain(k_BHD, v_BHD, keys_BCHD, values_BCHD, step)
         return
@@ -163,7 +167,7 @@ def _turned(q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor, backwa
 
 
 def by_token(x: Tensor) -> Tensor:
-    """As it lies where each of its first dimension is whole (heads that are views of one product); else contiguous."""
+    """`x` as it is where each x[i] is contiguous (heads that are views of one product), else a contiguous copy."""
     return x if x.is_contiguous() or (len(x) and x[0].is_contiguous()) else x.contiguous()
 
 
@@ -171,13 +175,13 @@ _BLOCK = 1024
 
 
 def _blocks(x: Tensor) -> tuple[int, int]:
-    """A grid of all rows and what covers one of them."""
+    """A grid: all rows, and the blocks that cover one row."""
     width = x.shape[-1]
     return x.numel() // width, -(-width // _BLOCK)
 
 
 def run(kernel: str, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:
-    """A kernel of `fused_kernels`, on the device of `x`."""
-    from kairos.policy.kernels.triton import elementwise as fused_kernels  # Triton is not everywhere
+    """Launch a kernel of `triton.elementwise` on the device of `x`."""
+    from kairos.policy.kernels.triton import elementwise as kernels  # Triton is not everywhere
 
-    launch(getattr(fused_kernels, kernel), grid, x, *others, **options)
+    launch(getattr(kernels, kernel), grid, x, *others, **options)

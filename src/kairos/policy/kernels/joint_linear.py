@@ -1,6 +1,6 @@
 """Linear layers that read the same input as one matrix product, forwards and backwards.
 
-Gated MLPs are such layers: three of them in one, whose inside can be computed again for the backward pass.
+A gated MLP is one operator of three such layers, whose inside can be recomputed in the backward pass.
 
 Autocast casts every weight by itself, rounds its gradient to bf16 and casts that back. Here weights are cast into one
 matrix, and on a GPU the fp32 weights' gradient is what the product summed in fp32: finer than torch's own, never
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 def outputs(x: Tensor, *parts: nn.Linear) -> Sequence[Tensor]:
-    """What each part gives, [..., N1], [..., N2], ...: views of one product where the parts are `joinable`."""
+    """The output of each part, [..., N1], [..., N2], ...: views of one product where the parts are `joinable`."""
     if not joinable(x, *parts):
         return [part(x) for part in parts]
     together = joint(x, *parts)
@@ -52,9 +52,8 @@ def joint_mlp(
 ) -> Tensor:
     """down(silu(gate(x)) * up(x)) of parts that `only_multiply`, [..., K] -> [..., K].
 
-    For the backward pass it keeps what comes in and, unless they are to be made `again`, what gate and up give and the
-    weights as they were cast.
-    `pad_columns` zeros follow what each of these two gives: they add 0.
+    For the backward pass it keeps its input and, without `recompute`, the outputs of gate and up and the cast weights.
+    `pad_columns` zeros follow each of these two outputs; they add 0.
     """
     parts = (gate, up, down)
     x_MK = x.to(matmul_dtype(x, gate.weight.dtype)).flatten(0, -2)
@@ -64,7 +63,7 @@ def joint_mlp(
 
 @contextmanager
 def weights_cast_once() -> Iterator[None]:
-    """Inside, weights are cast once, however often they are used: for steps between which they do not change."""
+    """Inside this context each weight is cast once, however often it is used: for steps that do not change weights."""
     token = _cast_once.set({})
     try:
         yield
@@ -78,7 +77,7 @@ def as_computed(x: Tensor, weight: Tensor) -> Tensor:
 
 
 class _Matrix(NamedTuple):
-    """`made_of` keeps the weights alive, so that none that comes later has the identity of one of them."""
+    """`made_of` keeps the weights alive, so that no later weight can have the `id` of one of them."""
 
     weight_NK: Tensor
     bias_N: Tensor | None
@@ -89,7 +88,7 @@ _cast_once: ContextVar[dict[object, _Matrix] | None] = ContextVar("weights_cast_
 
 
 def _matrix(x_MK: Tensor, pad_columns: int, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> _Matrix:
-    """As wide as `x` and in its dtype. What had to be cast is remembered, as autocast's copies would be."""
+    """Weights and biases stacked, as wide as `x` and in its dtype. `weights_cast_once` keeps what had to be cast."""
     known, key = _cast_once.get(), None
     if known is not None and all(weight.dtype != x_MK.dtype for weight in weights):
         key = (*map(id, weights), pad_columns, x_MK.shape[1], x_MK.dtype)
@@ -134,7 +133,7 @@ class _JointCtx(Ctx):
 
 
 class _Joint(Function):
-    """Parameters are weights, then a bias or None for each."""
+    """`parameters` are weights, then a bias or None for each."""
 
     @staticmethod
     def forward(ctx: _JointCtx, x_MK: Tensor, pad_columns: int, *parameters: Tensor) -> Tensor:
@@ -167,7 +166,7 @@ class _JointMLPCtx(Ctx):
 
 
 class _JointMLP(Function):
-    """Parameters are the weights of gate, up and down, then a bias or None for each."""
+    """`parameters` are the weights of gate, up and down, then a bias or None for each."""
 
     @staticmethod
     def forward(ctx: _JointMLPCtx, x_MK: Tensor, pad_columns: int, recompute: bool, *parameters: Tensor) -> Tensor:
@@ -190,7 +189,7 @@ class _JointMLP(Function):
 
     @staticmethod
     def matrices(x_MK: Tensor, pad_columns: int, parameters: Sequence[Tensor]) -> tuple[_Matrix, _Matrix]:
-        """Of gate and up, and of down, which reads what is as wide as one of them and the zeros behind it."""
+        """Gate and up as one, and down, which reads the width of one of them and the zeros behind it."""
         weights, biases = _halves(parameters)
         inner_MF = x_MK.new_empty(0, weights[0].shape[0] + pad_columns)
         return _matrix(x_MK, pad_columns, weights[:2], biases[:2]), _matrix(inner_MF, 0, weights[2:], biases[2:])

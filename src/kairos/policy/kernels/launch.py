@@ -1,4 +1,4 @@
-"""Launches Triton's kernels, without its own search for what it has compiled."""
+"""Launches Triton kernels, looking up compiled ones faster than Triton does."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def launch(kernel: JITFunction, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:
-    """On the device of `x`: Triton would take the current one.
+    """Run `kernel` on the device of `x`: Triton would take the current one.
 
-    Triton looks up what it has compiled for arguments like these in as long as a kernel takes. Here it is asked once
-    for each kind of them, and what it answers is launched.
+    Triton needs as long to look up what it compiled for such arguments as a kernel runs. Here it is asked once for each
+    kind of arguments, and the compiled kernel it returns is launched from then on.
     """
     arguments = (x, *others)
     if INTERPRETED:
@@ -41,7 +41,7 @@ _launched: dict[object, CompiledKernel] = {}
 
 
 def _kind(argument: object) -> object:
-    """What Triton compiles for: a number that is 1, a multiple of 16 or wide; an address that is a multiple of 16."""
+    """What Triton compiles anew for: numbers that are 1, multiples of 16 or wide; addresses, multiples of 16 or not."""
     if isinstance(argument, Tensor):
         return argument.dtype, argument.data_ptr() % 16 == 0
     if isinstance(argument, int):

@@ -1,4 +1,4 @@
-"""What a module consists of, listed in a third of the time that torch takes: for what is asked at every pass."""
+"""Lists submodules and parameters, in a third of the time that torch takes: for code that runs at every pass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 def modules_of(root: nn.Module) -> list[nn.Module]:
-    """It and what is in it; twice what is there twice."""
+    """`root` and all its submodules, duplicates included."""
     modules = [root]
     for module in modules:
         modules.extend(part for part in module._modules.values() if part is not None)
@@ -16,5 +16,5 @@ def modules_of(root: nn.Module) -> list[nn.Module]:
 
 
 def parameters_of(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
-    """Their own, each once."""
+    """The parameters that these modules hold themselves, without duplicates."""
     return list({id(p): p for module in modules for p in module._parameters.values() if p is not None}.values())

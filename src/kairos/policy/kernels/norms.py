@@ -1,4 +1,4 @@
-"""The residual stream's part of `fused`: additions, root-mean-square norms, and both at once."""
+"""The residual stream's operators: additions, root-mean-square norms, and both at once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _DtypesCtx(Ctx):
 
 
 class _Normed(Function):
-    """The norm of `x`; with a `y`, x + y and the norm of that."""
+    """The norm of `x`; with `y`, x + y and the norm of that sum."""
 
     @staticmethod
     def forward(
@@ -91,7 +91,7 @@ class _Normed(Function):
 
 
 def _heads(x: Tensor) -> tuple[int, int]:
-    """How many rows lie next to one another, and how far apart those begin."""
+    """How many rows make one contiguous block, and the stride from block to block."""
     return max(1, prod(x.shape[1:-1])), x.stride(0)
 
 

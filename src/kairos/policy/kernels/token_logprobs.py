@@ -76,8 +76,8 @@ class _TokenLogprobs(Function):
         needs_x, needs_weight = ctx.needs_input_grad[:2]
         grad_M, grad_entropy_M = grad_M.contiguous(), grad_entropy_M.contiguous()
         gradients = ctx.gradients
-        there = gradients.accumulators()[0] if needs_weight else None
-        grad_x, total = torch.empty_like(x_MD) if needs_x else None, there
+        accumulator = gradients.accumulators()[0] if needs_weight else None
+        grad_x, total = torch.empty_like(x_MD) if needs_x else None, accumulator
         for part in _chunks(len(x_MD), ctx.rows):
             slopes_CV = linear(x_MD[part], weight_VD).index_fill_(1, banned, NEVER) if kept is None else kept
             torch.autograd.graph.increment_version(slopes_CV)  # a second backward pass is told
@@ -96,7 +96,7 @@ class _TokenLogprobs(Function):
                 else:
                     add_product(total, slopes_CV.T, x_MD[part])
             del slopes_CV
-        return grad_x, total if there is None else None, None, None, None, None, None
+        return grad_x, total if accumulator is None else None, None, None, None, None, None
 
 
 def _chunks(count: int, rows: int) -> list[slice]:

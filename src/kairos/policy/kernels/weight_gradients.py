@@ -1,7 +1,7 @@
-"""WeightGradients of matrices, summed in fp32 and, where that is asked for, onto those that are there.
+"""Weight gradients of matrix products, summed in fp32 and, inside `accumulating`, straight into `weight.grad`.
 
-autograd takes a gradient that was written down, reads it and the `grad` that is there, and writes their sum: on a GPU
-that takes as long as casting all weights. A product can begin with what is there instead.
+autograd writes a new gradient to memory, reads it and `weight.grad`, and writes their sum: on a GPU that takes as long
+as casting all weights. A product can start from `weight.grad` instead.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
 
 @contextmanager
 def accumulating(on: bool = True) -> Iterator[None]:
-    """Of what is computed inside, `backward` adds a weight's gradient to its `grad` as it sums it.
+    """Inside this context, backward accumulates into `weight.grad`: that of operators whose forward pass runs here.
 
-    autograd does it where there is no `grad` yet or another than the product's (dtype, layout), and for weights with
-    hooks. Not for `torch.autograd.grad` or `backward(inputs=...)`, which would change the `grad` of weights that they
-    do not name, nor where others are told of every gradient (DDP, FSDP).
+    autograd still does it where `weight.grad` is None or has another dtype or layout than the product, and for weights
+    with hooks. Do not use it with `torch.autograd.grad` or `backward(inputs=...)`, which would change the `grad` of
+    weights that they do not name, nor where gradients have hooks (DDP, FSDP).
     """
     token = _accumulating.set(on)
     try:
@@ -54,47 +54,50 @@ _accumulating: ContextVar[bool] = ContextVar("accumulating", default=False)
 
 @dataclass(frozen=True)
 class WeightGradients:
-    """Those of weights [N1, K], [N2, K], ... that are `rows` of one matrix, and of their biases.
+    """Computes the gradients of weights [N1, K], [N2, K], ... that are rows of one matrix, and of their biases.
 
-    They are rows of one: contiguous views without a number in common, which autograd takes over as `grad`. `onto` are
-    the weights, where what they already have is added to.
+    New gradients are rows of one matrix, too: contiguous views that do not overlap, which autograd keeps as `grad`.
     """
 
     rows: Sequence[slice]
+    """Where each weight lies in the matrix."""
     width: int
+    """K."""
     dtype: torch.dtype
+    """Of the weights and of their gradients."""
     onto: Sequence[Tensor] = ()
+    """The weights whose `grad` may be accumulated into; empty outside `accumulating`."""
 
     @classmethod
     def of(cls, weights: Sequence[Tensor], rows: Sequence[slice]) -> WeightGradients:
         return cls(rows, weights[0].shape[1], weights[0].dtype, weights if is_accumulating() else ())
 
     def accumulators(self) -> Sequence[Tensor | None]:
-        """Each weight's `grad`, where it is there and may be added to."""
+        """Each weight's `grad` where it may be accumulated into, else None."""
         if not self.onto:
             return [None] * len(self.rows)
         return [None if _watched(weight) else _whole(weight.grad, self.dtype) for weight in self.onto]
 
     def of_weights(self, grad_MN: Tensor, x_MK: Tensor | None, needed: Sequence[bool]) -> Sequence[Tensor | None]:
-        """Of x @ weight.T; None where it was added to what is there. `x` may be wider than the weights."""
-        if x_MK is None:  # not kept where none is needed
+        """Of x @ weight.T; None where it was accumulated. `x` may be wider than the weights, None if not kept."""
+        if x_MK is None:  # no weight needs a gradient
             return [None] * len(needed)
-        x_MK, there = x_MK[:, : self.width], self.accumulators()
-        together = _one_matrix(there, grad_MN.shape[1]) if all(needed) else None
+        x_MK, totals = x_MK[:, : self.width], self.accumulators()
+        together = _one_matrix(totals, grad_MN.shape[1]) if all(needed) else None
         if together is not None:
             add_product(together, grad_MN.T, x_MK)
             return [None] * len(needed)
-        for part, total, need in zip(self.rows, there, needed, strict=True):
+        for part, total, need in zip(self.rows, totals, needed, strict=True):
             if need and total is not None:
                 add_product(total, grad_MN[:, part].T, x_MK)
-        rest = [need and total is None for total, need in zip(there, needed, strict=True)]
+        rest = [need and total is None for total, need in zip(totals, needed, strict=True)]
         return self._each(lambda part: product(grad_MN[:, part].T, x_MK, self.dtype), rest)
 
     def of_biases(self, grad_MN: Tensor, needed: Sequence[bool]) -> Sequence[Tensor | None]:
         return self._each(lambda part: grad_MN[:, part].sum(0, dtype=self.dtype), needed)
 
     def _each(self, gradient: Callable[[slice], Tensor], needed: Sequence[bool]) -> Sequence[Tensor | None]:
-        """That of each part that needs one: computed whole where all do."""
+        """One for each part that needs it, from a single product where all do."""
         if all(needed):
             whole = gradient(slice(None))
             return [whole[part] for part in self.rows]
@@ -106,7 +109,7 @@ def _whole(grad: Tensor | None, dtype: torch.dtype) -> Tensor | None:
 
 
 def _one_matrix(parts: Sequence[Tensor | None], height: int) -> Tensor | None:
-    """[height, K] where the parts, one right behind the other, are all of it: as the first gradients are made."""
+    """The [height, K] that the parts fill, one right behind the other, as new gradients do; else None."""
     first, end = parts[0], 0
     if first is None:
         return None
@@ -121,6 +124,6 @@ def _one_matrix(parts: Sequence[Tensor | None], height: int) -> Tensor | None:
 
 
 def _watched(weight: Tensor) -> bool:
-    """Whether somebody is to be told of its gradient, be it what the weight was computed from."""
+    """Has gradient hooks, or is not a leaf."""
     hooks = weight._backward_hooks or getattr(weight, "_post_accumulate_grad_hooks", None)
     return bool(hooks) or not weight.is_leaf

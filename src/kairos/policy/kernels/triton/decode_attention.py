@@ -1,4 +1,4 @@
-"""What `decode_attention` runs on a GPU, in Triton: softmaxes over parts of what rows see, then those joined."""
+"""Triton kernels of `attention.decode`: softmaxes over parts of the keys, then their merge."""
 
 # pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportCallIssue=false
 
@@ -8,35 +8,35 @@ import triton
 import triton.language as tl
 
 
-@triton.jit(do_not_specialize=["told", "told_parts", "told_size", "own_parts", "own_size", "room"])
+@triton.jit(do_not_specialize=["prompt_programs", "prompt_parts", "prompt_size", "row_parts", "row_size", "room"])
 def decode_split(
-    q, told_keys, told_values, cuts, own_keys, own_values, used, out, lse, scale,
-    told, told_parts, told_size, own_parts, own_size, room,
+    q, prompt_keys, prompt_values, cuts, row_keys, row_values, used, out, lse, scale,
+    prompt_programs, prompt_parts, prompt_size, row_parts, row_size, room,
     GROUP: tl.constexpr, REPEAT: tl.constexpr, KEY_HEADS: tl.constexpr, WIDTH: tl.constexpr,
-    TILES: tl.constexpr, TILE: tl.constexpr, OWN_TILE: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr,
+    TILES: tl.constexpr, TILE: tl.constexpr, ROW_TILE: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The first `told` programs of a key head look at a part of a prompt, the others at a part of a row's own tokens.
+    """The first `prompt_programs` of a key head attend to parts of prompts, the others to parts of rows' own tokens.
 
     A prompt's GROUP * REPEAT queries lie in TILES of TILE. What a part gives is `out` and `lse` at [row, head, part].
     """
     head, number = tl.program_id(0) % KEY_HEADS, tl.program_id(0) // KEY_HEADS
-    parts = told_parts + own_parts
-    if number < told:
-        part, tile = number % told_parts, number // told_parts
+    parts = prompt_parts + row_parts
+    if number < prompt_programs:
+        part, tile = number % prompt_parts, number // prompt_parts
         prompt = tile // TILES
-        begin = tl.load(cuts + prompt) + part * told_size
-        end = tl.minimum(begin + told_size, tl.load(cuts + prompt + 1))
+        begin = tl.load(cuts + prompt) + part * prompt_size
+        end = tl.minimum(begin + prompt_size, tl.load(cuts + prompt + 1))
         _look(
-            q, told_keys, told_values, out, lse, scale, begin, end, prompt * GROUP, head, tile % TILES, part, parts,
+            q, prompt_keys, prompt_values, out, lse, scale, begin, end, prompt * GROUP, head, tile % TILES, part, parts,
             GROUP * REPEAT, REPEAT, KEY_HEADS, WIDTH, TILE, COLUMNS, BLOCK,
         )  # fmt: skip
     else:
-        part, row = (number - told) % own_parts, (number - told) // own_parts
-        begin = row * room + part * own_size
-        end = row * room + tl.minimum((part + 1) * own_size, tl.load(used + row))
+        part, row = (number - prompt_programs) % row_parts, (number - prompt_programs) // row_parts
+        begin = row * room + part * row_size
+        end = row * room + tl.minimum((part + 1) * row_size, tl.load(used + row))
         _look(
-            q, own_keys, own_values, out, lse, scale, begin, end, row, head, 0, told_parts + part, parts,
-            REPEAT, REPEAT, KEY_HEADS, WIDTH, OWN_TILE, COLUMNS, BLOCK,
+            q, row_keys, row_values, out, lse, scale, begin, end, row, head, 0, prompt_parts + part, parts,
+            REPEAT, REPEAT, KEY_HEADS, WIDTH, ROW_TILE, COLUMNS, BLOCK,
         )  # fmt: skip
 
 

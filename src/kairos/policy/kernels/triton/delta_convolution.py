@@ -1,4 +1,4 @@
-"""What `delta_net.convolution` runs on a GPU, in Triton: every token with its own past, forwards and backwards."""
+"""Triton kernels of `delta_net.convolution`: every token with its own past, forward and backward."""
 
 # pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportCallIssue=false
 
@@ -77,7 +77,7 @@ def convolve_inner(
 def convolve_backward(
     inner, weight, edge_of, out, tokens, width, REACH: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """What a token gets from those behind it whose window is simply the last tokens."""
+    """A token's gradient from later tokens whose window is simply the tokens before them."""
     token, channel, inside, at = _place(tokens, width, TOKENS, BLOCK)
     total = tl.zeros([TOKENS, BLOCK], tl.float32)
     for step in tl.static_range(REACH):

@@ -1,4 +1,4 @@
-"""What `delta_net.decode` runs on a GPU, in Triton: one token more for each sequence, states written in place."""
+"""Triton kernels of `delta_net.decode`: one token more for each sequence, states written in place."""
 
 # pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportCallIssue=false
 

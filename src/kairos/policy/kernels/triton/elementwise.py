@@ -1,4 +1,4 @@
-"""What `fused` runs on a GPU, in Triton: one pass over memory each, fp32 inside, rounded once."""
+"""Triton kernels of `elementwise` and `norms`: one pass over memory each, fp32 inside, rounded once."""
 
 # pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportCallIssue=false
 
@@ -22,7 +22,7 @@ def gate_forward(gate, up, out, stride, width, BLOCK: tl.constexpr):
 def gate_backward(
     grad, gate, up, grad_gate, grad_up, out, stride, width, GIVEN: tl.constexpr, BLOCK: tl.constexpr
 ):  # fmt: skip
-    """With `GIVEN` also what `gate_forward` gave, in `out`."""
+    """With `GIVEN` also the output of `gate_forward`, into `out`."""
     row, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside, at = column < width, row * stride + column
     dy = tl.load(grad + row * width + column, mask=inside, other=0.0).to(tl.float32)
@@ -104,7 +104,7 @@ def norm_forward(
     x, y, gain, total, out, scale, rows, width, heads, stride_x, epsilon,
     ADDED: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Rows of x lie next to one another in `heads`, and those begin `stride_x` apart.
+    """`heads` rows of x make one contiguous block; blocks are `stride_x` apart.
 
     With `ADDED` it is the norm of x + y, which goes to `total`.
     """
@@ -180,7 +180,7 @@ def merge(
 
 @triton.jit(do_not_specialize=["room"])
 def write_kv(k, v, keys, values, step, stride_k, stride_v, room, SIZE: tl.constexpr, BLOCK: tl.constexpr):
-    """One row's token of a layer goes to its place `step` of `room` in keys and values."""
+    """Write a row's new key and value at place `step` of caches for `room` tokens."""
     row = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, BLOCK)
     inside = at < SIZE

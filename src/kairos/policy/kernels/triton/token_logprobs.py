@@ -1,4 +1,4 @@
-"""What `token_logprobs` runs on a GPU, in Triton: a row of logits in one pass, and its gradient in place of it."""
+"""Triton kernels of `token_logprobs`: a row of logits in one pass, and its gradient written over it."""
 
 # pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportCallIssue=false
 
