@@ -37,7 +37,9 @@ RENAMED = {
 }  # fmt: skip
 """Modules and members by their old dotted names. What an old name has become may have been renamed in its turn."""
 
-ADDED: Mapping[str, object] = {"enrich": {}, "*.enrich": {}}
+ADDED: Mapping[str, object] = {
+    "enrich": {}, "*.enrich": {}, "references": {}, "module.references": {}, "*.terms.*.reference": "start",
+}  # fmt: skip
 """Keys that older configurations lack (patterns), and the value with which nothing is different."""
 
 _PER_GROUP = "kairos.credit.advantages.PerGroup"
