@@ -39,7 +39,11 @@ def title(axis: Axes, text: str) -> None:
 
 
 def legend(axis: Axes) -> None:
-    axis.legend(frameon=False, fontsize=8, labelcolor=INK, loc="best")
+    """Below the axes and their label, where it covers no line."""
+    axis.legend(
+        frameon=False, fontsize=8, labelcolor=INK, handlelength=1.4, ncols=3, columnspacing=1.2,
+        loc="upper left", bbox_to_anchor=(-0.02, -0.17),
+    )  # fmt: skip
 
 
 def legend_outside(axis: Axes) -> None:
