@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers.tiny_language import policy, prompts
 
 from kairos.core.types import Sampling
 from kairos.policy.language import LanguagePolicy
-from kairos.policy.sampling import draw as sampling
-from kairos.policy.sampling.cache import PackedPrompts, PackedRows, PaddedPrompts, PaddedRows
+from kairos.policy.sampling.draw import Decoding, draw
+from kairos.policy.sampling.prompt_cache import PackedPrompts, PaddedPrompts
+from kairos.policy.sampling.row_cache import PackedRows, PaddedRows
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +20,19 @@ def language(folder: str) -> LanguagePolicy:
     return policy(folder)
 
 
-def drawn(language: LanguagePolicy, actions: int) -> list[tuple[list[int], list[float]]]:
-    groups = language.sample(prompts(), 3, Sampling(max_actions=actions), seed=4)
-    return [(r.actions_A.tolist(), r.behavior_logprobs_A.tolist()) for group in groups for r in group.rollouts]
+def drawn(
+    language: LanguagePolicy, actions: int, decoding: Decoding | None = None
+) -> list[tuple[list[int], list[float]]]:
+    decoding = Decoding(PaddedPrompts, PaddedRows) if decoding is None else decoding
+    asked = [replace(prompt, layout=language.processor(prompt)) for prompt in prompts()]
+    with torch.no_grad():
+        seen = language.towers.see(asked)
+    sampling, end = Sampling(max_actions=actions), language.processor.end
+    found = draw(language.eval().towers, asked, seen, 3, sampling, seed=4, end=end, decoding=decoding)
+    return [
+        (actions_A[:length].tolist(), logprobs_A[:length].tolist())
+        for actions_A, logprobs_A, length in zip(found.actions_BA, found.logprobs_BA, found.length_B, strict=True)
+    ]
 
 
 def test_a_packed_prompt_is_looked_at_as_a_padded_one() -> None:
@@ -30,28 +43,22 @@ def test_a_packed_prompt_is_looked_at_as_a_padded_one() -> None:
     results = []
     for kind in (PackedPrompts, PaddedPrompts):
         memory = kind(lengths, group, torch.device("cpu"))
-        results.append((memory.first(0, q, k, v, 0.3), *memory.look(0, asked, 0.3)))
+        results.append((memory.prefill(0, q, k, v, 0.3), *memory.attend(0, asked, 0.3)))
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
-def test_packed_and_padded_memories_draw_the_same(language: LanguagePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packed_and_padded_memories_draw_the_same(language: LanguagePolicy) -> None:
     padded = drawn(language, 20)
-    monkeypatch.setattr(sampling, "PaddedPrompts", PackedPrompts)
-    monkeypatch.setattr(sampling, "PaddedRows", PackedRows)
-    packed = drawn(language, 20)
+    packed = drawn(language, 20, Decoding(PackedPrompts, PackedRows))
     assert [tokens for tokens, _ in packed] == [tokens for tokens, _ in padded]
     for (_, ours), (_, theirs) in zip(packed, padded, strict=True):
         assert ours == pytest.approx(theirs, abs=1e-4)
 
 
 @pytest.mark.parametrize("rows", [PaddedRows, PackedRows])
-def test_a_growing_memory_draws_the_same(
-    language: LanguagePolicy, monkeypatch: pytest.MonkeyPatch, rows: type[PaddedRows]
-) -> None:
+def test_a_growing_memory_draws_the_same(language: LanguagePolicy, rows: type[PaddedRows]) -> None:
     whole = drawn(language, 40)
     assert max(len(tokens) for tokens, _ in whole) > 20
-    monkeypatch.setattr(sampling, "PaddedRows", rows)
-    monkeypatch.setattr(sampling, "_FIRST_CAPACITY", 4)
-    grown = drawn(language, 40)
+    grown = drawn(language, 40, Decoding(PaddedPrompts, rows, capacity=4))
     assert [tokens for tokens, _ in grown] == [tokens for tokens, _ in whole]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,19 @@ import torch
 from helpers.tiny_language import batch, policy, prompts, tokenizer_folder
 from torch import Tensor
 
-from kairos.core.types import Sampling
+from kairos.core.types import RolloutGroup, Sampling
 from kairos.policy.attention.varlen import Varlen
 from kairos.policy.kernels.dispatch import uses_triton
-from kairos.policy.sampling import cache as decoding
-from kairos.policy.sampling import draw as sampling
-from kairos.policy.sampling.cache import Memory, PackedPrompts, PackedRows
+from kairos.policy.kernels.joint_linear import weights_cast_once
+from kairos.policy.language import LanguagePolicy
+from kairos.policy.models.precision import compute_precision
+from kairos.policy.sampling.contexts import SamplingCache
 from kairos.policy.sampling.cuda_graph import Replayed
+from kairos.policy.sampling.draw import Decoding, draw
+from kairos.policy.sampling.drawn import AllEnded
+from kairos.policy.sampling.prompt_cache import PackedPrompts
+from kairos.policy.sampling.rollouts import rollout_groups
+from kairos.policy.sampling.row_cache import PackedRows
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix
 from kairos.policy.segments import Segments
@@ -60,24 +67,25 @@ def test_decoding_looks_at_prompts_and_at_own_tokens(heads: tuple[int, int, int]
         kind = torch.bfloat16 if device.type == "cuda" else torch.float32
         q, k, v, _ = (x.to(device, kind) for x in drawn(sum(lengths) + rows * steps, heads))
         told, own, seen = PackedPrompts(lengths, group, device), PackedRows(rows, 4, device), []
-        told.first(0, *(x[: sum(lengths)] for x in (q, k, v)), 0.1)
+        told.prefill(0, *(x[: sum(lengths)] for x in (q, k, v)), 0.1)
         for number in range(steps):
             here = slice(sum(lengths) + number * rows, sum(lengths) + (number + 1) * rows)
             if number == 4:
                 own.grow(8)
-            seen += [*own.own(0, q[here], k[here], v[here], 0.1), *told.look(0, q[here], 0.1)]
+            seen += [*own.append_and_attend(0, q[here], k[here], v[here], 0.1), *told.attend(0, q[here], 0.1)]
             own.advance()
         results.append(seen)
     for ours, theirs in zip(*results, strict=True):
         assert ((ours.cpu() - theirs).norm() / theirs.norm()).item() < 0.02
 
 
-def decoded(device: torch.device, heads: tuple[int, int, int], replayed: bool = False) -> Tensor:
+def decoded(device: torch.device, heads: tuple[int, int, int], replayed: bool = False, joint: bool = True) -> Tensor:
     """Eight steps of one layer, with room for tokens that grows after four."""
     lengths, group, steps, kind = (70, 300, 5), 4, 8, torch.bfloat16 if device.type == "cuda" else torch.float32
     base, rows = sum(lengths), len(lengths) * group
     whole = [x.to(device, kind) for x in drawn(base + rows * steps, heads)[:3]]
-    memory = Memory(PackedPrompts(lengths, group, device), PackedRows(rows, 4, device), lengths, group)
+    kept, own = PackedPrompts(lengths, group, device), PackedRows(rows, 4, device)
+    memory = SamplingCache(kept, own, lengths, group, joint)
     memory.prefill.attend(0, *(x[:base] for x in whole), 0.1)
     fed = [torch.empty_like(x[:rows]) for x in whole]
     out, seen = torch.empty_like(fed[0]), []
@@ -99,26 +107,30 @@ def decoded(device: torch.device, heads: tuple[int, int, int], replayed: bool = 
 
 
 @pytest.mark.parametrize("heads", HEADS.values(), ids=HEADS.keys())
-def test_decoding_in_two_kernels_is_the_flash_kernels_and_replays(
-    heads: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_decoding_in_two_kernels_is_the_flash_kernels_and_replays(heads: tuple[int, int, int]) -> None:
     if not uses_triton(torch.zeros(1, device="cuda")):
         pytest.skip("Triton builds no kernel here")
     ours, replayed = (decoded(torch.device("cuda"), heads, replayed) for replayed in (False, True))
-    monkeypatch.setattr(decoding, "uses_triton", lambda x: False)
     assert torch.equal(ours, replayed)
     for device in ("cuda", "cpu"):
-        theirs = decoded(torch.device(device), heads)
+        theirs = decoded(torch.device(device), heads, joint=False)
         assert ((ours - theirs).norm() / theirs.norm()).item() < 0.02
 
 
-def test_a_replayed_graph_draws_what_steps_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def sampled(language: LanguagePolicy, decoding: Decoding) -> list[RolloutGroup]:
+    asked = [replace(prompt, layout=language.processor(prompt)) for prompt in prompts()]
+    with torch.no_grad(), compute_precision(language.device), weights_cast_once():
+        seen, end = language.towers.see(asked), language.processor.end
+        found = draw(language.eval().towers, asked, seen, 4, Sampling(max_actions=30), 3, end, decoding)
+    return rollout_groups(found, asked, language.processor)
+
+
+def test_a_replayed_graph_draws_what_steps_draw(tmp_path: Path) -> None:
     language = policy(tokenizer_folder(tmp_path)).cuda()
-    monkeypatch.setattr(sampling, "_FIRST_CAPACITY", 8)
-    first, again = (language.sample(prompts(), 4, Sampling(max_actions=30), seed=3) for _ in range(2))
-    monkeypatch.setattr(sampling, "Replayed", lambda work, warm=False: work)
-    stepped = language.sample(prompts(), 4, Sampling(max_actions=30), seed=3)
-    for replayed in (first, again):
+    graphs = Decoding(PackedPrompts, PackedRows, replayed=True, capacity=8)
+    first, second = (sampled(language, graphs) for _ in range(2))
+    stepped = sampled(language, Decoding(PackedPrompts, PackedRows, capacity=8))
+    for replayed in (first, second):
         for one, other in zip(replayed, stepped, strict=True):
             for a, b in zip(one.rollouts, other.rollouts, strict=True):
                 assert torch.equal(a.actions_A, b.actions_A)
@@ -128,7 +140,7 @@ def test_a_replayed_graph_draws_what_steps_draw(tmp_path: Path, monkeypatch: pyt
 def test_rows_that_end_early_end_the_steps(tmp_path: Path) -> None:
     language = policy(tokenizer_folder(tmp_path)).cuda()
     running_B = torch.ones(3, dtype=torch.bool, device="cuda")
-    ended = sampling._Ended(running_B)
+    ended = AllEnded(running_B)
     assert not ended() and not ended()
     running_B.zero_()
     assert [ended(), ended()] == [False, True]

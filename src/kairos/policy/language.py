@@ -33,7 +33,7 @@ from kairos.policy.models.precision import compute_precision, lower_frozen
 from kairos.policy.models.weights import SHIPPED
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.reference import FrozenLanguage, WithoutAdapter
-from kairos.policy.sampling.draw import draw
+from kairos.policy.sampling.draw import decoding_on, draw
 from kairos.policy.sampling.rollouts import rollout_groups
 from kairos.policy.scoring.scorer import CompletionScorer
 from kairos.policy.scoring.shared_prefix import SharedPrefix
@@ -95,6 +95,7 @@ class LanguagePolicy(nn.Module):
         self.seeing = SeeOnce(features, processor.family)
         self.chooser = levels.Chooser()
         self._tower_is_frozen = False
+        self._warm_steps: set[object] = set()
         trained_state.save_only_trained(self)
 
     @property
@@ -180,7 +181,8 @@ class LanguagePolicy(nn.Module):
                 weights_cast_once(),
                 uncompiled(self.compile_with is not None),
             ):
-                drawn = draw(towers, prompts, self._see(prompts), group_size, sampling, seed, self.processor.end)
+                seen, decoding = self._see(prompts), decoding_on(self.device, self._warm_steps)
+                drawn = draw(towers, prompts, seen, group_size, sampling, seed, self.processor.end, decoding)
         finally:
             if training:
                 towers.model.train()

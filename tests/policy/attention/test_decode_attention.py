@@ -12,7 +12,9 @@ from torch import Tensor
 from kairos.policy.attention import decode as module
 from kairos.policy.attention.decode import PromptKV, RowKV, decode_attention, decode_attention_plain
 from kairos.policy.kernels.dispatch import uses_triton
-from kairos.policy.sampling.cache import Memory, PackedPrompts, PackedRows, PaddedPrompts, PaddedRows
+from kairos.policy.sampling.contexts import SamplingCache
+from kairos.policy.sampling.prompt_cache import PackedPrompts, PaddedPrompts
+from kairos.policy.sampling.row_cache import PackedRows, PaddedRows
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 KIND = torch.bfloat16 if torch.cuda.is_available() else torch.float32
@@ -94,14 +96,20 @@ def test_in_half_precision() -> None:
     agree((90, 40), 4, (8, 2, 128), [7, 30], 40, torch.float16)
 
 
+class JointRows(PackedRows):
+    """Refuses to be looked at alone."""
+
+    def append_and_attend(self, *given: object) -> tuple[Tensor, Tensor]:
+        raise AssertionError("rows and prompts are looked at in one call")
+
+
 @needs_kernels
-def test_steps_of_packed_memories_are_those_of_padded_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_of_packed_caches_are_those_of_padded_ones() -> None:
     """With room that grows; the flash kernels are not asked."""
     lengths, group, (many, few, width), steps = (7, 3), 2, (4, 2, 16), 6
     rows, results = len(lengths) * group, []
-    monkeypatch.delattr(PackedRows, "own")
-    for device, prompts, own in ((DEVICE, PackedPrompts, PackedRows), (torch.device("cpu"), PaddedPrompts, PaddedRows)):
-        memory = Memory(prompts(lengths, group, device), own(rows, 4, device), lengths, group)
+    for device, prompts, own in ((DEVICE, PackedPrompts, JointRows), (torch.device("cpu"), PaddedPrompts, PaddedRows)):
+        memory = SamplingCache(prompts(lengths, group, device), own(rows, 4, device), lengths, group)
         told = [drawn(sum(lengths), heads, width, seed=heads).to(device) for heads in (many, few, few)]
         seen = [memory.prefill.attend(0, *told, 0.3)]
         for step in range(steps):

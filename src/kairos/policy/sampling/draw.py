@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from weakref import WeakKeyDictionary
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch import Tensor
 
 from kairos.core.carry import carried
 from kairos.core.seeds import uniforms
 from kairos.core.types import Prompt, Sampling
 from kairos.policy.layouts import layout_of
-from kairos.policy.sampling.cache import Memory, PackedPrompts, PackedRows, PaddedPrompts, PaddedRows
+from kairos.policy.sampling.contexts import SamplingCache
 from kairos.policy.sampling.cuda_graph import Replayed
+from kairos.policy.sampling.drawn import AllEnded, DrawnRows
+from kairos.policy.sampling.prompt_cache import PackedPrompts, PaddedPrompts, PromptCache
+from kairos.policy.sampling.row_cache import PackedRows, PaddedRows, RowCache
 from kairos.policy.text.forward import run_text, video_places
-from kairos.policy.text.logprobs import restrict
 from kairos.policy.towers import Seen, Towers
 
-_FIRST_CAPACITY = 256
-_RUN = 512  # tokens
-_LOOK_UP_EVERY = 8  # steps, on a GPU, between two looks at whether all rows have ended
-_ran: WeakKeyDictionary[nn.Module, set[object]] = WeakKeyDictionary()  # steps whose kernels are loaded
+_LOOK_EVERY = 8  # steps, on a GPU, between two looks at whether all rows have ended
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How tokens are decoded: which caches, and whether steps replay a CUDA graph."""
+
+    prompts: Callable[[Sequence[int], int, torch.device], PromptCache]
+    """(lengths, group size, device) -> the prompts' keys and values."""
+    rows: Callable[[int, int, torch.device], RowCache]
+    """(rows, capacity in tokens, device) -> the rows' own keys and values."""
+    replayed: bool = False
+    """Steps replay a CUDA graph, captured anew where the rows' cache grows."""
+    capacity: int = 256
+    """Tokens a row for which there is room before the rows' cache grows for the first time."""
+    warm: set[object] = field(default_factory=set)
+    """The kinds of steps that ran before: their kernels are loaded, and a graph can be captured at once."""
+
+
+def decoding_on(device: torch.device, warm: set[object]) -> Decoding:
+    """Packed caches and replayed steps on a GPU; padded caches on a CPU."""
+    if device.type == "cuda":
+        return Decoding(PackedPrompts, PackedRows, replayed=True, warm=warm)
+    return Decoding(PaddedPrompts, PaddedRows, warm=warm)
 
 
 @dataclass(frozen=True)
@@ -45,62 +65,49 @@ def draw(
     sampling: Sampling,
     seed: int,
     end: int,
+    decoding: Decoding,
 ) -> Drawn:
     """`group_size` rows for each prompt, in the prompts' order; every prompt has a layout.
 
     One uniform number per (seed, uid, row, position) picks each token by inverse transform, so a row does not depend
     on what it is batched with. Log-probabilities are those of the distribution drawn from: at the temperature, without
     the banned tokens, renormalised over what top_k and top_p keep (so they equal scored ones when top_p is 1 and top_k
-    0), and 0 at temperature 0. On a GPU steps replay a CUDA graph, captured anew where the memory for drawn tokens
-    grows; the first step of its kind with a model runs as it is.
+    0), and 0 at temperature 0. Where steps are replayed, the first of its kind runs as it is.
     """
     device = towers.device
     layouts = [layout_of(prompt) for prompt in prompts]
     lengths = tuple(len(layout) for layout in layouts)
-    on_gpu = device.type == "cuda"
-    kept = (PackedPrompts if on_gpu else PaddedPrompts)(lengths, group_size, device)
-    room = min(_FIRST_CAPACITY, sampling.max_actions)
-    own = (PackedRows if on_gpu else PaddedRows)(len(lengths) * group_size, room, device)
-    memory = Memory(kept, own, lengths, group_size)
+    capacity = min(decoding.capacity, sampling.max_actions)
+    kept = decoding.prompts(lengths, group_size, device)
+    own = decoding.rows(len(lengths) * group_size, capacity, device)
+    cache = SamplingCache(kept, own, lengths, group_size)
     hidden_ND = run_text(
         towers.text,
         carried(torch.cat([layout.ids_L for layout in layouts]), device),
         carried(torch.cat([layout.positions_3L for layout in layouts], dim=1), device),
         seen,
-        memory.prefill,
+        cache.prefill,
         video_places([layout.ids_L for layout in layouts], towers.video_token),
     )
     last_P = carried(torch.tensor(lengths).cumsum(0) - 1, device)
     hidden_BD = hidden_ND.index_select(0, last_P).repeat_interleave(group_size, dim=0)
     position_B = torch.stack([layout.positions_3L.max() + 1 for layout in layouts]).repeat_interleave(group_size)
     noise = [uniforms(seed, prompt.uid, group_size, sampling.max_actions) for prompt in prompts]
-    head, banned = towers.head, carried(torch.tensor(towers.banned, dtype=torch.long), device)
-    rows = _Rows(carried(torch.cat(noise), device), sampling, banned, end)
-    rows.choose(head(hidden_BD), own.step)
+    banned = carried(torch.tensor(towers.banned, dtype=torch.long), device)
+    rows = DrawnRows(carried(torch.cat(noise), device), sampling, banned, end)
+    rows.choose(towers.head(hidden_BD), own.step)
     position_3B = carried(position_B.expand(3, -1).contiguous(), device)
 
     def advance() -> None:
         """Feed the tokens drawn last, draw the next: nothing but work on the device."""
-        hidden = run_text(towers.text, rows.token_B, position_3B + own.step, None, memory.decode)
+        hidden = run_text(towers.text, rows.token_B, position_3B + own.step, None, cache.decode)
         own.advance()
-        rows.choose(head(hidden), own.step)
+        rows.choose(towers.head(hidden), own.step)
 
-    kind, ran = (device, len(rows.token_B), group_size, sampling), _ran.setdefault(towers.model, set())
-    taken: Callable[[], None] = Replayed(advance, warm=kind in ran) if on_gpu else advance
-    ended = _Ended(rows.running_B)
-    drawn = 1
-    while drawn < sampling.max_actions:
-        if (drawn % _LOOK_UP_EVERY == 0 or not on_gpu) and ended():
-            break
-        if drawn > own.capacity:
-            if not bool(rows.running_B.any()):
-                break
-            own.grow(min(2 * own.capacity, sampling.max_actions))
-            taken = Replayed(advance, warm=True) if on_gpu else advance
-        taken()
-        drawn += 1
-    if on_gpu and drawn > 1:
-        ran.add(kind)
+    kind = (device, len(rows.token_B), group_size, sampling)
+    drawn = _decode(advance, rows, own, decoding, kind in decoding.warm)
+    if decoding.replayed and drawn > 1:
+        decoding.warm.add(kind)
     length_B = rows.length_B.cpu()
     longest = int(length_B.max())
     return Drawn(
@@ -108,83 +115,19 @@ def draw(
     )
 
 
-class _Ended:
-    """Whether no row is running; on a GPU whether none was at the call before: the host need not wait for the device,
-    and a few steps more change nothing."""
-
-    def __init__(self, running_B: Tensor) -> None:
-        self.running_B = running_B
-        self.seen: torch.cuda.Event | None = None
-        self.running = torch.ones(1, dtype=torch.bool, pin_memory=running_B.is_cuda)
-
-    def __call__(self) -> bool:
-        if self.seen is not None:
-            self.seen.synchronize()
-            if not self.running.item():
-                return True
-        self.running.copy_(self.running_B.any()[None], non_blocking=True)
-        if not self.running_B.is_cuda:
-            return not self.running.item()
-        self.seen = torch.cuda.Event()
-        self.seen.record()
-        return False
-
-
-class _Rows:
-    """What has been drawn, in tensors that stay where they are. `noise_BA` is uniform in [0, 1)."""
-
-    def __init__(self, noise_BA: Tensor, sampling: Sampling, banned: Tensor, end: int) -> None:
-        self.noise_BA, self.sampling, self.banned, self.end = noise_BA, sampling, banned, end
-        self.actions_BA = torch.full(noise_BA.shape, end, dtype=torch.long, device=noise_BA.device)
-        self.logprobs_BA = torch.zeros(noise_BA.shape, device=noise_BA.device)
-        self.token_B = self.actions_BA[:, 0].clone()
-        self.running_B = torch.ones_like(self.token_B, dtype=torch.bool)
-        self.length_B = torch.zeros_like(self.token_B)
-
-    def choose(self, logits_BV: Tensor, step: Tensor) -> None:
-        """Draw the tokens of column `step` [1]; rows that have ended stay as they are."""
-        noise_B = self.noise_BA.index_select(1, step).squeeze(1)
-        token_B, logprob_B = _choose(logits_BV, noise_B, self.sampling, self.banned)
-        self.token_B.copy_(torch.where(self.running_B, token_B, self.end))
-        self.actions_BA.index_copy_(1, step, self.token_B[:, None])
-        self.logprobs_BA.index_copy_(1, step, torch.where(self.running_B, logprob_B, 0.0)[:, None])
-        self.length_B.add_(self.running_B)
-        self.running_B.logical_and_(self.token_B != self.end)
-
-
-def _choose(logits_BV: Tensor, noise_B: Tensor, sampling: Sampling, banned: Tensor) -> tuple[Tensor, Tensor]:
-    if sampling.temperature == 0:
-        token_B = restrict(logits_BV, 1.0, banned).argmax(-1)
-        return token_B, torch.zeros_like(token_B, dtype=torch.float32)
-    logprobs_BV = restrict(logits_BV, sampling.temperature, banned).log_softmax(-1)
-    if sampling.top_k or sampling.top_p < 1:
-        logprobs_BV = _truncated(logprobs_BV, sampling.top_k, sampling.top_p)
-    token_B = _inverse(logprobs_BV.exp(), noise_B)
-    return token_B, logprobs_BV.gather(-1, token_B[:, None]).squeeze(-1)
-
-
-def _inverse(probs_BV: Tensor, noise_B: Tensor) -> Tensor:
-    """The first token whose cumulative probability exceeds the noise: its run of tokens first, then it within the run.
-
-    Sums are fp64. A token without probability is never drawn.
-    """
-    runs_BKR = pad(probs_BV, (0, -probs_BV.shape[-1] % _RUN)).unflatten(-1, (-1, _RUN))
-    ends_BK = runs_BKR.sum(-1, dtype=torch.float64).cumsum(-1)
-    level_B1 = (noise_B[:, None].double() * ends_BK[:, -1:]).minimum(ends_BK[:, -1:] * (1 - 2**-52))
-    run_B1 = torch.searchsorted(ends_BK, level_B1, right=True).clamp(max=ends_BK.shape[-1] - 1)
-    before_B1 = torch.where(run_B1 > 0, ends_BK.gather(-1, (run_B1 - 1).clamp(min=0)), 0.0)
-    within_BR = runs_BKR.gather(1, run_B1[..., None].expand(-1, -1, _RUN)).squeeze(1).cumsum(-1, dtype=torch.float64)
-    rest_B1 = torch.minimum(level_B1 - before_B1, within_BR[:, -1:] * (1 - 2**-52))  # both sums are rounded
-    place_B1 = torch.searchsorted(within_BR, rest_B1, right=True)
-    return (run_B1 * _RUN + place_B1).squeeze(-1).clamp(max=probs_BV.shape[-1] - 1)
-
-
-def _truncated(logprobs_BV: Tensor, top_k: int, top_p: float) -> Tensor:
-    """Keep the `top_k` likeliest tokens (0: all), of those the fewest that reach `top_p`, and renormalise."""
-    ordered_BV, order_BV = logprobs_BV.sort(-1, descending=True)
-    if top_k:
-        ordered_BV[:, top_k:] = -torch.inf
-    probabilities_BV = ordered_BV.softmax(-1)
-    before_BV = probabilities_BV.cumsum(-1) - probabilities_BV
-    ordered_BV = ordered_BV.masked_fill((before_BV >= top_p) & (before_BV > 0), -torch.inf)
-    return torch.full_like(logprobs_BV, -torch.inf).scatter(-1, order_BV, ordered_BV).log_softmax(-1)
+def _decode(advance: Callable[[], None], rows: DrawnRows, own: RowCache, decoding: Decoding, warm: bool) -> int:
+    """Steps until all rows have ended or are full; the tokens drawn for a row, that of the prefill included."""
+    most, look_every = rows.noise_BA.shape[1], _LOOK_EVERY if rows.token_B.is_cuda else 1
+    step: Callable[[], None] = Replayed(advance, warm) if decoding.replayed else advance
+    all_ended, drawn = AllEnded(rows.running_B), 1
+    while drawn < most:
+        if drawn % look_every == 0 and all_ended():
+            break
+        if drawn > own.capacity:
+            if not bool(rows.running_B.any()):
+                break
+            own.grow(min(2 * own.capacity, most))
+            step = Replayed(advance, warm=True) if decoding.replayed else advance
+        step()
+        drawn += 1
+    return drawn

@@ -1,0 +1,130 @@
+"""Keys and values of the tokens drawn so far, a row's own, in tensors that stay where they are until `grow`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from kairos.policy.attention.decode import RowKV
+from kairos.policy.attention.shared_prompt_op import attend_to_sequences
+from kairos.policy.kernels.elementwise import write_kv
+from kairos.policy.sampling.prompt_cache import single_cuts
+
+
+class RowCache(Protocol):
+    """`step` [1] counts the tokens drawn; `capacity` is how many a row may have before `grow`."""
+
+    @property
+    def step(self) -> Tensor: ...
+
+    @property
+    def capacity(self) -> int: ...
+
+    def allocate(self, layer: int, v_NHD: Tensor) -> None:
+        """Tensors for a layer whose values are like those of its prompts; nothing where it has them."""
+        ...
+
+    def grow(self, capacity: int) -> None:
+        """Room for `capacity` tokens a row: new tensors."""
+        ...
+
+    def advance(self) -> None:
+        """All layers have written the step's tokens."""
+        ...
+
+    def append_and_attend(
+        self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        """Write one token a row, and attend over all of the row's: output [B, H, D], log-sum-exp [B, H] (fp32)."""
+        ...
+
+
+@dataclass
+class PaddedRows:
+    """Keys and values [B, Hkv, capacity, D] for matrix products: for a CPU, and as the plain twin."""
+
+    rows: int
+    capacity: int
+    device: torch.device
+    kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.step, self.width = torch.zeros(1, dtype=torch.long, device=self.device), 1
+
+    def grow(self, capacity: int) -> None:
+        added = capacity - self.capacity
+        self.kept = {n: (pad(k, (0, 0, 0, added)), pad(v, (0, 0, 0, added))) for n, (k, v) in self.kept.items()}
+        self.capacity = capacity
+
+    def advance(self) -> None:
+        self.step.add_(1)
+        self.width += 1
+
+    def allocate(self, layer: int, v_NHD: Tensor) -> None:
+        if layer not in self.kept:
+            shape = (self.rows, v_NHD.shape[1], self.capacity, v_NHD.shape[2])
+            self.kept[layer] = (v_NHD.new_zeros(shape), v_NHD.new_zeros(shape))
+
+    def append_and_attend(
+        self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        self.allocate(layer, v_BHD)
+        keys, values = self.kept[layer]
+        keys.index_copy_(2, self.step, k_BHD.to(keys.dtype)[:, :, None])
+        values.index_copy_(2, self.step, v_BHD[:, :, None])
+        keys, values = keys[:, :, : self.width], values[:, :, : self.width]
+        q_BHRD = q_BHD.to(keys.dtype).unflatten(1, (keys.shape[1], -1))
+        scores = (q_BHRD @ keys.transpose(2, 3)).float() * scale
+        lse_BHR = scores.logsumexp(-1)
+        out_BHRD = (scores - lse_BHR[..., None]).exp().to(values.dtype) @ values
+        return out_BHRD.flatten(1, 2), lse_BHR.flatten(1, 2)
+
+
+@dataclass
+class PackedRows:
+    """Keys and values [B, capacity, Hkv, D] for the flash kernels, which are told how many of them count."""
+
+    rows: int
+    capacity: int
+    device: torch.device
+    kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.step = torch.zeros(1, dtype=torch.long, device=self.device)
+        self.used_B = torch.ones(self.rows, dtype=torch.int32, device=self.device)
+        self.queries = single_cuts(self.rows, self.device)
+        self.cuts = self.queries * self.capacity
+
+    def grow(self, capacity: int) -> None:
+        room = (0, 0, 0, 0, 0, capacity - self.capacity)
+        self.kept = {n: (pad(k, room), pad(v, room)) for n, (k, v) in self.kept.items()}
+        self.capacity, self.cuts = capacity, self.queries * capacity
+
+    def advance(self) -> None:
+        self.step.add_(1)
+        self.used_B.add_(1)
+
+    def allocate(self, layer: int, v_NHD: Tensor) -> None:
+        if layer not in self.kept:
+            shape = (self.rows, self.capacity, *v_NHD.shape[1:])
+            self.kept[layer] = (v_NHD.new_zeros(shape), v_NHD.new_zeros(shape))
+
+    def append(self, layer: int, k_BHD: Tensor, v_BHD: Tensor) -> RowKV:
+        """Write one token a row; all of the row's."""
+        self.allocate(layer, v_BHD)
+        write_kv(k_BHD, v_BHD, *self.kept[layer], self.step)
+        return RowKV(*self.kept[layer], self.used_B)
+
+    def append_and_attend(
+        self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        keys, values, used_B = self.append(layer, k_BHD, v_BHD)
+        out_BHD, lse_HB = attend_to_sequences(
+            q_BHD.to(keys.dtype), keys.flatten(0, 1), values.flatten(0, 1),
+            self.queries, self.cuts, self.capacity, scale, used_B,
+        )  # fmt: skip
+        return out_BHD, lse_HB.T
