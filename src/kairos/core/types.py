@@ -109,14 +109,15 @@ class Layout:
     """One prompt as the model sees it.
 
     `ids_L` are token ids with every vision token in place, `positions_3L` the rotary positions (time, height, width),
-    `grid_thw_N3` the patch grid of each video block, `seconds_per_grid` the seconds between two temporal patches.
-    `frames` says which frames of the clip the blocks show, padding included (None: all, in order).
+    `grid_thw_N3` the patch grid of each video block, `seconds_per_grid` the seconds between two temporal patches,
+    None where they are not evenly spaced. `frames` says which frames of the clip the blocks show, padding included
+    (None: all, in order).
     """
 
     ids_L: Tensor
     positions_3L: Tensor
     grid_thw_N3: Tensor
-    seconds_per_grid: float
+    seconds_per_grid: float | None
     frames: Tensor | None = None
 
     def __len__(self) -> int:

@@ -1,8 +1,10 @@
-"""What every family's layout is made with and asked for: the tokens that mark a video, and a prompt's own layout."""
+"""What a prompt's layout is made from and how it is asked for: the tokens that mark a video, frames, the layout."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from torch import Tensor
 
 from kairos.core.types import Layout, Prompt
 
@@ -13,6 +15,16 @@ class Markers(NamedTuple):
     start: int
     pad: int
     end: int
+
+
+def frames_in(prompt: Prompt) -> Tensor:
+    """The frames of the prompt's clip, uint8 [T, 3, H, W]; ValueError when it has none."""
+    frames_TCHW = prompt.clip.frames_TCHW
+    if frames_TCHW is None or not len(frames_TCHW):
+        raise ValueError(
+            f"prompt {prompt.uid}: clip {prompt.clip.uid} has no frames; a language policy needs a decoded clip"
+        )
+    return frames_TCHW
 
 
 def layout_of(prompt: Prompt) -> Layout:

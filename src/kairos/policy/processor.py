@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from kairos.core.types import Layout, Prompt
 from kairos.policy.families.qwen3_vl import Qwen3VL
 from kairos.policy.family import Family
-from kairos.policy.layouts import Markers
+from kairos.policy.layouts import Markers, frames_in
 from kairos.policy.models.mini_tokenizer import CHAT_TEMPLATE, token_id
 from kairos.policy.models.weights import locate
 
@@ -36,7 +36,8 @@ class LanguageProcessor:
     thinking: bool | None = None
 
     def __call__(self, prompt: Prompt) -> Layout:
-        """ValueError when the prompt has no template, or its messages do not show the clip exactly once."""
+        """ValueError when the prompt has no frames or no template, or its messages do not show its clip once."""
+        frames_in(prompt)
         if prompt.template is None:
             raise ValueError(f"prompt {prompt.uid} has no template, so its wording is unknown")
         text = self.text(prompt.template.messages(prompt))

@@ -7,7 +7,7 @@ text behind a video as if it lasted no time; the models were trained with the te
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, cast
 
 import numpy as np
@@ -20,6 +20,7 @@ from kairos.core.types import Layout, Prompt, VideoClip
 from kairos.policy.layouts import Markers
 from kairos.policy.models.pretrained import Released
 from kairos.policy.towers import Seen
+from kairos.policy.vision.frame_times import evenly_spread, patch_seconds
 from kairos.policy.vision.patches import Cut
 from kairos.policy.vision.qwen2_5_tower import Qwen25Tower, look
 
@@ -28,34 +29,44 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 
 @dataclass(frozen=True)
 class Qwen25VL(Released):
-    """`tokens_per_second` is how far the time axis runs in a second: 2 in every released model."""
+    """`tokens_per_second` is how far the time axis runs in a second: 2 in every released model.
+
+    `single_frames`: every frame is a temporal patch of its own, with a time of its own, as frames want that were chosen
+    here and there.
+    """
 
     kind: ClassVar[type[PreTrainedModel]] = Qwen2_5_VLForConditionalGeneration
     norm: ClassVar[type[nn.Module]] = Qwen2_5_VLRMSNorm
 
     tokens_per_second: int = 2
+    single_frames: bool = field(default=False, repr=False)
     cut: Cut = field(default_factory=lambda: Cut(14, mean=CLIP_MEAN, std=CLIP_STD))
 
     def layout(
         self, clip: VideoClip, before: str, after: str, encode: Callable[[str], Sequence[int]], markers: Markers
     ) -> Layout:
-        """Frames count as evenly spread over the clip's duration, whose share of a grid is rounded to fp32."""
-        grid = self.cut.grid(clip)
-        rows, columns = self.cut.tokens(grid)
+        """Frames that are evenly spread count as shares of the clip's duration, rounded to fp32; others keep the time
+        of the first frame of their patch, counted from the clip's beginning."""
+        cut = replace(self.cut, single=self.single_frames)
+        grid = cut.grid(clip)
+        rows, columns = cut.tokens(grid)
         first = [*encode(before), markers.start]
         video = [markers.pad] * (grid.time * rows * columns)
         ids_L = torch.tensor([*first, *video, markers.end, *encode(after)])
         if int((ids_L == markers.pad).sum()) != len(video):
             raise ValueError(f"the text of a prompt about clip {clip.uid} contains a video token")
-        seconds = float(np.float32(self.cut.temporal * clip.duration / len(clip)))
+        if evenly_spread(clip):
+            seconds = float(np.float32(cut.spans * clip.duration / len(clip)))
+            places = np.arange(grid.time) * (seconds * self.tokens_per_second)
+        else:
+            seconds = None
+            places = patch_seconds(cut, clip)[:, 0].numpy() * self.tokens_per_second
         return Layout(
             ids_L=ids_L,
-            positions_3L=torch.from_numpy(
-                positions(len(first), len(ids_L), (grid.time, rows, columns), seconds * self.tokens_per_second)
-            ),
+            positions_3L=torch.from_numpy(positions(len(first), len(ids_L), (rows, columns), places)),
             grid_thw_N3=torch.tensor([grid]),
             seconds_per_grid=seconds,
-            frames=self.cut.frames(clip),
+            frames=cut.frames(clip),
         )
 
     def ready(self, model: PreTrainedModel) -> PreTrainedModel:
@@ -72,16 +83,16 @@ class Qwen25VL(Released):
         return look(cast("Qwen25Tower", vision), patches, grids)
 
 
-def positions(start: int, length: int, grid: tuple[int, int, int], per_grid: float) -> np.ndarray:
-    """Rotary positions (time, height, width), int64 [3, length], with a video of (times, rows, columns) at `start`.
+def positions(start: int, length: int, sides: tuple[int, int], places: np.ndarray) -> np.ndarray:
+    """Rotary positions (time, height, width), int64 [3, length], with a video of (rows, columns) a patch at `start`.
 
-    Temporal patch i lies at i * `per_grid`, cut to a whole number; the text goes on behind the largest of all axes.
+    Temporal patch i lies at `places[i]` (fp64), cut to a whole number; the text goes on behind the largest of all axes.
 
-    >>> positions(1, 6, (2, 1, 2), 2.5)[0].tolist()
+    >>> positions(1, 6, (1, 2), np.array([0, 2.5]))[0].tolist()
     [0, 1, 1, 3, 3, 4]
     """
-    video_3N = np.indices(grid).reshape(3, -1)
-    video_3N[0] = (video_3N[0] * per_grid).astype(np.int64)
+    video_3N = np.indices((len(places), *sides)).reshape(3, -1)
+    video_3N[0] = places.astype(np.int64)[video_3N[0]]
     video_3N += start
     behind = length - start - video_3N.shape[1]
     after = np.arange(behind) + video_3N.max() + 1

@@ -7,7 +7,7 @@ the patches divide.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, cast
 
 from torch import nn
@@ -28,19 +28,22 @@ class Qwen3VL(Released):
     """`outer_markers`: keep the chat template's start and end around the whole video.
 
     transformers keeps them since 5.10 (vLLM likewise); its first releases of the model replaced them by the blocks, and
-    so do models that were trained that way, our mini base among them.
+    so do models that were trained that way, our mini base among them. `single_frames`: every frame is a temporal patch
+    of its own, with a time of its own, as frames want that were chosen here and there.
     """
 
     kind: ClassVar[type[PreTrainedModel]] = Qwen3VLForConditionalGeneration
     norm: ClassVar[type[nn.Module]] = Qwen3VLTextRMSNorm
 
     outer_markers: bool = True
+    single_frames: bool = field(default=False, repr=False)
     cut: Cut = field(default_factory=lambda: Cut(patch=16))
 
     def layout(
         self, clip: VideoClip, before: str, after: str, encode: Callable[[str], Sequence[int]], markers: Markers
     ) -> Layout:
-        return timed_blocks(self.cut, clip, before, after, encode, markers, self.outer_markers)
+        cut = replace(self.cut, single=self.single_frames)
+        return timed_blocks(cut, clip, before, after, encode, markers, self.outer_markers)
 
     def see(self, vision: nn.Module, prompts: Sequence[Prompt]) -> Seen:
         tower = cast("Qwen3VLVisionModel", vision)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kairos.core.protocols import FeatureStore
 from kairos.core.types import Prompt
-from kairos.policy.layouts import layout_of
+from kairos.policy.layouts import frames_in, layout_of
 from kairos.policy.towers import Seen, Towers
 from kairos.policy.vision.feature_keys import ClipNames, TowerName
 
@@ -106,8 +106,6 @@ def _tokens(towers: Towers, prompt: Prompt) -> int:
 
 def _place(prompt: Prompt) -> object:
     """Where the frames lie: those of one clip are the same memory, also when two prompts mapped its file."""
-    frames, layout = prompt.clip.frames_TCHW, layout_of(prompt)
-    if frames is None:
-        return prompt.uid
+    frames, layout = frames_in(prompt), layout_of(prompt)
     taken = None if layout.frames is None else tuple(layout.frames.tolist())
     return frames.data_ptr(), tuple(frames.shape), frames.stride(), taken

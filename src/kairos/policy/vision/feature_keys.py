@@ -13,7 +13,7 @@ from transformers import PreTrainedConfig
 
 from kairos.core.types import Prompt
 from kairos.policy.kernels.modules import modules_of, parameters_of
-from kairos.policy.layouts import layout_of
+from kairos.policy.layouts import frames_in, layout_of
 from kairos.video.store.mapped import content_name
 
 VERSION = "3"
@@ -33,10 +33,8 @@ class ClipNames:
 
     def __call__(self, prompt: Prompt) -> str:
         """The clip, and a hash of the part of it that the prompt's layout takes."""
-        clip, layout = prompt.clip, layout_of(prompt)
-        if clip.frames_TCHW is None:
-            raise ValueError(f"prompt {prompt.uid}: clip {clip.uid} has no frames")
-        name = content_name(clip) or self._hash(clip.frames_TCHW)
+        frames, layout = frames_in(prompt), layout_of(prompt)
+        name = content_name(prompt.clip) or self._hash(frames)
         taken = None if layout.frames is None else layout.frames.tolist()
         facts = json.dumps([taken, layout.grid_thw_N3.tolist()])
         return f"{name}-{hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kairos.core.carry import carried
 from kairos.core.types import Prompt, VideoClip
-from kairos.policy.layouts import layout_of
+from kairos.policy.layouts import frames_in, layout_of
 
 
 class Grid(NamedTuple):
@@ -27,7 +27,8 @@ class Grid(NamedTuple):
 class Cut:
     """Sides of a patch in pixels and frames; `merge` x `merge` patches make one token.
 
-    `mean` and `std` normalise red, green and blue, counted from 0 to 1.
+    `mean` and `std` normalise red, green and blue, counted from 0 to 1. With `single` every frame is a temporal patch
+    of its own, shown `temporal` times, so that none shares its time with another.
     """
 
     patch: int = 16
@@ -35,9 +36,15 @@ class Cut:
     temporal: int = 2
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    single: bool = field(default=False, repr=False)
+
+    @property
+    def spans(self) -> int:
+        """Frames of the clip that one temporal patch shows."""
+        return 1 if self.single else self.temporal
 
     def grid(self, clip: VideoClip) -> Grid:
-        """Of the clip's frames, the last repeated until `temporal` divides them. ValueError when sides do not fit."""
+        """Of the clip's frames, the last repeated until patches are full. ValueError when sides do not fit."""
         if clip.frames_TCHW is None or not len(clip):
             raise ValueError(f"clip {clip.uid} has no frames; a language policy needs a decoded clip")
         height, width = clip.frames_TCHW.shape[-2:]
@@ -46,10 +53,12 @@ class Cut:
             raise ValueError(
                 f"clip {clip.uid} is {height}x{width}; both must be multiples of {factor}: see frames.factor"
             )
-        return Grid(-(-len(clip) // self.temporal), height // self.patch, width // self.patch)
+        return Grid(-(-len(clip) // self.spans), height // self.patch, width // self.patch)
 
     def frames(self, clip: VideoClip) -> Tensor | None:
         """Which frames of the clip the patches show; None: all of them, in order."""
+        if self.single:
+            return torch.arange(len(clip)).repeat_interleave(self.temporal)
         odd = -len(clip) % self.temporal
         return torch.arange(len(clip) + odd).clamp(max=len(clip) - 1) if odd else None
 
@@ -78,7 +87,7 @@ class Cut:
         Consecutive clips of one size are one long video: towers look at each patch in time alone.
         """
         patches, grids = [], []
-        for (height, width), run in groupby(prompts, lambda prompt: tuple(_clip(prompt).shape[-2:])):
+        for (height, width), run in groupby(prompts, lambda prompt: tuple(frames_in(prompt).shape[-2:])):
             frames = torch.cat([frames_of(prompt, device) for prompt in run])
             patches.append(self.patches(frames))
             grids.append(Grid(len(frames) // self.temporal, height // self.patch, width // self.patch))
@@ -87,14 +96,8 @@ class Cut:
 
 def frames_of(prompt: Prompt, device: torch.device | str) -> Tensor:
     """The frames that the prompt's layout shows, uint8 [T, 3, H, W] on `device`, picked there."""
-    frames, shown = _clip(prompt).to(device, non_blocking=True), layout_of(prompt).frames
+    frames, shown = frames_in(prompt).to(device, non_blocking=True), layout_of(prompt).frames
     return frames if shown is None else frames.index_select(0, carried(shown, device))
-
-
-def _clip(prompt: Prompt) -> Tensor:
-    if prompt.clip.frames_TCHW is None:
-        raise ValueError(f"prompt {prompt.uid}: clip {prompt.clip.uid} has no frames")
-    return prompt.clip.frames_TCHW
 
 
 def spots(grid: Grid, merge: int, device: torch.device) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 
 from kairos.core.types import Layout, VideoClip
 from kairos.policy.layouts import Markers
+from kairos.policy.vision.frame_times import evenly_spread, patch_seconds
 from kairos.policy.vision.patches import Cut
 
 
@@ -21,12 +22,12 @@ def timed_blocks(
     markers: Markers,
     outer_markers: bool,
 ) -> Layout:
-    """Each block is `<1.3 seconds>`, a start, its tokens, an end; the time is the middle of its first and last frame.
+    """Each block is `<1.3 seconds>`, a start, its tokens, an end; the time is the middle of its first and last frame,
+    as the clip's own `seconds_T` say.
 
     `outer_markers` puts one more start and end around all blocks.
     """
-    grid, index = cut.grid(clip), cut.frames(clip)
-    seconds = (clip.seconds_T if index is None else clip.seconds_T[index]).double().view(-1, cut.temporal)
+    grid, seconds = cut.grid(clip), patch_seconds(cut, clip)
     times = ((seconds[:, 0] + seconds[:, -1]) / 2).tolist()
     rows, columns = cut.tokens(grid)
     block = [markers.start, *[markers.pad] * (rows * columns), markers.end]
@@ -45,9 +46,13 @@ def timed_blocks(
         ids_L=torch.from_numpy(ids_L),
         positions_3L=torch.from_numpy(positions(ids_L == markers.pad, rows, columns)),
         grid_thw_N3=torch.tensor([grid]),
-        seconds_per_grid=(times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0,
-        frames=index,
+        seconds_per_grid=_spacing(times) if evenly_spread(clip) else None,
+        frames=cut.frames(clip),
     )
+
+
+def _spacing(times: Sequence[float]) -> float:
+    return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0
 
 
 def positions(video_L: np.ndarray, rows: int, columns: int) -> np.ndarray:
