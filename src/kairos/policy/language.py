@@ -27,7 +27,7 @@ from kairos.policy.memory.sizes import Sizes, of_model
 from kairos.policy.models import adapter_state as trained_state
 from kairos.policy.models import freezing as parts
 from kairos.policy.models.architecture import Architecture
-from kairos.policy.models.building import Adapter, choose_trained, drawn, loaded
+from kairos.policy.models.building import Adapter, choose_trained, draw_model, load_model
 from kairos.policy.models.export import export
 from kairos.policy.models.precision import compute_precision, lower_frozen
 from kairos.policy.models.weights import SHIPPED
@@ -121,7 +121,7 @@ class LanguagePolicy(nn.Module):
         """Load or create the weights; a second call does nothing."""
         if self._towers is not None:
             return
-        towers = self._created(self.processor) if self.weights is None else loaded(self.family, self.weights)
+        towers = self._created(self.processor) if self.weights is None else load_model(self.family, self.weights)
         choose_trained(towers, self.freeze, self.adapter, self.seed)
         if self.adapter is not None:
             self.adapter_facts = trained_state.facts(towers.model, self.adapter.scaling)
@@ -238,7 +238,7 @@ class LanguagePolicy(nn.Module):
     def _created(self, processor: LanguageProcessor) -> Towers:
         assert self.config is not None
         config = self.config
-        return drawn(self.family, lambda: config(processor.loaded), self.seed)
+        return draw_model(self.family, lambda: config(processor.loaded), self.seed)
 
     def _laid_out(self, prompts: Sequence[Prompt], answer: int) -> list[Prompt]:
         laid_out = [p if p.layout is not None else replace(p, layout=self.processor(p)) for p in prompts]

@@ -38,7 +38,7 @@ class Adapter(Protocol):
     def save(self, model: PreTrainedModel, folder: Path, base: str | None) -> None: ...
 
 
-def loaded(family: Family, weights: str) -> Towers:
+def load_model(family: Family, weights: str) -> Towers:
     """The model that `weights` names, in any of the ways that `locate` knows."""
     found = locate(weights)
     model = family.load(found.base)
@@ -46,7 +46,7 @@ def loaded(family: Family, weights: str) -> Towers:
     return family.towers(model)
 
 
-def drawn(family: Family, config: Callable[[], PreTrainedConfig], seed: int) -> Towers:
+def draw_model(family: Family, config: Callable[[], PreTrainedConfig], seed: int) -> Towers:
     """Random weights of these sizes, from torch's generators at `seed`."""
     with _seeded(seed):
         return family.towers(family.create(config()))
