@@ -17,6 +17,12 @@ RENAMED = {
             "time_r1", "timelens", "timezero",
         )
     },
+    **{
+        f"kairos.core.answers.{name}": f"kairos.core.grammar.{name}"
+        for name in ("Grammar", "STRICT", "STRICT_LIST", "LENIENT", "LENIENT_LIST")
+    },
+    "kairos.curriculum.draws": "kairos.curriculum.subsampling",
+    "kairos.curriculum.filters": "kairos.curriculum.criteria",
     "kairos.data.mini": "kairos.data.mini.world",
     "kairos.data.reading": "kairos.data.readers.annotation_file",
     "kairos.data.choosing": "kairos.data.limits",
@@ -34,12 +40,18 @@ RENAMED = {
     "kairos.video.decoders": "kairos.video.decoding.decoders",
     "kairos.video.features": "kairos.video.store.features",
     "kairos.video.store": "kairos.video.store.clips",
+    "kairos.video.store.features": "kairos.video.store.feature_stores",
 }  # fmt: skip
 """Modules and members by their old dotted names. What an old name has become may have been renamed in its turn."""
 
 ADDED: Mapping[str, object] = {
-    "enrich": {}, "*.enrich": {}, "references": {}, "module.references": {}, "*.terms.*.reference": "start",
-}  # fmt: skip
+    "enrich": {},
+    "*.enrich": {},
+    "references": {},
+    "module.references": {},
+    "*.family.single_frames": False,
+    "*objective.terms.*.reference": "start",
+}
 """Keys that older configurations lack (patterns), and the value with which nothing is different."""
 
 _PER_GROUP = "kairos.credit.advantages.PerGroup"
