@@ -100,3 +100,14 @@ def test_every_file_that_the_readme_links_to_exists():
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert links
     assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_every_file_that_the_table_of_seams_tells_to_copy_exists():
+    rows = re.findall(
+        r"^\|.*\|.*\|.*\| ([^|]+) \|$", README.split("| seam |", 1)[1].split("\n### ", 1)[0], re.MULTILINE
+    )
+    files = [name for row in rows for name in re.findall(r"`([\w/]+\.py)`(?:: `(\w+)`)?", row)]
+    assert len(files) > 12
+    for name, member in files:
+        path = next(p for p in (ROOT / "src" / "kairos" / name, ROOT / name) if p.exists())
+        assert not member or f"class {member}" in path.read_text(), f"{name} has no {member}"
