@@ -18,6 +18,7 @@ from kairos.data.records import Record
 from kairos.data.templates.answer import AnswerOnly
 from kairos.data.toy import ToyGrounding
 from kairos.video.budget import PixelBudget
+from kairos.video.errors import VideoError
 from kairos.video.loader import ClipLoader
 from kairos.video.store.clips import ClipStore
 
@@ -100,6 +101,26 @@ def test_a_batch_of_failures_takes_the_last_good_prompt_and_a_run_with_none_stop
     batch = stand_in(collate([failed, failed]))
     assert [prompt.uid for prompt in batch.prompts] == [good[3].uid] * 2
     assert batch.weights_P.tolist() == [0.0, 0.0] and len(batch.failures) == 2
+
+
+def test_a_batch_counts_the_clips_that_the_store_lacked_whatever_became_of_its_prompts(
+    records: list[Record], loader: ClipLoader
+) -> None:
+    """Four clips, the second and third cached already; what is added to the prompts fails but for the last clip."""
+    records = records[::3]  # three questions about each clip
+    for record in records[1:3]:
+        loader.load(record.video)
+
+    def enrich(prompt: Prompt) -> Prompt:
+        if prompt.uid != records[3].uid:
+            raise VideoError(f"{prompt.uid}: no features")
+        return prompt
+
+    stand_in = StandIns()
+    dataset = PromptDataset(records, loader, enrich={"mine": enrich})
+    last, first = (stand_in(collate([dataset[index] for index in some])) for some in ([3], [0, 1, 2]))
+    assert not last.failures and len(first.failures) == 3
+    assert last.counts == {"misses": 1} and first.counts == {"misses": 1}
 
 
 def test_worker_processes_give_what_the_main_process_gives(records: list[Record], loader: ClipLoader) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.running import fit, rows
 
-from kairos.train.feed.stream import Draws, IterationSampler
+from kairos.train.feed.indices import IterationSampler, RankBatches
 
 
 def visits(run: Path) -> list[list[str]]:
@@ -53,8 +53,8 @@ def test_an_incomplete_step_is_dropped_and_too_little_data_refused():
 
 @pytest.mark.parametrize("start", [0, 3, 4, 9])
 def test_ranks_share_an_epoch_and_a_resumed_sampler_goes_on(start: int):
-    def draws(prompts: int, rank: int, world: int) -> Draws:
-        return Draws(24, prompts, seed=0, shuffle=True, rank=rank, world=world, phase=lambda epoch: 0)
+    def draws(prompts: int, rank: int, world: int) -> RankBatches:
+        return RankBatches(24, prompts, seed=0, shuffle=True, rank=rank, world=world, phase=lambda epoch: 0)
 
     def drawn(rank: int, world: int, start: int, prompts: int) -> list[list[int]]:
         return list(IterationSampler(draws(prompts, rank, world), None, 10, start))

@@ -161,15 +161,22 @@ class Failure:
 
     uid: str
     reason: str
+    missed: bool = False
+    """Its clip was decoded all the same, because the clip store lacked it."""
 
 
 @dataclass(frozen=True)
 class PromptBatch:
-    """What one Lightning batch is: `weights_P` is 0 for a stand-in of a prompt that failed, else 1."""
+    """What one Lightning batch is: `weights_P` is 0 for a stand-in of a prompt that failed, else 1.
+
+    `counts` are whole numbers by name that the log sums over ranks as `throughput/<name>`: "misses" are the clips that
+    had to be decoded because the clip store lacked them.
+    """
 
     prompts: tuple[Prompt, ...]
     weights_P: Tensor
     failures: tuple[Failure, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.prompts)

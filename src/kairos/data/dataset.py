@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import replace
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from kairos.core.protocols import Enrich, Processor
 from kairos.core.types import Failure, Prompt, PromptBatch, Template, VideoClip, VideoSource
 from kairos.data.records import Reader, Record
 from kairos.video.errors import VideoError
+from kairos.video.loader import filled
 
 
 class Loader(Protocol):
@@ -55,12 +56,14 @@ class PromptDataset(Dataset[Prompt | Failure]):
         for span in (*record.target.spans, *record.target.evidence):
             if not span.proper:
                 return Failure(record.uid, f"span {span.start:g} to {span.end:g} has no length: correct the annotation")
+        missed = False
         try:
             prompt = self._decoded(record)
+            missed = filled(prompt.clip)
             for add in self.enrich.values():
                 prompt = prompt if add is None else add(prompt)
         except VideoError as error:
-            return Failure(record.uid, str(error))
+            return Failure(record.uid, str(error), missed)
         return prompt if self.processor is None else replace(prompt, layout=self.processor(prompt))
 
     def _decoded(self, record: Record) -> Prompt:
@@ -88,21 +91,29 @@ def records_of(dataset: Dataset[Prompt | Failure]) -> list[Record]:
     return dataset.records if isinstance(dataset, PromptDataset) else []
 
 
+def size_of(dataset: Dataset[Prompt | Failure]) -> int:
+    """The length of a map-style data set, which torch's type does not promise."""
+    if not isinstance(dataset, Sized):
+        raise TypeError(f"a data set of prompts must know its length, and a {type(dataset).__name__} does not")
+    return len(dataset)
+
+
 def collate(items: Sequence[Prompt | Failure]) -> PromptBatch:
     """One batch, as long as `items`: a failed prompt's place is taken by a good one of the batch, with weight 0.
 
-    Where every item failed the batch has no prompts, only failures: see `StandIns`.
+    Where every item failed the batch has no prompts, only failures and counts: see `StandIns`.
     """
     good = [item for item in items if isinstance(item, Prompt)]
     failures = tuple(item for item in items if isinstance(item, Failure))
+    counts = {"misses": sum(item.missed if isinstance(item, Failure) else filled(item.clip) for item in items)}
     if not good:
-        return PromptBatch((), torch.zeros(0), failures)
+        return PromptBatch((), torch.zeros(0), failures, counts)
     prompts, weights = [], []
     for place, item in enumerate(items):
         failed = isinstance(item, Failure)
         prompts.append(good[place % len(good)] if failed else item)
         weights.append(0.0 if failed else 1.0)
-    return PromptBatch(tuple(prompts), torch.tensor(weights), failures)
+    return PromptBatch(tuple(prompts), torch.tensor(weights), failures, counts)
 
 
 class StandIns:
@@ -123,4 +134,4 @@ class StandIns:
             named = "; ".join(f"{failure.uid}: {failure.reason}" for failure in batch.failures[:5])
             raise ValueError(f"no prompt of the first batch could be used ({len(batch.failures)} failed): {named}")
         count = len(batch.failures)
-        return PromptBatch((self._last,) * count, torch.zeros(count), batch.failures)
+        return replace(batch, prompts=(self._last,) * count, weights_P=torch.zeros(count))

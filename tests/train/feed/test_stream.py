@@ -125,6 +125,7 @@ def test_a_batch_arrives_as_it_was_sent():
     batch = collate([data[index] for index in range(3)])
     arrived = receive(send(batch))
     assert torch.equal(arrived.weights_P, batch.weights_P) and arrived.failures == batch.failures
+    assert arrived.counts == batch.counts == {"misses": 0}
     for one, other in zip(batch.prompts, arrived.prompts, strict=True):
         assert isinstance(other, Prompt)
         assert (one.uid, one.target, one.question) == (other.uid, other.target, other.question)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -17,7 +16,6 @@ from kairos.core.types import PromptBatch
 from kairos.train.callbacks.fitted import module_of
 from kairos.train.devices import ranks
 from kairos.train.diagnostics import records
-from kairos.train.feed.loader import CountedBatch
 from kairos.train.grpo import GRPOModule
 from kairos.train.iteration import Turn
 
@@ -63,18 +61,19 @@ class RunLog(Callback):
         due = self.rollouts_every and module.iteration % self.rollouts_every == 0
         rows = [row for group in module.credited for row in records(module.iteration, group)] if due else []
         everyone = ranks.gather(rows)
-        failures = ranks.gather([{"iteration": module.iteration, **asdict(failure)} for failure in batch.failures])
-        misses = sum(ranks.gather([batch.misses if isinstance(batch, CountedBatch) else 0]))
+        failures = ranks.gather(
+            [{"iteration": module.iteration, "uid": f.uid, "reason": f.reason} for f in batch.failures]
+        )
         actions = 0.0 if module.rollouts is None else float(module.rollouts.mask_BA.sum())
         module.metrics["time/iteration"] = seconds
         module.metrics["throughput/prompts_per_second"] = len(batch) * ranks.world() / seconds
         module.metrics["throughput/actions_per_second"] = actions * ranks.world() / seconds
-        module.metrics["throughput/misses"] = misses  # clips; what is in the store already differs from run to run
         if module.device.type == "cuda":
             peaks = ranks.gather([torch.cuda.max_memory_allocated(module.device) / 2**30])
             torch.cuda.reset_peak_memory_stats(module.device)
             module.metrics["throughput/peak_gib"] = max(peaks)  # of any device, in this iteration
-        for counts in ranks.gather([module.policy.counted() if isinstance(module.policy, Counting) else {}]):
+        counted = module.policy.counted() if isinstance(module.policy, Counting) else {}
+        for counts in ranks.gather([batch.counts, counted]):  # such as clips missed: they differ from run to run
             for name, count in counts.items():
                 module.metrics[f"throughput/{name}"] = module.metrics.get(f"throughput/{name}", 0.0) + count
         if trainer.is_global_zero:

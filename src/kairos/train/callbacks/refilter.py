@@ -20,7 +20,7 @@ from kairos.train.callbacks.fitted import data_of, module_of
 from kairos.train.callbacks.log import RunLog
 from kairos.train.callbacks.validation import greedy_engine
 from kairos.train.devices import ranks, sharding
-from kairos.train.feed.stream import Draws, Epoch
+from kairos.train.feed.indices import Epoch, RankBatches
 
 
 class Refilter(Callback):
@@ -44,7 +44,7 @@ class Refilter(Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self.module, self.data = module_of(pl_module), data_of(trainer)
-        self.data.epochs = self
+        self.data.follow(self)
         logs = [callback for callback in trainer.callbacks if isinstance(callback, RunLog)]  # type: ignore[attr-defined]
         if self.rule.source == "rollouts" and not any(log.rollouts_every == 1 for log in logs):
             raise ValueError(
@@ -58,21 +58,21 @@ class Refilter(Callback):
             raise ValueError("callbacks.refilter needs curriculum=refilter, which says what is kept")
         return self.data.order.refilter
 
-    def current(self, draws: Draws) -> Epoch:
+    def current(self, batches: RankBatches) -> Epoch:
         """The epoch of the module's iteration; a finished one is followed by the next, on all ranks at once."""
-        iteration, pool = self.module.iteration, self._pool()
-        if iteration >= self.first + draws.batches(self.number, pool).steps:
-            pool = self._next(draws, self._uids(pool))
+        iteration, pool = self.module.iteration, self._indices()
+        if iteration >= self.first + batches.epoch(self.number, pool).steps:
+            pool = self._next(batches, self.data.pool.names(pool))
             self.number, self.first = self.number + 1, iteration
         if iteration == self.first:
             self.module.meter.put("curriculum/epoch", float(self.number))
-            self.module.meter.put("curriculum/prompts", float(draws.size if pool is None else len(pool)))
+            self.module.meter.put("curriculum/prompts", float(batches.size if pool is None else len(pool)))
         return Epoch(self.number, self.first, pool)
 
-    def _pool(self) -> list[int] | None:
+    def _indices(self) -> list[int] | None:
         """The indices of the current epoch's prompts. ValueError when the file is not the one of the checkpoint."""
         if not self.file:
-            return self.data.pool
+            return self.data.pool.indices
         path = self.folder / self.file
         if not path.exists():
             raise ValueError(f"{path}, the prompts of epoch {self.number}, is missing: restore the file, or start anew")
@@ -82,14 +82,14 @@ class Refilter(Callback):
                 f"{path} is not the selection of this run's checkpoint (hash {selection.hash}, not {self.hash}): "
                 "restore the file, or start anew"
             )
-        return selection.indices(self.data.uids)
+        return self.data.pool.find(selection)
 
-    def _next(self, draws: Draws, before: list[str]) -> list[int]:
+    def _next(self, batches: RankBatches, before: list[str]) -> list[int]:
         """Choose, write and read back the next epoch's prompts."""
-        everyone = self._uids(self.data.pool) if self.rule.source == "pass" else before
+        everyone = self.data.pool.names(self.data.pool.indices) if self.rule.source == "pass" else before
         rows = self._asked() if self.rule.source == "pass" else self._rollouts()
         kept = ranks.gather(self.rule.kept(everyone, rows) if ranks.rank() == 0 else [])
-        if len(kept) < draws.prompts * draws.world:
+        if len(kept) < batches.prompts * batches.world:
             _say(
                 f"epoch {self.number + 1}: only {len(kept)} of {len(everyone)} prompts would be kept, fewer than one "
                 f"step; it goes over the {len(before)} prompts of epoch {self.number} again"
@@ -99,10 +99,7 @@ class Refilter(Callback):
         self.file, self.hash = f"selections/{self.number + 1}.json", selection.hash
         if ranks.rank() == 0:
             write_selection(self.folder / self.file, selection)
-        return selection.indices(self.data.uids)
-
-    def _uids(self, pool: list[int] | None) -> list[str]:
-        return self.data.uids if pool is None else [self.data.uids[index] for index in pool]
+        return self.data.pool.find(selection)
 
     def _rollouts(self) -> list[PromptRewards]:
         """What the finished epoch's own rollouts were worth; only the main process has them."""
@@ -125,7 +122,7 @@ class Refilter(Callback):
         phase = data.phase(self.number + 1)
         with sharding.gathered(module.policy):
             engine.sync(module.trained)
-            batches = data.batches("train", size=self.size, indices=data.pool, phase=phase)
+            batches = data.batches("train", size=self.size, indices=data.pool.indices, phase=phase)
             seed = mix(module.seed, "refilter", self.number + 1)
             found = [
                 row

@@ -1,4 +1,4 @@
-"""Batches on their way from the data to the trainer: collated and counted, carried, unpacked, filled up."""
+"""Batches on their way from the data to the trainer: collated, carried out of the workers, unpacked, filled up."""
 
 from __future__ import annotations
 
@@ -11,26 +11,18 @@ from torch.utils.data import DataLoader
 from kairos.core.types import Failure, Prompt, PromptBatch
 from kairos.data.dataset import StandIns
 from kairos.train.feed.parcel import Parcel, receive, send
-from kairos.video.loader import filled
 
 
-@dataclass(frozen=True)
-class CountedBatch(PromptBatch):
-    """A batch that knows how many of its clips had to be decoded because the store lacked them (`on_miss=fill`)."""
-
-    misses: int = 0
-
-
-class PromptLoader:
+class BatchStream:
     """Batches as the trainer sees them: unpacked, and filled up by `stand_ins` where every prompt of one failed.
 
     `loaders` gives one loader after the other, each asked for when the one before it is done; `length` counts the
-    batches of all. What stops a worker is raised here as what it is, without the worker's stack trace in its message.
+    batches of all. A ValueError in a worker is raised here without the worker's stack trace in its message.
     """
 
     def __init__(
         self,
-        loaders: Callable[[], Iterator[DataLoader[PromptBatch]]],
+        loaders: Callable[[], Iterator[DataLoader[Prompt | Failure]]],
         length: int,
         stand_ins: StandIns | None = None,
     ) -> None:
@@ -43,7 +35,7 @@ class PromptLoader:
         for loader in self._loaders():
             yield from self._batches(loader)
 
-    def _batches(self, loader: DataLoader[PromptBatch]) -> Iterator[PromptBatch]:
+    def _batches(self, loader: DataLoader[Prompt | Failure]) -> Iterator[PromptBatch]:
         batches = iter(loader)
         while True:
             try:
@@ -57,17 +49,13 @@ class PromptLoader:
 
 
 @dataclass(frozen=True)
-class Collate:
-    """Collates, counts what the store lacked, and packs for the way where the batch is made in a worker; picklable."""
+class CollateAndSend:
+    """In a loader's worker: collates, and packs the batch for the way to the trainer. Picklable."""
 
     collate: Callable[[Sequence[Prompt | Failure]], PromptBatch]
-    send: bool
 
-    def __call__(self, items: Sequence[Prompt | Failure]) -> PromptBatch | Parcel:
-        batch = self.collate(items)
-        misses = sum(filled(item.clip) for item in items if isinstance(item, Prompt))
-        counted = CountedBatch(batch.prompts, batch.weights_P, batch.failures, misses)
-        return send(counted) if self.send else counted
+    def __call__(self, items: Sequence[Prompt | Failure]) -> Parcel:
+        return send(self.collate(items))
 
 
 def _without_trace(error: ValueError) -> str:
@@ -78,5 +66,6 @@ def _without_trace(error: ValueError) -> str:
 
 
 def one_thread(worker: int) -> None:
+    """A worker process computes on one core."""
     del worker
     torch.set_num_threads(1)

@@ -1,10 +1,10 @@
-"""Which indices every iteration of a rank draws: a function of (seed, iteration), so there is no loader state."""
+"""Which prompts every iteration of a rank gets, as indices: a function of (seed, iteration)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch.utils.data import Sampler
 
@@ -12,8 +12,11 @@ from kairos.curriculum.order import EpochBatches
 
 
 @dataclass(frozen=True)
-class Draws:
-    """The batches of every epoch for one rank, over a data set of `size`; `phase` is an epoch's wording."""
+class RankBatches:
+    """The batches of every epoch for one rank, over a data set of `size`.
+
+    `phase` gives the number of the wording that an epoch's prompts have.
+    """
 
     size: int
     prompts: int
@@ -23,17 +26,17 @@ class Draws:
     world: int
     phase: Callable[[int], int]
 
-    def batches(self, epoch: int, pool: Sequence[int] | None, start: int = 0) -> EpochBatches:
-        """Of the indices in `pool` (None: all), from step `start` on; in the first wording."""
+    def epoch(self, number: int, pool: Sequence[int] | None, start: int = 0) -> EpochBatches:
+        """One epoch's batches of the indices in `pool` (None: all), from step `start` on, in the first wording."""
         return EpochBatches(
-            self.size, self.prompts, self.seed, epoch, start=start, rank=self.rank, world=self.world,
+            self.size, self.prompts, self.seed, number, start=start, rank=self.rank, world=self.world,
             shuffle=self.shuffle, selection=pool,
         )  # fmt: skip
 
-    def worded(self, epoch: int, pool: Sequence[int] | None, start: int = 0) -> Iterator[list[int]]:
+    def worded(self, number: int, pool: Sequence[int] | None, start: int = 0) -> Iterator[list[int]]:
         """The same batches as indices into the data set of all wordings."""
-        shift = self.size * self.phase(epoch)
-        for batch in self.batches(epoch, pool, start):
+        shift = self.size * self.phase(number)
+        for batch in self.epoch(number, pool, start):
             yield [index + shift for index in batch]
 
 
@@ -43,9 +46,9 @@ class IterationSampler(Sampler[list[int]]):
     Lightning counts finished iterations against the length when it resumes, which is why the two differ.
     """
 
-    def __init__(self, draws: Draws, pool: Sequence[int] | None, iterations: int, start: int) -> None:
-        self.draws, self.pool, self.iterations, self.start = draws, pool, iterations, start
-        self.per_epoch = draws.batches(0, pool).steps
+    def __init__(self, batches: RankBatches, pool: Sequence[int] | None, iterations: int, start: int) -> None:
+        self.batches, self.pool, self.iterations, self.start = batches, pool, iterations, start
+        self.per_epoch = batches.epoch(0, pool).steps
 
     def __len__(self) -> int:
         return self.iterations
@@ -54,7 +57,7 @@ class IterationSampler(Sampler[list[int]]):
         iteration = self.start
         while iteration < self.iterations:
             epoch, cursor = divmod(iteration, self.per_epoch)
-            for indices in self.draws.worded(epoch, self.pool, cursor):
+            for indices in self.batches.worded(epoch, self.pool, cursor):
                 if iteration >= self.iterations:
                     return
                 yield indices
@@ -73,4 +76,12 @@ class Epoch:
 class Epochs(Protocol):
     """Says which epoch a re-filtered run is in, and begins the next when the last is done: the callback Refilter."""
 
-    def current(self, draws: Draws) -> Epoch: ...
+    def current(self, batches: RankBatches) -> Epoch: ...
+
+
+@runtime_checkable
+class Iterating(Protocol):
+    """A module that counts its finished iterations, and knows how many there will be."""
+
+    iteration: int
+    iterations: int
