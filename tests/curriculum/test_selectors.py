@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 
-from kairos.curriculum.draws import Buckets, Gaussian, Linspace, Random, drawn, largest_remainder
-from kairos.curriculum.filters import Chain, Difficulty, Mixed, Range, Variance, VarianceAware
+from kairos.curriculum.criteria import Chain, Difficulty, Mixed, Range, Variance, VarianceAware
 from kairos.curriculum.rewards import PromptRewards, line, read_rewards
 from kairos.curriculum.strata import TARGETS, LengthByCoverage
+from kairos.curriculum.subsampling import Buckets, Gaussian, Linspace, Random, drawn, largest_remainder
 
 
 def row(uid: str, *iou: float, choice: tuple[float, ...] = (), **fields: float) -> PromptRewards:

@@ -13,7 +13,7 @@ from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory import recompute
 from kairos.policy.models.lora import LoRA
 from kairos.policy.processor import LanguageProcessor
-from kairos.video.store.features import FeatureFiles, MemoryFeatures
+from kairos.video.store.feature_stores import FeatureFiles, MemoryFeatures
 
 pytestmark = pytest.mark.gpu
 

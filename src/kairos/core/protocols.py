@@ -179,12 +179,6 @@ class Aggregation(Protocol):
     def __call__(self, mask_BA: Tensor, group_of_B: Tensor, weights_B: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
-class FrameSampler(Protocol):
-    """Which K frames of a clip to look at, sorted in time: int64 [K]."""
-
-    def __call__(self, clip: VideoClip, question: str, count: int) -> Tensor: ...
-
-
 class Budget(Protocol):
     """Every parameter that changes a pixel of a stored clip, as text, for the key and for the complaint."""
 

@@ -64,6 +64,8 @@ class VideoClip:
     duration: float
     features: Mapping[str, Tensor] = field(default_factory=dict)
     content: str | None = None
+    source: VideoSource | None = None
+    """Where the clip can be decoded again; None where there is no video behind it."""
 
     def __post_init__(self) -> None:
         if self.frames_TCHW is not None and len(self.frames_TCHW) != len(self.seconds_T):

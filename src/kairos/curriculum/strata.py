@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kairos.core.seeds import uniforms
-from kairos.curriculum.draws import drawn, largest_remainder
 from kairos.curriculum.rewards import PromptRewards
+from kairos.curriculum.subsampling import drawn, largest_remainder
 
 TARGETS = (
     (0.1217, 0.0102, 0.0006, 0.0000, 0.0000),

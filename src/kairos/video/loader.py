@@ -130,7 +130,8 @@ class ClipLoader:
                 chunk = torch.from_numpy(chunk_KHWC).permute(0, 3, 1, 2)
                 frames[position : position + len(chunk)] = resize(chunk, height, width)
         seconds_T = torch.from_numpy(chosen_N[index] - (start if source.start else 0.0))
-        clip = VideoClip(self.store.name(source, self.recipe(source)), frames, seconds_T, float(stop - start))
+        uid = self.store.name(source, self.recipe(source))
+        clip = VideoClip(uid, frames, seconds_T, float(stop - start), source=source)
         facts = {
             "source_fps": probe.fps,
             "source_frames": probe.frames,

@@ -15,7 +15,7 @@ from kairos.policy.language import LanguagePolicy
 from kairos.policy.models.lora import LoRA
 from kairos.policy.processor import LanguageProcessor
 from kairos.video.store.clips import ClipStore
-from kairos.video.store.features import FeatureFiles, MemoryFeatures
+from kairos.video.store.feature_stores import FeatureFiles, MemoryFeatures
 
 
 def keeping(folder: str, store: object = None, freeze: tuple[str, ...] = ("vision",)) -> LanguagePolicy:

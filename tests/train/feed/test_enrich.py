@@ -21,7 +21,7 @@ from kairos.data.mixture import mixed
 from kairos.data.records import Record
 from kairos.train.feed.datamodule import PromptDataModule
 from kairos.video.errors import StoreError, VideoError
-from kairos.video.store.features import FeatureFiles
+from kairos.video.store.feature_stores import FeatureFiles
 
 WIDTH, FRAMES = 8, 32
 

@@ -51,9 +51,8 @@ def receive(parcel: Parcel) -> PromptBatch:
 
 def _plain(prompt: Prompt) -> Prompt:
     clip = prompt.clip
-    plain = VideoClip(
-        clip.uid, clip.frames_TCHW, clip.seconds_T, clip.duration, dict(clip.features), content_name(clip)
-    )
+    tensors = clip.frames_TCHW, clip.seconds_T
+    plain = VideoClip(clip.uid, *tensors, clip.duration, dict(clip.features), content_name(clip), clip.source)
     return replace(prompt, clip=plain)
 
 

@@ -54,7 +54,7 @@ class Decoder(Protocol):
 
 
 @lru_cache
-def installed(package: str) -> str:
+def installed_version(package: str) -> str:
     """The installed version of `package`; DecoderError with the remedy where there is none."""
     try:
         return importlib.metadata.version(package)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kairos.video.decoding.decoder import Reader, installed
+from kairos.video.decoding.decoder import Reader, installed_version
 from kairos.video.errors import VideoError
 
 
@@ -23,7 +23,7 @@ class Decord:
             raise ValueError(f"decoder.threads must be >= 0, got {self.threads}")
 
     def describe(self) -> Mapping[str, str]:
-        return {"decoder": "decord", "decoder_version": installed("decord")}
+        return {"decoder": "decord", "decoder_version": installed_version("decord")}
 
     def open(self, path: str, fps: float | None) -> Reader:
         from kairos.video.decoding.decord_reader import DecordReader
@@ -42,7 +42,7 @@ class Torchcodec:
             raise ValueError(f"decoder.threads must be >= 0, got {self.threads}")
 
     def describe(self) -> Mapping[str, str]:
-        return {"decoder": "torchcodec", "decoder_version": installed("torchcodec")}
+        return {"decoder": "torchcodec", "decoder_version": installed_version("torchcodec")}
 
     def open(self, path: str, fps: float | None) -> Reader:
         from kairos.video.decoding.torchcodec_reader import TorchcodecReader
@@ -55,7 +55,7 @@ class Images:
     """Read a folder of images in natural order, one every 1 / fps seconds. Chosen for every source that is a folder."""
 
     def describe(self) -> Mapping[str, str]:
-        return {"decoder": "pillow", "decoder_version": installed("pillow")}
+        return {"decoder": "pillow", "decoder_version": installed_version("pillow")}
 
     def open(self, path: str, fps: float | None) -> Reader:
         from kairos.video.decoding.image_folder import ImageFolder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kairos.video.decoding.decoder import Probe, installed
+from kairos.video.decoding.decoder import Probe, installed_version
 from kairos.video.errors import DecoderError, VideoError
 
 try:
@@ -37,7 +37,7 @@ class TorchcodecReader:
             )
         duration = float(meta.end_stream_seconds or 0.0)
         fps = float(meta.average_fps or (count / duration if duration > 0 else 1.0))
-        version = f"torchcodec {installed('torchcodec')}"
+        version = f"torchcodec {installed_version('torchcodec')}"
         self.probe = Probe(count, fps, meta.width, meta.height, max(duration, float(self.seconds_N[-1])), version)
 
     def read(self, index_K: list[int], out_KHWC: np.ndarray) -> None:

@@ -46,7 +46,13 @@ class ClipStore:
             return None
         duration = float(str(mapped.about["duration"]))
         return StoredClip(
-            Path(path).stem, mapped.frames_TCHW, mapped.seconds_T, duration, path=mapped.path, mapped=mapped.frames_TCHW
+            Path(path).stem,
+            mapped.frames_TCHW,
+            mapped.seconds_T,
+            duration,
+            source=source,  # not in the file: the same content may lie at several paths
+            path=mapped.path,
+            mapped=mapped.frames_TCHW,
         )
 
     def has(self, source: VideoSource, budget: Budget) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kairos.core.types import VideoClip
+from kairos.core.types import VideoClip, VideoSource
 from kairos.video.errors import VideoError
 from kairos.video.store.sealed import BrokenFile, read_sealed
 
@@ -53,10 +53,10 @@ class StoredClip(VideoClip):
 
     def __reduce__(self) -> tuple:
         if (view := self.view) is None:
-            facts = (self.uid, self.frames_TCHW, self.seconds_T, self.duration, dict(self.features), self.content)
-            return VideoClip, facts
-        facts = (self.uid, _packed(self.seconds_T), self.duration, dict(self.features))
-        return _again, (self.path, view, self.filled, *facts)
+            tensors = self.frames_TCHW, self.seconds_T
+            return VideoClip, (self.uid, *tensors, self.duration, dict(self.features), self.content, self.source)
+        facts = (self.uid, _packed(self.seconds_T), self.duration, dict(self.features), self.source)
+        return _map_again, (self.path, view, self.filled, *facts)
 
 
 def content_name(clip: VideoClip) -> str | None:
@@ -108,7 +108,7 @@ def _packed(seconds_T: Tensor) -> tuple[str, bytes]:
     return array.dtype.str, array.tobytes()
 
 
-def _again(
+def _map_again(
     path: str,
     view: tuple[tuple[int, ...], tuple[int, ...], int],
     filled: bool,
@@ -116,6 +116,7 @@ def _again(
     seconds: tuple[str, bytes],
     duration: float,
     features: Mapping[str, Tensor],
+    source: VideoSource | None,
 ) -> StoredClip:
     """Unpickle: map the file again in this process."""
     try:
@@ -127,4 +128,4 @@ def _again(
     shape, stride, offset = view
     frames = mapped.as_strided(shape, stride, mapped.storage_offset() + offset)
     times = torch.from_numpy(np.frombuffer(seconds[1], dtype=seconds[0]).copy())
-    return StoredClip(uid, frames, times, duration, features, path=path, filled=filled, mapped=mapped)
+    return StoredClip(uid, frames, times, duration, features, source=source, path=path, filled=filled, mapped=mapped)

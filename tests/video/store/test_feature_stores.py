@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from kairos.video.errors import StoreError
 from kairos.video.store import features
-from kairos.video.store.features import FeatureFiles, MemoryAndFiles, MemoryFeatures
+from kairos.video.store.feature_stores import FeatureFiles, MemoryAndFiles, MemoryFeatures
 
 KEY = "tower/0123abcd-77"
 
@@ -105,7 +105,7 @@ def test_memory_is_asked_before_files_and_learns_from_them(tmp_path: Path) -> No
 
 def test_two_processes_may_write_one_entry(tmp_path: Path) -> None:
     code = (
-        "import sys, torch; from kairos.video.store.features import FeatureFiles\n"
+        "import sys, torch; from kairos.video.store.feature_stores import FeatureFiles\n"
         "store = FeatureFiles(sys.argv[1])\n"
         f"for _ in range(20): store.put({KEY!r}, torch.full((2, 5, 8), 3.0))"
     )
