@@ -24,6 +24,10 @@ EMPTY = "empty_span"
 NOT_FINITE = "not_finite"
 NO_CHOICE = "no_choice"
 EXTRA = "more_than_the_answer"
+REASONS = (
+    UNCLOSED_THINK, NO_BLOCK, SEVERAL_BLOCKS, NO_PAIR, SEVERAL_PAIRS, REVERSED, EMPTY, NOT_FINITE, NO_CHOICE, EXTRA
+)  # fmt: skip
+"""Every reason that `read` gives."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from statistics import fmean, pstdev
 import torch
 from torch import Tensor
 
-from kairos.core.answers import read
+from kairos.core.answers import REASONS, read
 from kairos.core.spans import answer_iou
 from kairos.core.types import ActionStats, Origin, RolloutBatch, RolloutGroup, Scores, VideoClip
 from kairos.credit.earned import Earned
@@ -52,8 +52,9 @@ def measure(meter: Meter, credited: Credited) -> None:
     meter.add("advantage/magnitude", fmean(abs(a) for a in advantages), len(advantages))
     failed = [reason for i in own if (reason := scores.reasons[i])]
     meter.add("parse/failures", len(failed) / len(own), len(own))
-    for reason in sorted(set(failed)):
-        meter.add(f"parse/{reason.replace(' ', '_').replace('/', '_')}", failed.count(reason))
+    known = REASONS if group.prompt.template is not None else ()
+    for reason in sorted({*known, *failed}):  # a share of the rollouts, 0 where it never came: they add up to failures
+        meter.add(f"parse/{reason.replace(' ', '_').replace('/', '_')}", failed.count(reason) / len(own), len(own))
     lengths = [len(actions) for i in own if (actions := group.rollouts[i].actions_A) is not None]
     if lengths:
         meter.add("rollout/length", fmean(lengths), len(lengths))

@@ -1,0 +1,45 @@
+"""Why answers could not be read, by reason: a share of the rollouts, in every iteration, 0 where it did not happen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers.running import TOY, fit, rows
+
+from kairos.compose import build
+from kairos.rollout.scripted import Scripted
+
+
+def parse_counters(run: Path) -> list[dict[str, float]]:
+    return [
+        {name: float(str(value)) for name, value in row.items() if name.startswith("parse/")}
+        for row in rows(run / "metrics.jsonl")
+    ]
+
+
+def test_every_reason_is_logged_in_every_iteration_and_all_add_up_to_the_failures():
+    """One prompt an iteration: answered well and badly, well, and without any times."""
+    texts = {
+        "toy/train-0/0000": ["<answer>1 to 2</answer>", "<answer>2 to 1</answer>", "", "<answer>3 to 4</answer>"],
+        "toy/train-0/0001": ["<answer>1 to 2</answer>"],
+        "toy/train-0/0002": ["<answer>words</answer>"],
+    }
+    run = build(
+        [*TOY, "name=a", "prompts=1", "iterations=3", "sampling.group_size=4", "curriculum=in_order",
+         "objective=surrogate", "callbacks.validation.every=0"]
+    )  # fmt: skip
+    run.module.engine = Scripted(texts)
+    run.trainer.fit(run.module, run.datamodule)
+    logged = parse_counters(run.folder)
+    assert len(logged) == 3 and len({frozenset(row) for row in logged}) == 1, "the same names in every iteration"
+    assert [row["parse/failures"] for row in logged] == [0.5, 0.0, 1.0]
+    assert [row["parse/reversed_span"] for row in logged] == [0.25, 0.0, 0.0]
+    assert [row["parse/no_pair_of_times"] for row in logged] == [0.0, 0.0, 1.0]
+    for row in logged:
+        assert sum(row.values()) == pytest.approx(2 * row["parse/failures"])
+
+
+def test_a_policy_whose_answers_nobody_reads_has_none():
+    run = fit("name=a", "experiment=frame_toy", "policy=frame_agent", "data=toy_frames", "iterations=1")
+    assert [{*row} for row in parse_counters(run.folder)] == [{"parse/failures"}]
