@@ -1,4 +1,4 @@
-"""Turns records into prompts when asked, in the loader's workers; what cannot be used becomes a Failure."""
+"""Turns records into prompts, in the loader's workers; a record that cannot be used becomes a Failure."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ Range = Sequence[float | None]  # [low, high], ends included; None is open
 
 @dataclass(frozen=True)
 class Keep:
-    """Ranges that a record must lie in; None asks nothing. A record that lacks what is asked for falls.
+    """Ranges that a record must lie in; None asks nothing. A record without the value that a range asks for is dropped.
 
     `duration` is in seconds, `length` the seconds that the annotated spans cover together, `coverage` that length over
     the duration, in [0, 1] where spans end within it, `difficulty` the data set's own number.
@@ -36,7 +36,7 @@ class Keep:
         return {name: wanted for name, wanted in found.items() if wanted is not None}
 
     def reason(self, record: Record) -> str | None:
-        """Why the record falls, by the first range that it is outside of; None where it is kept."""
+        """Why the record is dropped: the first range that it lies outside of. None where it is kept."""
         has = measures(record)
         for name, (low, high) in self._asked().items():
             value = has[name]
@@ -49,7 +49,7 @@ class Keep:
         return None
 
     def split(self, records: Sequence[Record]) -> tuple[list[Record], Counter[str]]:
-        """The records that are kept, in their order, and how many fell for which reason."""
+        """The records that are kept, in their order, and how many were dropped for which reason."""
         reasons = [self.reason(record) for record in records]
         kept = [record for record, reason in zip(records, reasons, strict=True) if reason is None]
         return kept, Counter(reason for reason in reasons if reason is not None)

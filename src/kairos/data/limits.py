@@ -1,4 +1,4 @@
-"""A part of a list of rows by a few words: `first:100`, `end:10%`, `random:500`."""
+"""Chooses a part of a list by a short text: `first:100`, `end:10%`, `random:500`."""
 
 from __future__ import annotations
 

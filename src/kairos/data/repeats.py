@@ -1,4 +1,4 @@
-"""Prompts that an epoch draws several times, each time under a name of its own."""
+"""Prompts that an epoch draws several times, each time under another name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kairos.core.types import Failure, Prompt
 class WithRepeats(Dataset[Prompt | Failure]):
     """The first `size` items of `dataset`, and behind them the `repeats`: (index, uid) of an item seen once more.
 
-    Where `dataset` is `phases` times as long as `size` (the same items in several wordings), so is this.
+    Where `dataset` holds its `size` items in `phases` wordings, one after the other, each wording gets the repeats.
     """
 
     def __init__(

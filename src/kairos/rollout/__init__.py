@@ -1,1 +1,1 @@
-"""Engines that write rollouts: the policy itself, the annotation, or a script."""
+"""Engines that write rollouts: the policy itself, the annotation, or given texts."""

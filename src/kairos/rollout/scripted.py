@@ -11,7 +11,7 @@ from kairos.core.types import Prompt, Rollout, RolloutGroup, Sampling
 
 
 class Scripted:
-    """Row g of a prompt takes `texts[g]`, round and round; a mapping gives texts by prompt uid.
+    """Row g of a prompt is `texts[g]`, beginning again where they end; a mapping gives texts by prompt uid.
 
     The rows count as the policy's own, without log-probabilities: the policy encodes them when the batch is built.
     """

@@ -1,4 +1,4 @@
-"""Keeps those of Lightning's remarks from the user that say nothing of a run here; all others still come through."""
+"""Silences the messages of Lightning that do not apply to a run of ours; all others are shown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FILTER = _Filter()
 
 
 def quieten() -> None:
-    """Leave exactly those remarks out, in this process; calling it again changes nothing."""
+    """Silence them in this process. Calling it again changes nothing."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_FILTER)
     for message in _WARNINGS:

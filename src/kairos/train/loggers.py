@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import WandbLogger
 def wandb_logger(project: str, folder: str, group: str | None = None) -> WandbLogger:
     """Runs are named after their folder and grouped by its parent, so that a sweep is one group.
 
-    The folder's path is the run's identity too: a run that goes on is the same one there, not another of its name.
+    The run's id is a hash of its folder's path, so that a resumed run continues the same one.
     """
     import wandb
 

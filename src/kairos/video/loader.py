@@ -1,4 +1,4 @@
-"""From a source to a clip: out of the store, or decoded under guard, resized to the budget and stored."""
+"""Loads a clip: from the clip store, or decoded in a worker process, resized to the pixel budget and stored."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from kairos.video.store.mapped import StoredClip
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that changes a pixel of a clip apart from its source: budget, decoder, resizing. A `Budget` of the store."""
+    """Everything besides the source that changes a clip's pixels: budget, decoder, resizing. The store's `Budget`."""
 
     budget: PixelBudget
     decoder: Decoder
@@ -81,7 +81,7 @@ class ClipLoader:
 
     @property
     def misses(self) -> int:
-        """Clips that this process had to decode because the store lacked them. `filled(clip)` says it of one clip."""
+        """How many clips this process had to decode because the store lacked them. `filled(clip)` tells of one."""
         return self._tally.misses
 
     def load(self, source: VideoSource) -> VideoClip:
@@ -106,7 +106,7 @@ class ClipLoader:
         return replace(stored, filled=True) if isinstance(stored, StoredClip) else clip
 
     def decode(self, source: VideoSource) -> tuple[VideoClip, dict[str, str | float]]:
-        """Decode and resize, whatever the store holds; also what was found out about the source."""
+        """Decode and resize without asking the store. The clip, and facts about its source to be stored beside it."""
         start, end = _span(source)
         guard = self._guards.get(self.decoder, self.time_limit, self.bounds)
         opened = guard.open(source)
@@ -169,7 +169,7 @@ class ClipLoader:
             )
 
     def recipe(self, source: VideoSource) -> Recipe:
-        """What the store's key is made of for `source`: a folder of frames is not the decoder's."""
+        """The recipe for `source`: a folder of frames is read as images, whatever the decoder."""
         return self._recipes[1 if os.path.isdir(source.path) else 0]  # noqa: PTH112 - this is the hot path
 
     @cached_property

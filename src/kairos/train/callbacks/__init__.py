@@ -1,1 +1,1 @@
-"""What happens around an iteration: log, validate, save, show, stop."""
+"""Lightning callbacks: log, validate, save, show progress, stop, check, profile, export."""

@@ -14,6 +14,8 @@ from kairos.train.iteration import Turn
 
 
 class Debug(Callback):
+    """Prints after every iteration; for a look at one or two (`experiment=debug`)."""
+
     turn = Turn.READ
 
     def after_iteration(self, module: GRPOModule, batch: PromptBatch) -> None:

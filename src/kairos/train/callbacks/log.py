@@ -1,4 +1,4 @@
-"""Writes metrics and rollouts of every iteration, and cuts them back to the checkpoint when a run goes on."""
+"""Writes metrics and rollouts of every iteration; a resumed run first cuts the files back to its checkpoint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kairos.train.iteration import Turn
 
 @runtime_checkable
 class Counting(Protocol):
-    """A policy that counts what it did since the last call: passes of its vision tower, features found."""
+    """A policy with counts of its own since the last call: runs of its vision tower, features found in the store."""
 
     def counted(self) -> Mapping[str, int]: ...
 

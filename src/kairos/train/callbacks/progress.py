@@ -1,4 +1,4 @@
-"""One progress bar over the iterations, with the numbers one looks at; plain lines where there is no terminal."""
+"""One progress bar over the iterations, with a few metrics beside it; plain lines where there is no terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chooses the prompts of every epoch anew, from what the policy made of those of the epoch before."""
+"""Chooses the prompts of every epoch anew, by how well the policy answered those of the epoch before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several processes have to agree on: sums of tensors and lists of small objects, no-ops on one process."""
+"""Sums of tensors and lists of small objects over all processes; with one process they change nothing."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ Item = TypeVar("Item")
 
 
 def rank() -> int:
+    """This process's number, 0 for the main one."""
     return dist.get_rank() if world() > 1 else 0
 
 
@@ -28,5 +29,5 @@ def gather(items: list[Item]) -> list[Item]:
 
 
 def main_process() -> bool:
-    """Whether this process is the one that writes, known before the processes have met."""
+    """Whether this process writes files; known before `torch.distributed` is initialised."""
     return rank_zero_only.rank in (None, 0)

@@ -1,4 +1,4 @@
-"""FSDP2: where weights come to life, the policy sharded over a device mesh, and gathered whole for a roll-out."""
+"""FSDP2: where weights are created, how the policy is sharded, and how it is gathered for a roll-out."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 @runtime_checkable
 class InBlocks(Protocol):
-    """A policy that says which of its modules run one after the other, so that only one at a time need be whole."""
+    """A policy that lists the modules that run one after the other: only one at a time has to be gathered."""
 
     def blocks(self) -> Sequence[nn.Module]: ...
 
 
 def home(mesh: DeviceMesh | None) -> AbstractContextManager[object]:
-    """Where weights come to life: on the mesh's own devices; drawn on one core of the host, 7B take minutes."""
+    """Create weights on the mesh's own devices: initialising 7B parameters on one CPU core takes minutes."""
     return nullcontext() if mesh is None else torch.device(mesh.device_type)
 
 
 def shard(policy: nn.Module, mesh: DeviceMesh | None) -> None:
     """Shard parameters, gradients and moments over the mesh's data-parallel axis; nothing without a mesh.
 
-    Block by block where the policy is `InBlocks`, and what is left as one. On GPUs blocks are gathered in bf16 and
-    gradients summed in fp32; the shards, and so the optimiser, stay fp32.
+    Each block of a policy that is `InBlocks` is sharded on its own, everything else as one. On GPUs blocks are gathered
+    in bf16 and gradients are summed in fp32; the shards, and so the optimiser's state, stay fp32.
     """
     if mesh is None:
         return
@@ -43,7 +43,7 @@ def shard(policy: nn.Module, mesh: DeviceMesh | None) -> None:
 
 @contextmanager
 def gathered(policy: nn.Module) -> Iterator[None]:
-    """Parameters whole inside, and they stay so: ranks decode different lengths, so no step may wait for the others."""
+    """Inside, every rank keeps all parameters: answers differ in length, so no rank may wait for another's gather."""
     sharded = [module for module in policy.modules() if isinstance(module, FSDPModule)]
     for module in sharded:
         module.set_reshard_after_forward(False, recurse=False)

@@ -1,4 +1,4 @@
-"""Lightning's strategies for one device and for DDP; weights, gradients and moments stay there when a run ends."""
+"""Lightning's strategies for one device and for DDP, leaving the model's state on the device when a run ends."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Stra
 
 
 def alone(strategy: Strategy) -> bool:
-    """Whether there is one process with whole weights, so that nobody else waits for a gradient."""
+    """Whether one process holds all weights, so that no other process takes part in its gradients."""
     return isinstance(strategy, SingleDeviceStrategy)
 
 
 class InPlace(Strategy):
-    """Moves nothing to the host at the end, where 16 bytes a parameter and process may not fit.
+    """Moves nothing to host memory at the end of a run: 16 bytes a parameter and process may not fit there.
 
-    A later base than the strategy it serves, so that only `Strategy.teardown` is replaced, and none in between.
+    It stands behind the strategy among the bases, so that it replaces `Strategy.teardown` and nothing in between.
     """
 
     def teardown(self) -> None:
@@ -33,15 +33,15 @@ class DDP(DDPStrategy, InPlace):
 class SingleDevice(SingleDeviceStrategy, InPlace):
     """The trainer's one device, as `strategy: auto` chooses it. ValueError where the trainer has several.
 
-    After an error everything does go to the host: a sweep or a notebook keeps the error, and with it the module.
+    After an error everything is moved to the host: a sweep or a notebook keeps the error, and so the module, alive.
     """
 
-    parallel_devices: Sequence[torch.device] = ()  # these two are set by the trainer, where a strategy has them
+    parallel_devices: Sequence[torch.device] = ()  # the trainer sets these two on strategies that have them
     num_nodes = 1
     failed = False
 
     def set_world_ranks(self) -> None:
-        """What a trainer calls as soon as it has set them."""
+        """The trainer calls this as soon as it has set `parallel_devices` and `num_nodes`."""
         if len(self.parallel_devices) * self.num_nodes > 1:
             raise ValueError(
                 f"strategy=single trains on one device, got {len(self.parallel_devices)} on each of {self.num_nodes} "

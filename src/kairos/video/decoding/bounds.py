@@ -1,4 +1,4 @@
-"""How much one video may ask of the machine; what asks for more is refused before its frames are decoded."""
+"""Limits on what one video may cost: a longer or larger one is refused before its frames are decoded."""
 
 from __future__ import annotations
 

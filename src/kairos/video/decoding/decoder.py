@@ -1,4 +1,4 @@
-"""What a decoder promises: to say what a video is and to read frames of it. Nothing here imports torch."""
+"""The protocol of decoders: they describe a video and read frames of it. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kairos.video.errors import DecoderError
 
 @dataclass(frozen=True)
 class Probe:
-    """What a video is: number of frames, average frames a second, pixels, seconds, and who says so."""
+    """A video's number of frames, average frames a second, pixels and seconds; `version` names the decoder."""
 
     frames: int
     fps: float

@@ -1,4 +1,4 @@
-"""What a video file says of itself, read from its container's headers before any decoder is let near it.
+"""Checks what a video file's headers claim, before any decoder opens it.
 
 Catches what decoders report obscurely or late: empty and truncated files, files without a video stream, and frame
 sizes that would take gigabytes to decode. MP4 and MOV are walked box by box (ISO/IEC 14496-12); others ask FFmpeg.

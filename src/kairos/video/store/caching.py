@@ -22,7 +22,7 @@ from kairos.video.loader import ClipLoader, filled
 
 @dataclass(frozen=True)
 class CacheReport:
-    """What came of it: clips asked for, written now, found there, failed (and why), seconds, the file of failures."""
+    """The outcome of `cache`: clips asked for, written, found, failed (and why), seconds, the file of failures."""
 
     clips: int
     written: int
@@ -96,7 +96,7 @@ def cache(
 
 
 def _store(loader: ClipLoader, source: VideoSource) -> bool:
-    """Whether it had to be written."""
+    """Load one clip; whether it had to be written."""
     return filled(loader.load(source))
 
 

@@ -29,7 +29,7 @@ _REMEDY = (
 
 
 class ClipStore:
-    """Clips below `folder`. `broken` counts the files found damaged, by name, with the reason; they are misses."""
+    """Clips below `folder`. `broken` maps files found damaged to the reason; they count as not stored."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder).absolute()
@@ -99,7 +99,7 @@ class ClipStore:
         return "stored with " + ", ".join(min(differences, key=len))
 
     def _find(self, source: VideoSource, budget: Budget) -> tuple[str, dict[str, str]]:
-        """Where the clip would be, and all that makes it what it is."""
+        """The path of the clip's file, and its key: everything that its pixels depend on."""
         key = {"content": self._contents.of(source), **budget.describe()}
         key["start"] = "" if source.start is None else repr(float(source.start))
         key["end"] = "" if source.end is None else repr(float(source.end))

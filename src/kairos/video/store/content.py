@@ -1,4 +1,4 @@
-"""What a video file holds, as a hash of its bytes, remembered so that opening thousands of clips again is quick."""
+"""Hashes of video files' bytes, kept on disk so that opening thousands of clips again is quick."""
 
 from __future__ import annotations
 

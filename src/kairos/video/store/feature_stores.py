@@ -1,6 +1,6 @@
-"""Feature stores: what a frozen vision tower said of a clip, kept in memory, in files, or in both.
+"""Feature stores: tensors computed from clips by a frozen model, kept in memory, in files, or in both.
 
-A key is a name of the clip and of all that makes its features what they are, as text; whoever runs the tower makes it.
+A key is a text that names the clip and everything else that its features depend on; who computes them makes the key.
 """
 
 from __future__ import annotations

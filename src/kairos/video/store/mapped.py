@@ -1,4 +1,4 @@
-"""Memory-mapped clips: frames read from the page cache when touched, that cross processes as a file name."""
+"""Memory-mapped clips: frames are read when touched, and a pickled clip is a file name instead of pixels."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class StoredClip(VideoClip):
 
 
 def content_name(clip: VideoClip) -> str | None:
-    """A name that equal frames share: of a mapped clip its file's, which tells content and budget, and the part it is.
+    """A name that only equal frames share: a mapped clip's file name, and which part of that file it is.
 
-    None where only the frames themselves could tell.
+    None for other clips without such a name.
     """
     view = clip.view if isinstance(clip, StoredClip) else None
     if view is None:
