@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 from kairos.core.spans import union
 from kairos.data.records import Record
@@ -27,8 +28,8 @@ class Keep:
 
     def __post_init__(self) -> None:
         for name, wanted in self._asked().items():
-            open_ended = len(wanted) == 2 and None in wanted
-            if not open_ended and (len(wanted) != 2 or not wanted[0] <= wanted[1]):  # type: ignore[operator]
+            ends = [end for end in wanted if end is not None]
+            if len(wanted) != 2 or not all(low <= high for low, high in pairwise(ends)):
                 raise ValueError(f"keep.{name} must be [low, high], with null for an open end, got {list(wanted)}")
 
     def _asked(self) -> dict[str, Range]:
@@ -58,10 +59,9 @@ class Keep:
 def measures(record: Record) -> dict[str, float | None]:
     """`duration`, `length`, `coverage` and `difficulty` of a record; None for what its annotation does not say."""
     length = sum(span.length for span in union(record.target.spans)) if record.target.spans else None
-    known = length is not None and bool(record.duration)
     return {
         "duration": record.duration,
         "length": length,
-        "coverage": length / record.duration if known else None,  # type: ignore[operator]
+        "coverage": length / record.duration if length is not None and record.duration else None,
         "difficulty": record.difficulty,
     }

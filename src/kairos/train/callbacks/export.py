@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import lightning as L
 import torch
@@ -21,7 +21,10 @@ class Export(Callback):
     """`dtype` is torch's name of the stored type; a policy that has no such form (the toy) is left alone."""
 
     def __init__(self, folder: str, dtype: str = "bfloat16") -> None:
-        self.folder, self.dtype = folder, cast("torch.dtype", getattr(torch, dtype))
+        found = getattr(torch, dtype, None)
+        if not isinstance(found, torch.dtype):
+            raise ValueError(f"callbacks.export.dtype must be one of torch's types, such as bfloat16, got {dtype!r}")
+        self.folder, self.dtype = folder, found
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         policy = module_of(pl_module).policy

@@ -1,8 +1,9 @@
-"""The module and the data of a fit as the classes that they are: Lightning hands them over as its own base classes."""
+"""The module, data and callbacks of a fit by their own types: Lightning hands them over as its base classes."""
 
 from __future__ import annotations
 
 import lightning as L
+from lightning.pytorch.callbacks import Callback
 
 from kairos.train.feed.datamodule import PromptDataModule
 from kairos.train.grpo import GRPOModule
@@ -13,6 +14,11 @@ def module_of(module: L.LightningModule) -> GRPOModule:
     if not isinstance(module, GRPOModule):
         raise TypeError(f"this callback belongs to a GRPOModule, not to a {type(module).__name__}")
     return module
+
+
+def callbacks_of(trainer: L.Trainer) -> list[Callback]:
+    """The trainer's callbacks, in the config's order."""
+    return getattr(trainer, "callbacks", [])  # Lightning declares no such attribute, but sets it
 
 
 def data_of(trainer: L.Trainer) -> PromptDataModule:

@@ -16,7 +16,7 @@ from kairos.curriculum.rewards import PromptRewards
 from kairos.curriculum.selections import Selection, read_selection, write_selection
 from kairos.curriculum.subset import Refiltering, by_prompt
 from kairos.evaluation.prompt_rewards import measure_rewards
-from kairos.train.callbacks.fitted import data_of, module_of
+from kairos.train.callbacks.fitted import callbacks_of, data_of, module_of
 from kairos.train.callbacks.log import RunLog
 from kairos.train.callbacks.validation import greedy_engine
 from kairos.train.devices import ranks, sharding
@@ -45,7 +45,7 @@ class Refilter(Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self.module, self.data = module_of(pl_module), data_of(trainer)
         self.data.follow(self)
-        logs = [callback for callback in trainer.callbacks if isinstance(callback, RunLog)]  # type: ignore[attr-defined]
+        logs = [callback for callback in callbacks_of(trainer) if isinstance(callback, RunLog)]
         if self.rule.source == "rollouts" and not any(log.rollouts_every == 1 for log in logs):
             raise ValueError(
                 "curriculum.refilter.source=rollouts reads every iteration's rollouts: set "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import torch.distributed as dist
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -25,7 +25,7 @@ def gather(items: list[Item]) -> list[Item]:
         return items
     parts: list[list[Item] | None] = [None] * world()
     dist.all_gather_object(parts, items)
-    return [item for part in parts for item in cast("list[Item]", part)]
+    return [item for part in parts for item in part or ()]
 
 
 def main_process() -> bool:

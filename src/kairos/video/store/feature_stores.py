@@ -10,7 +10,6 @@ import logging
 import os
 from collections import OrderedDict
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -88,8 +87,8 @@ class FeatureFiles:
             status = path.stat()
             sealed = read_sealed(str(path), status.st_size, FORMAT)
             part = sealed.parts["features"]
-            kind = _TYPES.get(str(part["dtype"]), torch.float32)
-            features = sealed.bytes("features", *_TYPES).view(kind).view(cast("list[int]", part["shape"]))
+            kind = _TYPES.get(part["dtype"], torch.float32)
+            features = sealed.bytes("features", *_TYPES).view(kind).view(part["shape"])
             about = sealed.metadata["about"]
             if (stored := json.loads(about)["key"]) != key:
                 raise BrokenFile(f"it holds the features of {stored}")
@@ -108,7 +107,7 @@ class FeatureFiles:
         host = tensor.detach().to("cpu").contiguous()
         if host.dtype not in _TYPES.values():
             raise ValueError(f"features must be of {', '.join(map(str, _TYPES.values()))}, got {host.dtype}")
-        if self.limit is not None and self._full(host.numel() * host.element_size()):
+        if self.limit is not None and self._full(self.limit, host.numel() * host.element_size()):
             return
         write_sealed(self.path(key), FORMAT, json.dumps({"key": key}), {"features": host}, _REMEDY)
 
@@ -117,8 +116,7 @@ class FeatureFiles:
         where, _, name = key.rpartition("/")
         return self.folder / where / name[:2] / f"{name}.safetensors"
 
-    def _full(self, more: int) -> bool:
-        limit = cast("int", self.limit)
+    def _full(self, limit: int, more: int) -> bool:
         if self._used is None:
             self._used = sum(path.stat().st_size for path in self.folder.rglob("*.safetensors"))
         if self._used <= limit < self._used + more:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -64,11 +63,10 @@ def content_name(clip: VideoClip) -> str | None:
 
     None for other clips without such a name.
     """
-    view = clip.view if isinstance(clip, StoredClip) else None
-    if view is None:
+    if not isinstance(clip, StoredClip) or (view := clip.view) is None:
         return clip.content
     part = hashlib.blake2b(str(view).encode(), digest_size=8).hexdigest()
-    return f"{Path(cast('StoredClip', clip).path).stem}-{part}"
+    return f"{Path(clip.path).stem}-{part}"
 
 
 def open_clip(path: str) -> Mapped:
@@ -88,7 +86,7 @@ def _open(path: str, inode: int, size: int, modified_ns: int) -> Mapped:
     try:
         sealed = read_sealed(path, size, FORMAT)
         seconds = sealed.bytes("seconds", "F64").clone().view(torch.float64)
-        frames = sealed.bytes("frames", "U8").view(cast("list[int]", sealed.parts["frames"]["shape"]))
+        frames = sealed.bytes("frames", "U8").view(sealed.parts["frames"]["shape"])
         text = sealed.metadata["about"]
         about = json.loads(text)
         if frames.dim() != 4 or len(frames) != len(seconds):

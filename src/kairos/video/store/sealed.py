@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import safetensors.torch
 import torch
@@ -25,11 +26,19 @@ class BrokenFile(ValueError):
     """A file of a store that is not whole and unchanged, or no file of that store."""
 
 
+class Part(TypedDict):
+    """What a safetensors header says of one tensor: its type, its shape, and where its bytes begin and end."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
 @dataclass(frozen=True)
 class Sealed:
     """A mapped file: its header's `parts` and `metadata`, and `data`, the bytes [N] uint8 behind the header."""
 
-    parts: Mapping[str, Mapping[str, object]]
+    parts: Mapping[str, Part]
     metadata: Mapping[str, str]
     data: Tensor
 
@@ -38,7 +47,7 @@ class Sealed:
         part = self.parts[name]
         if part["dtype"] not in dtypes:
             raise BrokenFile(f"a tensor of {part['dtype']} where {' or '.join(dtypes)} is expected")
-        first, last = part["data_offsets"]  # type: ignore[misc]
+        first, last = part["data_offsets"]
         return self.data[first:last]
 
     def check(self, about: str, tensors: Sequence[Tensor], modified_ns: int) -> None:
