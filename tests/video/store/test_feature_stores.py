@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from kairos.video.errors import StoreError
-from kairos.video.store import features
+from kairos.video.store import feature_stores
 from kairos.video.store.feature_stores import FeatureFiles, MemoryAndFiles, MemoryFeatures
 
 KEY = "tower/0123abcd-77"
@@ -109,7 +109,7 @@ def test_two_processes_may_write_one_entry(tmp_path: Path) -> None:
         "store = FeatureFiles(sys.argv[1])\n"
         f"for _ in range(20): store.put({KEY!r}, torch.full((2, 5, 8), 3.0))"
     )
-    source = str(Path(features.__file__).parents[3])
+    source = str(Path(feature_stores.__file__).parents[3])
     writers = [
         subprocess.Popen([sys.executable, "-c", f"import sys; sys.path.insert(0, {source!r})\n{code}", str(tmp_path)])
         for _ in range(2)
