@@ -11,6 +11,10 @@ from kairos.compose import build
 from kairos.rollout.scripted import Scripted
 
 
+def span(start: float, end: float) -> str:
+    return f"<answer>{start:.1f} to {end:.1f}</answer>"
+
+
 def parse_counters(run: Path) -> list[dict[str, float]]:
     return [
         {name: float(str(value)) for name, value in row.items() if name.startswith("parse/")}
@@ -19,11 +23,11 @@ def parse_counters(run: Path) -> list[dict[str, float]]:
 
 
 def test_every_reason_is_logged_in_every_iteration_and_all_add_up_to_the_failures():
-    """One prompt an iteration: answered well and badly, well, and without any times."""
+    """One prompt an iteration: answered well and badly, well, and with an empty span."""
     texts = {
-        "toy/train-0/0000": ["<answer>1 to 2</answer>", "<answer>2 to 1</answer>", "", "<answer>3 to 4</answer>"],
-        "toy/train-0/0001": ["<answer>1 to 2</answer>"],
-        "toy/train-0/0002": ["<answer>words</answer>"],
+        "toy/train-0/0000": [span(1, 2), span(2, 1), span(3, 3), span(3, 4)],
+        "toy/train-0/0001": [span(1, 2)],
+        "toy/train-0/0002": [span(5, 5)],
     }
     run = build(
         [*TOY, "name=a", "prompts=1", "iterations=3", "sampling.group_size=4", "curriculum=in_order",
@@ -35,7 +39,7 @@ def test_every_reason_is_logged_in_every_iteration_and_all_add_up_to_the_failure
     assert len(logged) == 3 and len({frozenset(row) for row in logged}) == 1, "the same names in every iteration"
     assert [row["parse/failures"] for row in logged] == [0.5, 0.0, 1.0]
     assert [row["parse/reversed_span"] for row in logged] == [0.25, 0.0, 0.0]
-    assert [row["parse/no_pair_of_times"] for row in logged] == [0.0, 0.0, 1.0]
+    assert [row["parse/empty_span"] for row in logged] == [0.25, 0.0, 1.0]
     for row in logged:
         assert sum(row.values()) == pytest.approx(2 * row["parse/failures"])
 
