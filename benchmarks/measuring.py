@@ -22,7 +22,7 @@ from kairos.core.spans import Span
 from kairos.core.types import Origin, Prompt, RolloutBatch, Target, Template, VideoClip
 from kairos.data.templates.answer import AnswerOnly
 from kairos.policy.language import LanguagePolicy
-from kairos.policy.layouts import layout_of
+from kairos.policy.network.layouts import layout_of
 
 PEAK = 790e12  # bf16 FLOP/s that large matrix products reach on an H200; floors are counted at this
 

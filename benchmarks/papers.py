@@ -27,7 +27,7 @@ from rich.table import Table
 
 from kairos.compose import compose, part
 from kairos.core.types import Prompt
-from kairos.policy.layouts import layout_of
+from kairos.policy.network.layouts import layout_of
 from kairos.policy.processor import LanguageProcessor
 from kairos.train.feed.datamodule import PromptDataModule
 from kairos.video.budget import PixelBudget

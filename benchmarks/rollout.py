@@ -38,8 +38,8 @@ from transformers.models.qwen2_vl import Qwen2VLImageProcessor
 from kairos.core.out_of_memory import OutOfMemory
 from kairos.core.types import Prompt, Sampling
 from kairos.policy.language import LanguagePolicy
-from kairos.policy.layouts import layout_of
-from kairos.policy.vision.patches import frames_of
+from kairos.policy.network.layouts import layout_of
+from kairos.policy.network.vision.patches import frames_of
 from kairos.rollout.live import Live
 
 ENGINES = ("live", "live, cached", "generate", "vllm", "vllm, cached")

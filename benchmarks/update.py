@@ -48,11 +48,11 @@ from kairos.compose import compose, part
 from kairos.core.out_of_memory import OutOfMemory
 from kairos.core.threads import one_host_thread
 from kairos.core.types import Prompt, RolloutBatch
-from kairos.policy.attention.varlen import Attention
-from kairos.policy.kernels.weight_gradients import accumulating
 from kairos.policy.language import LanguagePolicy
-from kairos.policy.layouts import layout_of
 from kairos.policy.memory import recompute
+from kairos.policy.network.attention.varlen import Attention
+from kairos.policy.network.kernels.weight_gradients import accumulating
+from kairos.policy.network.layouts import layout_of
 from kairos.policy.scoring.repeated import Repeated, unshared
 from kairos.policy.scoring.shared_prefix import SharedPrefix
 from kairos.report import style

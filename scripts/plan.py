@@ -8,11 +8,11 @@ from omegaconf import DictConfig
 
 from kairos.cli import command, user_errors
 from kairos.compose import part
-from kairos.policy.kernels import choices
-from kairos.policy.kernels.dispatch import Machine
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory.advice import table
 from kairos.policy.memory.estimate import GIB
+from kairos.policy.network.kernels import choices
+from kairos.policy.network.kernels.dispatch import Machine
 from kairos.policy.paths import paths_of
 from kairos.train.grpo import GRPOModule
 from kairos.train.memory_plan import candidate_of

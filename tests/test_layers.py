@@ -18,7 +18,7 @@ ARROWS = ["core"], ["credit", "objective", "curriculum"], ["video"], ["data", "p
     ["runs"], ["train", "report"], ["compose"], ["cli"], \
     ["hydra_plugins", "scripts", "notebooks", "benchmarks"]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ARROWS) for room in rooms}
-# The same inside `policy`, where a room is a folder or a file.
+# The same inside `policy`, where a room is a folder or a file, and those of `network` are rooms of their own.
 POLICY_ARROWS = ["kernels", "segments", "layouts", "towers"], ["attention", "delta_net"], ["vision", "text"], \
     ["family"], ["models"], ["families"], ["processor"], ["memory"], ["scoring", "sampling"], ["reference"], \
     ["language", "frame_agent", "toy"], ["paths"]  # fmt: skip
@@ -52,8 +52,8 @@ def room_of(path: Path) -> str | None:
 
 def policy_room_of(name: str) -> str | None:
     """The room of policy that a dotted name lies in; None for other packages and for policy's own `__init__`."""
-    parts = name.split(".")
-    return parts[2] if parts[:2] == ["kairos", "policy"] and len(parts) > 2 else None
+    parts = name.removeprefix("kairos.policy.").removeprefix("network.").split(".")
+    return parts[0] if name.startswith("kairos.policy.") and parts[0] != "network" else None
 
 
 def module_of(path: Path) -> str:
@@ -208,11 +208,17 @@ def test_imports_follow_the_arrows_and_heavy_packages_stay_in_quarantine():
         ("src/kairos/compose.py", "from kairos.cli import command"),
         ("src/kairos/runs/names.py", "from omegaconf import DictConfig\nimport hydra"),
         ("src/kairos/core/types.py", "if TYPE_CHECKING:\n    from kairos.data.records import Record"),
-        ("src/kairos/policy/vision/patches.py", "from kairos.policy.family import Family"),
-        ("src/kairos/policy/text/layers.py", "from kairos.policy.vision.attention import WithinSegments"),
+        ("src/kairos/policy/network/vision/patches.py", "from kairos.policy.family import Family"),
+        (
+            "src/kairos/policy/network/text/layers.py",
+            "from kairos.policy.network.vision.attention import WithinSegments",
+        ),
         ("src/kairos/policy/memory/sizes.py", "from kairos.policy import language"),
         ("src/kairos/policy/scoring/packing.py", "from ..sampling.draw import draw"),
-        ("src/kairos/policy/kernels/launch.py", "if TYPE_CHECKING:\n    from kairos.policy.segments import Segments"),
+        (
+            "src/kairos/policy/network/kernels/launch.py",
+            "if TYPE_CHECKING:\n    from kairos.policy.network.segments import Segments",
+        ),
     ],
 )
 def test_a_forbidden_import_is_noticed(file: str, source: str):
@@ -227,7 +233,7 @@ def test_a_forbidden_import_is_noticed(file: str, source: str):
         ("src/kairos/video/decord.py", "import decord\nfrom . import budget\nfrom ..core.types import VideoClip"),
         ("src/kairos/credit/shapes.py", "import math\nimport numpy as np\nfrom torch import Tensor"),
         (
-            "src/kairos/policy/text/forward.py",
+            "src/kairos/policy/network/text/forward.py",
             "import kairos.core.types\nfrom .context import Context",
         ),
         ("src/kairos/policy/language.py", "from kairos.policy.memory import recompute\nfrom .models import lora"),

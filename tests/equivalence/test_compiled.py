@@ -7,10 +7,10 @@ import torch
 from helpers.tiny_language import batch, policy, prompts
 
 from kairos.core.types import Sampling
-from kairos.policy.attention.varlen import Varlen
 from kairos.policy.memory import recompute
+from kairos.policy.network.attention.varlen import Varlen
+from kairos.policy.network.text.compiled import compile_layers
 from kairos.policy.scoring.shared_prefix import SharedPrefix
-from kairos.policy.text.compiled import compile_layers
 
 
 @pytest.mark.parametrize("level", ["none", "selective"])

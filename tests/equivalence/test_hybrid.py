@@ -11,9 +11,9 @@ from helpers.tiny_language import batch, prompts
 from test_scoring import GROUPS, assert_equal_gradients, scored
 
 from kairos.core.types import RolloutBatch
-from kairos.policy.attention.gathered_sdpa import Gathered
-from kairos.policy.delta_net.rule import CHUNK
 from kairos.policy.language import LanguagePolicy
+from kairos.policy.network.attention.gathered_sdpa import Gathered
+from kairos.policy.network.delta_net.rule import CHUNK
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix
 

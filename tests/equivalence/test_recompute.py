@@ -17,14 +17,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from kairos.policy.kernels import weight_gradients as gradients
-from kairos.policy.kernels.weight_gradients import accumulating, add_product
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory import recompute
 from kairos.policy.memory.activations import Pass, text_activations, vision_activations
 from kairos.policy.memory.recompute import Chooser, loads
 from kairos.policy.memory.sizes import of_model
 from kairos.policy.models.lora import LoRA
+from kairos.policy.network.kernels import weight_gradients as gradients
+from kairos.policy.network.kernels.weight_gradients import accumulating, add_product
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix

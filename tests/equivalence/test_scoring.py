@@ -12,12 +12,12 @@ from helpers.tiny_language import FAMILIES, Tiny, batch, policy, prompts
 from torch import Tensor
 
 from kairos.core.types import ActionStats, RolloutBatch
-from kairos.policy.attention import gathered_sdpa as gathered
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.models.lora import LoRA
+from kairos.policy.network.attention import gathered_sdpa as gathered
+from kairos.policy.network.text import logprobs
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix
-from kairos.policy.text import logprobs
 
 GROUPS = [2, 0, 1, 0, 0, 2]
 RAGGED = [5, 1, 9, 3, 7, 4]

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, library
 
-from kairos.policy.attention.gathered_sdpa import Gathered
-from kairos.policy.attention.shared_prompt_op import shared_attention
-from kairos.policy.attention.varlen import Varlen
-from kairos.policy.kernels.dispatch import flash_module
-from kairos.policy.segments import Segments
+from kairos.policy.network.attention.gathered_sdpa import Gathered
+from kairos.policy.network.attention.shared_prompt_op import shared_attention
+from kairos.policy.network.attention.varlen import Varlen
+from kairos.policy.network.kernels.dispatch import flash_module
+from kairos.policy.network.segments import Segments
 
 CPU = torch.device("cpu")
 CASES = {

@@ -11,11 +11,13 @@ from helpers.tiny_language import batch, policy, prompts, tokenizer_folder
 from torch import Tensor
 
 from kairos.core.types import RolloutGroup, Sampling
-from kairos.policy.attention.varlen import Varlen
-from kairos.policy.kernels.dispatch import uses_triton
-from kairos.policy.kernels.joint_linear import weights_cast_once
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.models.precision import compute_precision
+from kairos.policy.network.attention.varlen import Varlen
+from kairos.policy.network.kernels.dispatch import uses_triton
+from kairos.policy.network.kernels.joint_linear import weights_cast_once
+from kairos.policy.network.segments import Segments
+from kairos.policy.network.text.norms import fuse_norms
 from kairos.policy.sampling.contexts import SamplingCache
 from kairos.policy.sampling.cuda_graph import Replayed
 from kairos.policy.sampling.draw import Decoding, draw
@@ -25,8 +27,6 @@ from kairos.policy.sampling.rollouts import rollout_groups
 from kairos.policy.sampling.row_cache import PackedRows
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix
-from kairos.policy.segments import Segments
-from kairos.policy.text.norms import fuse_norms
 
 pytestmark = pytest.mark.gpu
 CASES = {

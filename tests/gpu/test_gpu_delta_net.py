@@ -12,13 +12,13 @@ from torch import Tensor
 from transformers import Qwen3_5TextConfig
 
 from kairos.core.types import Sampling
-from kairos.policy.attention.gathered_sdpa import Gathered
-from kairos.policy.delta_net.backends import FlashLinear, Kernels, Tokens, Torch
-from kairos.policy.kernels.dispatch import Machine, fla_refuses, has_package
+from kairos.policy.network.attention.gathered_sdpa import Gathered
+from kairos.policy.network.delta_net.backends import FlashLinear, Kernels, Tokens, Torch
+from kairos.policy.network.kernels.dispatch import Machine, fla_refuses, has_package
+from kairos.policy.network.segments import Segments
+from kairos.policy.network.text.delta_layer import GatedDeltaNet
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import Scoring
-from kairos.policy.segments import Segments
-from kairos.policy.text.delta_layer import GatedDeltaNet
 
 pytestmark = pytest.mark.gpu
 

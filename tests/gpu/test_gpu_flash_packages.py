@@ -8,9 +8,9 @@ from multiprocessing import get_context
 import pytest
 import torch
 
-from kairos.policy.attention.varlen import Varlen
-from kairos.policy.kernels.dispatch import has_package
-from kairos.policy.segments import Segments
+from kairos.policy.network.attention.varlen import Varlen
+from kairos.policy.network.kernels.dispatch import has_package
+from kairos.policy.network.segments import Segments
 
 pytestmark = pytest.mark.gpu
 CASES = [

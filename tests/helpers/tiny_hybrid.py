@@ -7,8 +7,8 @@ import torch
 from kairos.policy.families.qwen3_5 import Qwen35
 from kairos.policy.language import CompletionScorer, LanguagePolicy
 from kairos.policy.models.architecture import Architecture
+from kairos.policy.network.text.delta_layer import GatedDeltaNet
 from kairos.policy.processor import LanguageProcessor
-from kairos.policy.text.delta_layer import GatedDeltaNet
 
 HYBRID = Architecture(
     kind="qwen3_5",

@@ -12,8 +12,8 @@ from transformers import AutoTokenizer, Qwen3VLForConditionalGeneration
 
 from kairos.core.protocols import Policy, PreparesLearning
 from kairos.core.types import RolloutBatch, Sampling
-from kairos.policy.kernels.weight_gradients import is_accumulating
 from kairos.policy.language import LanguagePolicy
+from kairos.policy.network.kernels.weight_gradients import is_accumulating
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.scoring.repeated import Repeated
 

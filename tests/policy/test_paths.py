@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from kairos.compose import compose, part
-from kairos.policy.kernels.choices import automatic_attention, choices, table
-from kairos.policy.kernels.dispatch import Choice, Machine, fuses_head, joinable, uses_triton
 from kairos.policy.language import LanguagePolicy
+from kairos.policy.network.kernels.choices import automatic_attention, choices, table
+from kairos.policy.network.kernels.dispatch import Choice, Machine, fuses_head, joinable, uses_triton
 from kairos.policy.paths import paths_of
 
 HERE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -8,8 +8,8 @@ from typing import Protocol
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from kairos.core.types import Layout, VideoClip
-from kairos.policy.layouts import Markers
-from kairos.policy.towers import Towers
+from kairos.policy.network.layouts import Markers
+from kairos.policy.network.towers import Towers
 
 
 class Family(Protocol):

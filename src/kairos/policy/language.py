@@ -17,9 +17,6 @@ from kairos.core.out_of_memory import explaining_out_of_memory
 from kairos.core.protocols import FeatureStore
 from kairos.core.types import ActionStats, Prompt, RolloutBatch, RolloutGroup, Sampling
 from kairos.policy.family import Family
-from kairos.policy.kernels.joint_linear import weights_cast_once
-from kairos.policy.kernels.weight_gradients import accumulating
-from kairos.policy.layouts import layout_of
 from kairos.policy.memory import recompute as levels
 from kairos.policy.memory.context_limit import check_context_length
 from kairos.policy.memory.savings import WAYS_OUT
@@ -31,15 +28,18 @@ from kairos.policy.models.building import Adapter, choose_trained, draw_model, l
 from kairos.policy.models.export import export
 from kairos.policy.models.precision import compute_precision, lower_frozen
 from kairos.policy.models.weights import SHIPPED
+from kairos.policy.network.kernels.joint_linear import weights_cast_once
+from kairos.policy.network.kernels.weight_gradients import accumulating
+from kairos.policy.network.layouts import layout_of
+from kairos.policy.network.text.compiled import compile_layers, uncompiled
+from kairos.policy.network.towers import Seen, Towers
+from kairos.policy.network.vision.feature_cache import SeeOnce
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.reference import FrozenLanguage, WithoutAdapter
 from kairos.policy.sampling.draw import decoding_on, draw
 from kairos.policy.sampling.rollouts import rollout_groups
 from kairos.policy.scoring.scorer import CompletionScorer
 from kairos.policy.scoring.shared_prefix import SharedPrefix
-from kairos.policy.text.compiled import compile_layers, uncompiled
-from kairos.policy.towers import Seen, Towers
-from kairos.policy.vision.feature_cache import SeeOnce
 
 
 class LanguagePolicy(nn.Module):

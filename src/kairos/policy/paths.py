@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kairos.policy.families.qwen3_5 import Qwen35
-from kairos.policy.kernels.choices import choices
-from kairos.policy.kernels.dispatch import Choice, Machine, delta_net
 from kairos.policy.language import LanguagePolicy
+from kairos.policy.network.kernels.choices import choices
+from kairos.policy.network.kernels.dispatch import Choice, Machine, delta_net
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.scorer import CompletionScorer
 from kairos.policy.scoring.shared_prefix import SharedPrefix

@@ -13,9 +13,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from kairos.core.types import Layout, Prompt
 from kairos.policy.families.qwen3_vl import Qwen3VL
 from kairos.policy.family import Family
-from kairos.policy.layouts import Markers, frames_in
 from kairos.policy.models.mini_tokenizer import CHAT_TEMPLATE, token_id
 from kairos.policy.models.weights import locate
+from kairos.policy.network.layouts import Markers, frames_in
 
 _VIDEO = "<|vision_start|><|video_pad|><|vision_end|>"
 _REMEMBERED = 10_000

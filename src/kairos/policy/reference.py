@@ -12,8 +12,8 @@ from transformers import PreTrainedModel
 from kairos.core.protocols import Scorer
 from kairos.core.types import ActionStats, RolloutBatch
 from kairos.policy.memory.sizes import Sizes
+from kairos.policy.network.towers import Towers
 from kairos.policy.processor import LanguageProcessor
-from kairos.policy.towers import Towers
 
 
 class LanguageModule(Protocol):

@@ -21,6 +21,7 @@ RENAMED = {
         f"kairos.core.answers.{name}": f"kairos.core.grammar.{name}"
         for name in ("Grammar", "STRICT", "STRICT_LIST", "LENIENT", "LENIENT_LIST")
     },
+    **{f"kairos.core.patterns.{name}": f"kairos.core.json_patterns.{name}" for name in ("JsonKeys", "JsonList")},
     "kairos.curriculum.draws": "kairos.curriculum.subsampling",
     "kairos.curriculum.filters": "kairos.curriculum.criteria",
     "kairos.data.mini": "kairos.data.mini.world",
@@ -29,12 +30,12 @@ RENAMED = {
     "kairos.policy.adapters": "kairos.policy.models.lora",
     "kairos.policy.architecture": "kairos.policy.models.architecture",
     "kairos.policy.families.base": "kairos.policy.family",
-    "kairos.policy.flash4": "kairos.policy.attention.flash_attention_4",
-    "kairos.policy.gathered": "kairos.policy.attention.gathered_sdpa",
+    "kairos.policy.flash4": "kairos.policy.network.attention.flash_attention_4",
+    "kairos.policy.gathered": "kairos.policy.network.attention.gathered_sdpa",
     "kairos.policy.mini": "kairos.policy.models.mini_config",
     "kairos.policy.packing": "kairos.policy.scoring.packing",
     "kairos.policy.temporal_agent": "kairos.policy.frame_agent",
-    "kairos.policy.varlen": "kairos.policy.attention.varlen",
+    "kairos.policy.varlen": "kairos.policy.network.attention.varlen",
     "kairos.train.datamodule": "kairos.train.feed.datamodule",
     "kairos.train.strategies": "kairos.train.devices.strategies",
     "kairos.video.decoders": "kairos.video.decoding.decoders",

@@ -11,7 +11,7 @@ import torch
 from helpers.tiny_language import FAMILIES, clip, prompt
 
 from kairos.policy.families.qwen2_5_vl import positions
-from kairos.policy.vision import timed_blocks
+from kairos.policy.network.vision import timed_blocks
 
 RECORD = json.loads((Path(__file__).parent / "data" / "vllm_positions.json").read_text(encoding="utf-8"))
 

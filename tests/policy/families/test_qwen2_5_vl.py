@@ -12,8 +12,8 @@ from torch import Tensor
 from kairos.core.types import Prompt
 from kairos.policy.families.qwen2_5_vl import Qwen25VL
 from kairos.policy.language import LanguagePolicy
-from kairos.policy.vision.patches import frames_of
-from kairos.policy.vision.windows import windows
+from kairos.policy.network.vision.patches import frames_of
+from kairos.policy.network.vision.windows import windows
 
 SIZES = {
     "one window": [(4, 56, 56)],

@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 from transformers import Qwen3_5ForConditionalGeneration
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
-from kairos.policy.delta_net.backends import Torch
 from kairos.policy.families.qwen3_5 import Qwen35
 from kairos.policy.language import LanguagePolicy
+from kairos.policy.network.delta_net.backends import Torch
+from kairos.policy.network.text.delta_layer import GatedDeltaNet
 from kairos.policy.processor import LanguageProcessor
-from kairos.policy.text.delta_layer import GatedDeltaNet
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from kairos.core.types import Layout, VideoClip
 from kairos.policy.families.qwen2_5_vl import Qwen25VL
 from kairos.policy.families.qwen3_vl import Qwen3VL
 from kairos.policy.family import Family
+from kairos.policy.network.vision.frame_times import evenly_spread
 from kairos.policy.processor import LanguageProcessor
-from kairos.policy.vision.frame_times import evenly_spread
 
 CHOSEN = torch.tensor([2, 3, 40, 41, 55])
 """Of 64 frames at 2 a second: 1.0, 1.5, 20.0, 20.5 and 27.5 s."""

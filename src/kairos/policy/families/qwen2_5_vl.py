@@ -17,12 +17,12 @@ from transformers import PreTrainedModel, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLRMSNorm
 
 from kairos.core.types import Layout, Prompt, VideoClip
-from kairos.policy.layouts import Markers
 from kairos.policy.models.pretrained import Released
-from kairos.policy.towers import Seen
-from kairos.policy.vision.frame_times import evenly_spread, patch_seconds
-from kairos.policy.vision.patches import Cut
-from kairos.policy.vision.qwen2_5_tower import Qwen25Tower, look
+from kairos.policy.network.layouts import Markers
+from kairos.policy.network.towers import Seen
+from kairos.policy.network.vision.frame_times import evenly_spread, patch_seconds
+from kairos.policy.network.vision.patches import Cut
+from kairos.policy.network.vision.qwen2_5_tower import Qwen25Tower, look
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 

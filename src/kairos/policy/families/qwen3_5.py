@@ -15,12 +15,12 @@ from transformers import PreTrainedModel, Qwen3_5ForConditionalGeneration, Qwen3
 from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5RMSNorm
 
 from kairos.core.types import Prompt
-from kairos.policy.delta_net.backends import Kernels
 from kairos.policy.families.qwen3_vl import Qwen3VL
-from kairos.policy.text.delta_layer import with_context
-from kairos.policy.text.norms import Fused, FusedAroundOne
-from kairos.policy.towers import Seen
-from kairos.policy.vision.qwen3_tower import Qwen3Tower, look
+from kairos.policy.network.delta_net.backends import Kernels
+from kairos.policy.network.text.delta_layer import with_context
+from kairos.policy.network.text.norms import Fused, FusedAroundOne
+from kairos.policy.network.towers import Seen
+from kairos.policy.network.vision.qwen3_tower import Qwen3Tower, look
 
 
 @dataclass(frozen=True)

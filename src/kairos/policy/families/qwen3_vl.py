@@ -15,12 +15,12 @@ from transformers import PreTrainedModel, Qwen3VLForConditionalGeneration, Qwen3
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRMSNorm
 
 from kairos.core.types import Layout, Prompt, VideoClip
-from kairos.policy.layouts import Markers
 from kairos.policy.models.pretrained import Released
-from kairos.policy.towers import Seen
-from kairos.policy.vision.patches import Cut
-from kairos.policy.vision.qwen3_tower import Qwen3Tower, look
-from kairos.policy.vision.timed_blocks import timed_blocks
+from kairos.policy.network.layouts import Markers
+from kairos.policy.network.towers import Seen
+from kairos.policy.network.vision.patches import Cut
+from kairos.policy.network.vision.qwen3_tower import Qwen3Tower, look
+from kairos.policy.network.vision.timed_blocks import timed_blocks
 
 
 @dataclass(frozen=True)

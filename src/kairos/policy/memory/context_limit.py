@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kairos.core.types import Prompt
-from kairos.policy.layouts import layout_of
-from kairos.policy.towers import Towers
+from kairos.policy.network.layouts import layout_of
+from kairos.policy.network.towers import Towers
 
 
 def check_context_length(towers: Towers, prompts: Sequence[Prompt], answer: int) -> None:

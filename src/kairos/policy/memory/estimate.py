@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kairos.policy.delta_net.rule import inside_bytes
 from kairos.policy.memory.activations import Pass, layer_gradient, text_activations, vision_activations
 from kairos.policy.memory.sizes import Sizes
 from kairos.policy.memory.workload import Workload
-from kairos.policy.text.logprobs import CHUNK_ELEMENTS
+from kairos.policy.network.delta_net.rule import inside_bytes
+from kairos.policy.network.text.logprobs import CHUNK_ELEMENTS
 
 GIB = 2**30
 MARGIN = 0.15

@@ -14,14 +14,14 @@ from torch.distributed.tensor import DTensor
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from kairos.core.types import RolloutBatch
-from kairos.policy.kernels.checkpoint import recomputed_layer
-from kairos.policy.kernels.dispatch import uses_triton
-from kairos.policy.kernels.weight_gradients import is_accumulating
-from kairos.policy.layouts import layout_of
 from kairos.policy.memory.activations import Pass, layer_gradient, text_activations, vision_activations
 from kairos.policy.memory.sizes import Sizes, of_model
-from kairos.policy.text.layers import Recomputable
-from kairos.policy.towers import Towers
+from kairos.policy.network.kernels.checkpoint import recomputed_layer
+from kairos.policy.network.kernels.dispatch import uses_triton
+from kairos.policy.network.kernels.weight_gradients import is_accumulating
+from kairos.policy.network.layouts import layout_of
+from kairos.policy.network.text.layers import Recomputable
+from kairos.policy.network.towers import Towers
 
 LEVELS = ("none", "selective", "full")
 """From the fastest to the one that needs the least memory. `selective` computes the MLPs again, whose activations are

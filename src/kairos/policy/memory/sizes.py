@@ -9,7 +9,7 @@ from typing import cast
 from torch import nn
 from transformers import PreTrainedConfig
 
-from kairos.policy.towers import Towers
+from kairos.policy.network.towers import Towers
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from kairos.policy.family import Family
 from kairos.policy.models.freezing import freeze
 from kairos.policy.models.weights import locate
-from kairos.policy.towers import Towers
+from kairos.policy.network.towers import Towers
 
 
 class Adapter(Protocol):

@@ -7,7 +7,7 @@ from typing import cast
 
 from torch import nn
 
-from kairos.policy.towers import Towers
+from kairos.policy.network.towers import Towers
 
 PARTS = ("vision", "tower", "merger", "text")
 """`vision` is all that turns pixels into tokens: the `tower` and the `merger`, which projects into the text's width."""

@@ -8,9 +8,9 @@ from torch import nn
 from transformers.activations import SiLUActivation
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from kairos.policy.text.layers import GatedMLP, PackedAttention, PackedLayer, Recomputable
-from kairos.policy.text.norms import Fused, mixin_class
-from kairos.policy.vision.attention import WithinSegments
+from kairos.policy.network.text.layers import GatedMLP, PackedAttention, PackedLayer, Recomputable
+from kairos.policy.network.text.norms import Fused, mixin_class
+from kairos.policy.network.vision.attention import WithinSegments
 
 
 def fuse_layers(model: nn.Module) -> None:

@@ -15,7 +15,7 @@ from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from kairos.policy.towers import Towers
+from kairos.policy.network.towers import Towers
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from kairos.core.types import Prompt
 from kairos.policy.models.fusing import fuse_layers
-from kairos.policy.text.norms import Fused, fuse_norms
-from kairos.policy.towers import Seen, TextTower, Towers
-from kairos.policy.vision.patches import Cut
+from kairos.policy.network.text.norms import Fused, fuse_norms
+from kairos.policy.network.towers import Seen, TextTower, Towers
+from kairos.policy.network.vision.patches import Cut
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from kairos.core.types import Sampling
-from kairos.policy.text.logprobs import restrict
+from kairos.policy.network.text.logprobs import restrict
 
 _RUN = 512  # tokens
 

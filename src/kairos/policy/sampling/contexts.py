@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from kairos.policy.attention.decode import decode_attention
-from kairos.policy.delta_net.step import DeltaState, DeltaStep
-from kairos.policy.kernels.dispatch import uses_triton
+from kairos.policy.network.attention.decode import decode_attention
+from kairos.policy.network.delta_net.step import DeltaState, DeltaStep
+from kairos.policy.network.kernels.dispatch import uses_triton
+from kairos.policy.network.text.context import Context
 from kairos.policy.sampling.prompt_cache import PackedPrompts, PromptCache
 from kairos.policy.sampling.row_cache import PackedRows, RowCache
-from kairos.policy.text.context import Context
 
 
 @dataclass

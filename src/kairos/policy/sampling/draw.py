@@ -11,14 +11,14 @@ from torch import Tensor
 from kairos.core.carry import carried
 from kairos.core.seeds import uniforms
 from kairos.core.types import Prompt, Sampling
-from kairos.policy.layouts import layout_of
+from kairos.policy.network.layouts import layout_of
+from kairos.policy.network.text.forward import run_text, video_places
+from kairos.policy.network.towers import Seen, Towers
 from kairos.policy.sampling.contexts import SamplingCache
 from kairos.policy.sampling.cuda_graph import Replayed
 from kairos.policy.sampling.drawn import AllEnded, DrawnRows
 from kairos.policy.sampling.prompt_cache import PackedPrompts, PaddedPrompts, PromptCache
 from kairos.policy.sampling.row_cache import PackedRows, PaddedRows, RowCache
-from kairos.policy.text.forward import run_text, video_places
-from kairos.policy.towers import Seen, Towers
 
 _LOOK_EVERY = 8  # steps, on a GPU, between two looks at whether all rows have ended
 

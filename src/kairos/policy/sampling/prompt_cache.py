@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from kairos.core.carry import carried
-from kairos.policy.attention.decode import PromptKV
-from kairos.policy.attention.padded import attention, pick
-from kairos.policy.attention.shared_prompt_op import attend_to_sequences
-from kairos.policy.attention.varlen import Varlen
-from kairos.policy.segments import Segments, starts
+from kairos.policy.network.attention.decode import PromptKV
+from kairos.policy.network.attention.padded import attention, pick
+from kairos.policy.network.attention.shared_prompt_op import attend_to_sequences
+from kairos.policy.network.attention.varlen import Varlen
+from kairos.policy.network.segments import Segments, starts
 
 
 class PromptCache(Protocol):

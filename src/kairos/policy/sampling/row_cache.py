@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from kairos.policy.attention.decode import RowKV
-from kairos.policy.attention.shared_prompt_op import attend_to_sequences
-from kairos.policy.kernels.elementwise import write_kv
+from kairos.policy.network.attention.decode import RowKV
+from kairos.policy.network.attention.shared_prompt_op import attend_to_sequences
+from kairos.policy.network.kernels.elementwise import write_kv
 from kairos.policy.sampling.prompt_cache import single_cuts
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kairos.core.carry import carried
 from kairos.core.types import Layout
-from kairos.policy.segments import Segments, starts
+from kairos.policy.network.segments import Segments, starts
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from kairos.core.carry import carried
 from kairos.core.types import ActionStats, RolloutBatch
-from kairos.policy.attention.varlen import Attention
-from kairos.policy.layouts import layout_of
+from kairos.policy.network.attention.varlen import Attention
+from kairos.policy.network.layouts import layout_of
+from kairos.policy.network.text.logprobs import chosen_logprobs, scoring_temperature
+from kairos.policy.network.towers import Seen, Towers
 from kairos.policy.scoring.shared_prefix import SharedPrefix
 from kairos.policy.scoring.stats import on_rows
-from kairos.policy.text.logprobs import chosen_logprobs, scoring_temperature
-from kairos.policy.towers import Seen, Towers
 
 
 @dataclass(frozen=True)

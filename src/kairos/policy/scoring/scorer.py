@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from kairos.core.types import ActionStats, RolloutBatch
-from kairos.policy.towers import Seen, Towers
+from kairos.policy.network.towers import Seen, Towers
 
 
 class CompletionScorer(Protocol):

@@ -9,15 +9,15 @@ from torch import Tensor
 
 from kairos.core.carry import carried
 from kairos.core.types import ActionStats, RolloutBatch
-from kairos.policy.attention.varlen import Attention, AttentionPlan, Automatic
-from kairos.policy.delta_net.step import DeltaStep
-from kairos.policy.layouts import layout_of
+from kairos.policy.network.attention.varlen import Attention, AttentionPlan, Automatic
+from kairos.policy.network.delta_net.step import DeltaStep
+from kairos.policy.network.layouts import layout_of
+from kairos.policy.network.segments import Segments
+from kairos.policy.network.text.forward import run_text, video_places
+from kairos.policy.network.text.logprobs import chosen_logprobs, scoring_temperature
+from kairos.policy.network.towers import Seen, Towers
 from kairos.policy.scoring.packing import pack
 from kairos.policy.scoring.stats import on_rows
-from kairos.policy.segments import Segments
-from kairos.policy.text.forward import run_text, video_places
-from kairos.policy.text.logprobs import chosen_logprobs, scoring_temperature
-from kairos.policy.towers import Seen, Towers
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,129 @@
+"""Weight gradients of matrix products, summed in fp32 and, inside `accumulating`, straight into `weight.grad`.
+
+autograd writes a new gradient to memory, reads it and `weight.grad`, and writes their sum: on a GPU that takes as long
+as casting all weights. A product can start from `weight.grad` instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kairos.policy.network.kernels.dispatch import keeps_fp32_sums
+
+
+def product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
+    """a @ b as `dtype`: fp32 sums of bf16 products are not rounded on the way, where torch can do that."""
+    return torch.mm(a, b, out_dtype=dtype) if keeps_fp32_sums(a, dtype) else (a @ b).to(dtype)
+
+
+def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """total += product(a, b, total.dtype); fp32 sums of bf16 products on a GPU without writing the product down."""
+    if keeps_fp32_sums(a, total.dtype):
+        torch.addmm(total, a, b, out_dtype=total.dtype, out=total)
+    else:
+        total.add_(product(a, b, total.dtype))
+
+
+@contextmanager
+def accumulating(on: bool = True) -> Iterator[None]:
+    """Inside this context, backward accumulates into `weight.grad`: that of operators whose forward pass runs here.
+
+    autograd still does it where `weight.grad` is None or has another dtype or layout than the product, and for weights
+    with hooks. Do not use it with `torch.autograd.grad` or `backward(inputs=...)`, which would change the `grad` of
+    weights that they do not name, nor where gradients have hooks (DDP, FSDP).
+    """
+    token = _accumulating.set(on)
+    try:
+        yield
+    finally:
+        _accumulating.reset(token)
+
+
+def is_accumulating() -> bool:
+    return _accumulating.get()
+
+
+_accumulating: ContextVar[bool] = ContextVar("accumulating", default=False)
+
+
+@dataclass(frozen=True)
+class WeightGradients:
+    """Computes the gradients of weights [N1, K], [N2, K], ... that are rows of one matrix, and of their biases.
+
+    New gradients are rows of one matrix, too: contiguous views that do not overlap, which autograd keeps as `grad`.
+    """
+
+    rows: Sequence[slice]
+    """Where each weight lies in the matrix."""
+    width: int
+    """K."""
+    dtype: torch.dtype
+    """Of the weights and of their gradients."""
+    onto: Sequence[Tensor] = ()
+    """The weights whose `grad` may be accumulated into; empty outside `accumulating`."""
+
+    @classmethod
+    def of(cls, weights: Sequence[Tensor], rows: Sequence[slice]) -> WeightGradients:
+        return cls(rows, weights[0].shape[1], weights[0].dtype, weights if is_accumulating() else ())
+
+    def accumulators(self) -> Sequence[Tensor | None]:
+        """Each weight's `grad` where it may be accumulated into, else None."""
+        if not self.onto:
+            return [None] * len(self.rows)
+        return [None if _watched(weight) else _whole(weight.grad, self.dtype) for weight in self.onto]
+
+    def of_weights(self, grad_MN: Tensor, x_MK: Tensor | None, needed: Sequence[bool]) -> Sequence[Tensor | None]:
+        """Of x @ weight.T; None where it was accumulated. `x` may be wider than the weights, None if not kept."""
+        if x_MK is None:  # no weight needs a gradient
+            return [None] * len(needed)
+        x_MK, totals = x_MK[:, : self.width], self.accumulators()
+        together = _one_matrix(totals, grad_MN.shape[1]) if all(needed) else None
+        if together is not None:
+            add_product(together, grad_MN.T, x_MK)
+            return [None] * len(needed)
+        for part, total, need in zip(self.rows, totals, needed, strict=True):
+            if need and total is not None:
+                add_product(total, grad_MN[:, part].T, x_MK)
+        rest = [need and total is None for total, need in zip(totals, needed, strict=True)]
+        return self._each(lambda part: product(grad_MN[:, part].T, x_MK, self.dtype), rest)
+
+    def of_biases(self, grad_MN: Tensor, needed: Sequence[bool]) -> Sequence[Tensor | None]:
+        return self._each(lambda part: grad_MN[:, part].sum(0, dtype=self.dtype), needed)
+
+    def _each(self, gradient: Callable[[slice], Tensor], needed: Sequence[bool]) -> Sequence[Tensor | None]:
+        """One for each part that needs it, from a single product where all do."""
+        if all(needed):
+            whole = gradient(slice(None))
+            return [whole[part] for part in self.rows]
+        return [gradient(part) if need else None for part, need in zip(self.rows, needed, strict=True)]
+
+
+def _whole(grad: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    return grad if grad is not None and grad.dtype == dtype and grad.is_contiguous() else None
+
+
+def _one_matrix(parts: Sequence[Tensor | None], height: int) -> Tensor | None:
+    """The [height, K] that the parts fill, one right behind the other, as new gradients do; else None."""
+    first, end = parts[0], 0
+    if first is None:
+        return None
+    width = first.shape[1]
+    for part in parts:
+        if part is None or part.untyped_storage().data_ptr() != first.untyped_storage().data_ptr():
+            return None
+        if part.storage_offset() != first.storage_offset() + end * width:
+            return None
+        end += len(part)
+    return first.as_strided((height, width), (width, 1)) if end == height else None
+
+
+def _watched(weight: Tensor) -> bool:
+    """Has gradient hooks, or is not a leaf."""
+    hooks = weight._backward_hooks or getattr(weight, "_post_accumulate_grad_hooks", None)
+    return bool(hooks) or not weight.is_leaf

@@ -1,0 +1,89 @@
+"""Names for what a vision tower sees and for the tower itself: equal names mean equal features, on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
+from transformers import PreTrainedConfig
+
+from kairos.core.types import Prompt
+from kairos.policy.network.kernels.modules import modules_of, parameters_of
+from kairos.policy.network.layouts import frames_in, layout_of
+from kairos.video.store.mapped import content_name
+
+VERSION = "3"
+"""To be raised when our own code of a tower changes what it computes."""
+_OF_NO_EFFECT = {"transformers_version", "dtype", "torch_dtype"}
+
+
+class ClipNames:
+    """Names of the frames that prompts show, by content.
+
+    Mapped clips have one already: their file's name, which tells content and pixel budget. Other frames are hashed,
+    once a tensor, and again when it was written to.
+    """
+
+    def __init__(self) -> None:
+        self._hashed: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+
+    def __call__(self, prompt: Prompt) -> str:
+        """The clip, and a hash of the part of it that the prompt's layout takes."""
+        frames, layout = frames_in(prompt), layout_of(prompt)
+        name = content_name(prompt.clip) or self._hash(frames)
+        taken = None if layout.frames is None else layout.frames.tolist()
+        facts = json.dumps([taken, layout.grid_thw_N3.tolist()])
+        return f"{name}-{hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()}"
+
+    def _hash(self, frames: Tensor) -> str:
+        known = self._hashed.get(frames)
+        if known is None or known[0] != frames._version:
+            digest = hashlib.blake2b(f"{tuple(frames.shape)}{frames.dtype}".encode(), digest_size=16)
+            digest.update(_bytes(frames))
+            known = self._hashed[frames] = (frames._version, digest.hexdigest())
+        return known[1]
+
+
+class TowerName:
+    """A hash of a tower's weights and configuration, computed again when they were written to, moved or converted.
+
+    What a write through `.data` changed goes unnoticed. After `keep` the name stays: shards are gathered and let go.
+    """
+
+    def __init__(self) -> None:
+        self._stamp: object = None
+        self._name = ""
+        self._kept = False
+
+    def __call__(self, tower: nn.Module, family: object) -> str:
+        """32 hexadecimal digits; the device's kind counts, because its kernels round differently."""
+        if self._kept:
+            return self._name
+        stamp = [(id(p), p._version, p.dtype, p.device) for p in parameters_of(modules_of(tower))]
+        if stamp != self._stamp:
+            self._stamp, self._name = stamp, _name_of(tower, family)
+        return self._name
+
+    def keep(self, tower: nn.Module, family: object) -> None:
+        """The tower's name from now on."""
+        self._kept, self._name = True, _name_of(tower, family)
+
+
+def _name_of(tower: nn.Module, family: object) -> str:
+    config = cast("PreTrainedConfig", tower.config).to_dict()
+    sizes = {name: value for name, value in config.items() if name not in _OF_NO_EFFECT and not name.startswith("_")}
+    device = next(tower.parameters()).device.type
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps([VERSION, repr(family), device, sizes], sort_keys=True, default=str).encode())
+    for name, tensor in sorted(tower.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
