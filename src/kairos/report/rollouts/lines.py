@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kairos.credit.rows import RowError
-from kairos.report.rollouts.tail import START, Line, Position
+from kairos.report.rollouts.tail import BEGINNING, Line, Position
 
 _BEGINNING = re.compile(rb'\s*\{\s*"iteration":\s*(\d{1,18})\s*[,}]')
 
@@ -36,7 +36,7 @@ class Survey:
     first: int | None = None
     last: int | None = None
     count: int = 0
-    start_of_last: Position = START
+    start_of_last: Position = BEGINNING
 
 
 def survey(path: Path) -> Survey:
@@ -72,7 +72,7 @@ def rows(lines: Iterable[Line], path: Path, iterations: Iterations | None = None
             yield row
 
 
-def read(path: Path, start: Position = START) -> Iterator[Line]:
+def read(path: Path, start: Position = BEGINNING) -> Iterator[Line]:
     """The lines that a file has now, from `start` on; the last may lack its newline."""
     with path.open("rb") as file:
         file.seek(start.offset)

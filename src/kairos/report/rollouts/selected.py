@@ -10,7 +10,7 @@ from pathlib import Path
 from kairos.report.rollouts.lines import Iterations, Survey, read, rows, survey
 from kairos.report.rollouts.query import Query, iterations_of
 from kairos.report.rollouts.row_fields import Row, fields_of
-from kairos.report.rollouts.tail import START, follow
+from kairos.report.rollouts.tail import BEGINNING, follow
 from kairos.runs.folder import RunError, RunFolder
 
 LAST = "last"
@@ -45,7 +45,7 @@ class Rollouts:
         if not self.file.exists():
             why = "it is finished and wrote none" if RunFolder(self.run).finished else "it has written none yet"
             raise RunError(f"{self.file} is not there: {why} (callbacks.log.rollouts_every=0 writes none at all)")
-        iterations, start = None, START
+        iterations, start = None, BEGINNING
         if iteration == LAST:
             found = survey(self.file)
             start = found.start_of_last
@@ -64,7 +64,7 @@ class Rollouts:
         if query.order is not None:
             raise ValueError("follow=true shows rollouts in the order they are written in: leave sort= out")
         iterations = None if iteration in (None, LAST) else iterations_of(iteration)
-        start = survey(self.file).start_of_last if iterations is None and self.file.exists() else START
+        start = survey(self.file).start_of_last if iterations is None and self.file.exists() else BEGINNING
         lines = follow(self.file, lambda: RunFolder(self.run).finished, wait, went_back, start)
         return query(rows(lines, self.file, iterations))
 

@@ -20,7 +20,8 @@ class Position:
     lines: int = 0
 
 
-START = Position()
+BEGINNING = Position()
+"""Before the first line."""
 
 
 def follow(
@@ -28,7 +29,7 @@ def follow(
     finished: Callable[[], bool],
     wait: Callable[[], None],
     went_back: Callable[[int], None],
-    start: Position = START,
+    start: Position = BEGINNING,
 ) -> Iterator[Line]:
     """Complete lines from `start` on as they are written, until `finished`; `wait` is called between two looks.
 
