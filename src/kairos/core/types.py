@@ -19,6 +19,9 @@ from kairos.core.carry import carried
 from kairos.core.grammar import Grammar
 from kairos.core.spans import Span
 
+START = "start"
+"""Name of the reference that is the policy before any update; every other reference is configured."""
+
 
 class Origin(IntEnum):
     """Who wrote a rollout."""
@@ -278,7 +281,7 @@ class Needs:
     entropy: bool = False
     """The policy's entropy at every action."""
     references: frozenset[str] = frozenset()
-    """Names of the frozen scorers that it compares with: "start" is the policy before any update."""
+    """Names of the frozen scorers that the term compares with, see `START`."""
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(self.entropy or other.entropy, self.references | other.references)

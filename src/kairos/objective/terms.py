@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kairos.core.types import ActionStats, Needs, RolloutBatch
+from kairos.core.types import START, ActionStats, Needs, RolloutBatch
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class ReferenceKL:
     With d = log reference - log pi: k1 = -d, k2 = d^2 / 2, k3 = e^d - 1 - d. `limit` holds the estimate within
     +-limit (EasyR1 releases 10). A coefficient of 0 needs no reference.
 
-    `reference` names the frozen scorer: "start" is the policy before any update, others are configured.
+    `reference` names the frozen scorer: `START` is the policy before any update, others are configured.
     """
 
     coefficient: float = 0.04
     estimator: Literal["k1", "k2", "k3"] = "k3"
     limit: float | None = None
-    reference: str = "start"
+    reference: str = START
 
     def __post_init__(self) -> None:
         if self.estimator not in ("k1", "k2", "k3"):

@@ -8,8 +8,9 @@ from typing import Protocol, runtime_checkable
 import psutil
 import torch
 
+from kairos.core.types import START
 from kairos.policy.language import LanguagePolicy
-from kairos.policy.memory.candidate import START, Candidate
+from kairos.policy.memory.candidate import Candidate
 from kairos.policy.memory.prompt_size import text_tokens, vision_tokens
 from kairos.policy.memory.sizes import Sizes
 from kairos.policy.memory.workload import Workload

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from torch import nn
 
 from kairos.core.protocols import ChecksTokens, Policy, Reference, Scorer
+from kairos.core.types import START
 
-START = "start"
-"""The policy before any update; every other name is configured."""
 _PROBE = "<answer>2.0 to 6.5</answer>"
 
 

@@ -9,9 +9,6 @@ from kairos.policy.memory.estimate import Estimate, estimate
 from kairos.policy.memory.sizes import Sizes
 from kairos.policy.memory.workload import Workload
 
-START = "start"
-"""The reference that is the policy before any update."""
-
 
 @dataclass(frozen=True)
 class Candidate:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from kairos.core.out_of_memory import PLAN
-from kairos.policy.memory.candidate import START, Candidate
+from kairos.core.types import START
+from kairos.policy.memory.candidate import Candidate
 from kairos.policy.memory.sizes import Sizes
 from kairos.policy.memory.workload import Workload
 
