@@ -84,3 +84,9 @@ def test_the_shipped_teacher_is_named_on_the_command_line(workplace: Path):
          "objective.terms.kl.reference=teacher"]
     )  # fmt: skip
     assert list(built.module.teachers) == ["teacher"] and built.module.references == {}
+
+
+def test_a_language_teacher_beside_a_policy_without_a_processor_says_what_it_needs():
+    teacher = ["references=teacher", "references.teacher.policy.weights=mini_base"]
+    with pytest.raises(Exception, match=r"needs policy\.processor, which is null beside policy=toy .* policy=mini"):
+        build([*TOY, "name=a", *DISTIL, *teacher])

@@ -69,6 +69,11 @@ class LanguagePolicy(nn.Module):
         compile: str | None = None,
     ) -> None:
         super().__init__()
+        if processor is None:
+            raise ValueError(
+                "a language policy needs policy.processor, which is null beside policy=toy and policy=frame_agent: a "
+                "language teacher goes with a language policy, such as policy=mini"
+            )
         if weights is None and config is None:
             raise ValueError("a language policy needs policy.weights, or policy.config to draw random ones")
         if random_weights and config is None:
