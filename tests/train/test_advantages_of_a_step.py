@@ -21,6 +21,11 @@ from torch import Tensor
 from kairos.compose import build
 from kairos.core.ranks import total
 from kairos.core.types import Failure, PromptBatch
+from kairos.credit.advantages import Downscaled, MeanCentred, PerGroup
+from kairos.credit.gates import NoGate
+from kairos.credit.rescoring import Rescorer
+from kairos.credit.rewards.rubric import Rubric
+from kairos.data.templates.answer import AnswerOnly
 
 GROUPS = [torch.tensor([0.0, 1.0, 0.5]), torch.tensor([0.3, 0.1]), torch.tensor([1.0, 1.0, 0.0, 0.2])]
 
@@ -40,6 +45,26 @@ class BatchNormalized:
 
 
 MINE = ["~advantage.rule", "advantage._target_=test_advantages_of_a_step.BatchNormalized"]
+
+
+class OwnMean:
+    """A user's rule for one group."""
+
+    def __call__(self, rewards: Tensor, on_policy: Tensor) -> tuple[Tensor, Tensor]:
+        return rewards - rewards.mean(), torch.ones(len(rewards))
+
+
+def test_a_rule_for_one_group_given_as_the_advantage_is_refused_with_the_remedy():
+    yaml = ["~advantage.rule", "advantage._target_=test_advantages_of_a_step.OwnMean"]
+    remedy = r"OwnMean .* takes the rewards of one group \(rewards: .*Tensor.*\), .* wrap it in PerGroup"
+    with pytest.raises(Exception, match=remedy):
+        build([*TOY, "name=a", *yaml])
+    with pytest.raises(ValueError, match=r"MeanCentred\(\) takes the rewards of one group \(rewards_G: .* wrap it"):
+        Downscaled(MeanCentred())  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="wrap it in PerGroup"):
+        Rescorer(AnswerOnly(), Rubric({}), OwnMean(), NoGate())  # type: ignore[arg-type]
+    wrapped = build([*TOY, "name=a", "advantage.rule._target_=test_advantages_of_a_step.OwnMean"]).module.advantage
+    assert isinstance(wrapped, PerGroup) and isinstance(wrapped.rule, OwnMean)
 
 
 def credited(groups: Sequence[Tensor]) -> list[Tensor]:

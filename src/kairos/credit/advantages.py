@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kairos.core.protocols import Advantage, GroupRule
+from kairos.credit.earned import refuse_group_rule
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class Downscaled:
     cap: float | None = None
 
     def __post_init__(self) -> None:
+        refuse_group_rule(self.advantage)
         if self.scale < 0:
             raise ValueError(f"scale must be >= 0, got {self.scale}")
 

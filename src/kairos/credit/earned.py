@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -46,3 +47,17 @@ def earned(advantage: Advantage, gate: Gate, rewards: Sequence[Tensor], on_polic
         )
     gates = [gate(rewards_G, own_G) for rewards_G, own_G in zip(rewards, on_policy, strict=True)]
     return [Earned(a_G, w_G * opening, opening) for (a_G, w_G), opening in zip(pairs, gates, strict=True)]
+
+
+def refuse_group_rule(advantage: Advantage) -> None:
+    """ValueError where `advantage` is a rule for one group: its first parameter is `rewards_G`, or one Tensor."""
+    first = next(iter(inspect.signature(advantage).parameters.values()), None)
+    if first is None:
+        return
+    hint = first.annotation if isinstance(first.annotation, str) else getattr(first.annotation, "__name__", "")
+    if first.name.endswith("_G") or hint.rpartition(".")[2] == "Tensor":
+        raise ValueError(
+            f"the advantage {advantage!r} takes the rewards of one group ({first}), but an advantage is called once a "
+            "step with the groups in a list: wrap it in PerGroup (yaml: _target_: kairos.credit.advantages.PerGroup, "
+            "and the rule under `rule`)"
+        )

@@ -20,7 +20,7 @@ from torch import Tensor
 from kairos.core.answers import read
 from kairos.core.protocols import Advantage, Gate, Reward
 from kairos.core.types import Origin, Prompt, Rollout, RolloutGroup, Template, VideoClip
-from kairos.credit.earned import earned
+from kairos.credit.earned import earned, refuse_group_rule
 from kairos.credit.rows import Row, RowError, parse, read_rows
 
 
@@ -60,6 +60,9 @@ class Rescorer:
     reward: Reward
     advantage: Advantage
     gate: Gate
+
+    def __post_init__(self) -> None:
+        refuse_group_rule(self.advantage)
 
     def run(self, source: Path, output: Path) -> Tally:
         """One JSON row of output a row of `source`, in the same order. RowError at the first row that cannot be used.

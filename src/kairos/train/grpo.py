@@ -47,8 +47,8 @@ from kairos.core.protocols import (
 )
 from kairos.core.seeds import mix
 from kairos.core.threads import one_host_thread
-from kairos.core.types import ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
-from kairos.credit.earned import Earned, earned
+from kairos.core.types import START, ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
+from kairos.credit.earned import Earned, earned, refuse_group_rule
 from kairos.objective.objective import Objective
 from kairos.train import diagnostics, oversampling
 from kairos.train.batch import collate
@@ -57,7 +57,7 @@ from kairos.train.devices.strategies import alone
 from kairos.train.iteration import after_iteration
 from kairos.train.meter import Meter
 from kairos.train.optimizer import Optimizer
-from kairos.train.references import START, build, needed
+from kairos.train.references import build, needed
 
 
 class GRPOModule(L.LightningModule):
@@ -94,6 +94,7 @@ class GRPOModule(L.LightningModule):
             raise ValueError(f"iterations, epochs, minibatches must be >= 1: {iterations=} {epochs=} {minibatches=}")
         if oversample < 1:
             raise ValueError(f"oversample must be >= 1, got {oversample}")
+        refuse_group_rule(advantage)
         self.automatic_optimization = False
         if not isinstance(policy, nn.Module):
             raise ValueError(f"a policy is an nn.Module that scores in its forward, got {policy!r}")
