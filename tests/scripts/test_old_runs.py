@@ -11,8 +11,9 @@ import yaml
 from helpers.running import TOY, assert_same_run
 from helpers.scripting import Script
 
+from kairos.compose import compose, resolved
 from kairos.runs.folder import RunError, RunFolder
-from kairos.runs.renamed import RENAMED, new_name, new_override, with_new_names
+from kairos.runs.renamed import OPTIONS, RENAMED, new_name, new_override, with_new_names
 
 SMALL = [*TOY, "iterations=2", "callbacks.checkpoint.every=1", "advantage=group_normalized_fine"]
 
@@ -85,7 +86,7 @@ def test_every_new_name_is_there_and_no_old_one_is():
 def test_an_override_of_an_old_run_is_read_by_todays_names_and_keys():
     rule = {"_target_": "kairos.credit.advantages.Anchored"}
     old: dict[str, object] = {"advantage": rule}
-    assert new_override("+attn._target_=kairos.policy.varlen.Sdpa", {}).endswith("policy.attention.varlen.Sdpa")
+    assert new_override("+attn._target_=kairos.policy.varlen.Sdpa", {}).endswith("policy.network.attention.varlen.Sdpa")
     assert new_override("advantage.factor=2", old) == "advantage.rule.factor=2"
     assert new_override("advantage=leave_one_out", old) == "advantage=leave_one_out"
     new = with_new_names(old)
@@ -94,3 +95,20 @@ def test_an_override_of_an_old_run_is_read_by_todays_names_and_keys():
     inner: dict[str, object] = {"advantage": {"_target_": "kairos.credit.advantages.Downscaled", "advantage": rule}}
     assert new_override("advantage.scale=0.5", inner) == "advantage.scale=0.5"
     assert new_override("advantage.advantage.factor=2", inner) == "advantage.advantage.rule.factor=2"
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_run_of_an_option_that_is_no_file_any_more_goes_on_as_what_composes_the_same(option: str, tmp_path: Path):
+    name, clips = option.removeprefix("experiment=").rsplit("_", 1)
+    run = RunFolder(tmp_path / "run")
+    begun = resolved(compose([f"experiment={name}", f"data.clips={clips}", "seed=3", "folder=x"]))
+    run.begin(begun, ["seed=3", option, "folder=x"], "")
+    assert run.overrides() == [f"experiment={name}", f"data.clips={clips}", "seed=3", "folder=x"]
+    run.check(resolved(compose(run.overrides())))
+    assert f"{option} is experiment={name} data.clips={clips}" in (run.outdated() or "")
+
+
+def test_an_override_of_ones_own_still_wins_over_an_option_that_is_no_file_any_more(tmp_path: Path):
+    run = RunFolder(tmp_path / "run")
+    run.begin({}, ["data.clips=70", "experiment=mini/grpo_50"], "")
+    assert compose(run.overrides()).data.clips == 70

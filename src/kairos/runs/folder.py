@@ -12,7 +12,7 @@ import yaml
 
 from kairos.runs.files import write_whole
 from kairos.runs.keys import key_of, meaning
-from kairos.runs.renamed import added, new_override, old_names, with_new_names
+from kairos.runs.renamed import added, new_overrides, old_names, with_new_names
 
 FINISHED = "summary.json"
 LOG = "log.txt"
@@ -48,7 +48,7 @@ class RunFolder:
     def overrides(self) -> list[str]:
         """The overrides that the run began with, by today's names, without those that spoke of the command only."""
         begun, config = yaml.safe_load(self._read("overrides.yaml")), yaml.safe_load(self._read("config.yaml"))
-        return [new_override(override, config) for override in begun if meaning(key_of(override)).kept]
+        return new_overrides([override for override in begun if meaning(key_of(override)).kept], config)
 
     def config(self) -> dict[str, object]:
         """The resolved configuration that the run began with, by today's names."""

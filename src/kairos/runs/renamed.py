@@ -55,6 +55,13 @@ ADDED: Mapping[str, object] = {
 }
 """Keys that older configurations lack (patterns), and the value with which nothing is different."""
 
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    f"experiment=mini/{row}_{clips}": (f"experiment=mini/{row}", f"data.clips={clips}")
+    for row in ("grpo", "sft", "tempsamp_r1")
+    for clips in (50, 100, 200)
+}
+"""Options that had files of their own, and the overrides that compose the same."""
+
 _PER_GROUP = "kairos.credit.advantages.PerGroup"
 _RULES = {
     "kairos.credit.annotation_as_rollout.AnnotationAsRollout",
@@ -87,6 +94,15 @@ def renamed(text: str) -> str:
     return _NAME.sub(lambda match: new_name(match[0]), text)
 
 
+def new_overrides(overrides: Sequence[str], config: Mapping[str, object]) -> list[str]:
+    """The overrides of a run with this configuration, by today's options, names and keys.
+
+    What has become of an option that is no file any more comes first, so that it yields to the run's other overrides.
+    """
+    options = [new for override in overrides for new in OPTIONS.get(override, ())]
+    return [*options, *(new_override(override, config) for override in overrides if override not in OPTIONS)]
+
+
 def new_override(override: str, config: Mapping[str, object]) -> str:
     """An override of a run with this configuration, as it was written, by today's names and keys."""
     advantage = config.get("advantage")
@@ -98,11 +114,13 @@ def new_override(override: str, config: Mapping[str, object]) -> str:
 
 
 def old_names(tree: object) -> dict[str, str]:
-    """The old dotted names in a configuration or in overrides, with what they are today."""
+    """The old dotted names and options in a configuration or in overrides, with what they are today."""
     if isinstance(tree, Mapping):
         return {old: new for branch in tree.values() for old, new in old_names(branch).items()}
     if isinstance(tree, Sequence) and not isinstance(tree, str):
         return {old: new for branch in tree for old, new in old_names(branch).items()}
+    if isinstance(tree, str) and tree in OPTIONS:
+        return {tree: " ".join(OPTIONS[tree])}
     names = _NAME.findall(tree) if isinstance(tree, str) else []
     return {name: new_name(name) for name in names if new_name(name) != name}
 
