@@ -64,5 +64,5 @@ def test_every_metric_of_which_more_is_better_has_the_floors_of_the_same_answers
 
 
 def test_nothing_cannot_be_summarised():
-    with pytest.raises(ValueError, match="no predictions"):
+    with pytest.raises(ValueError, match="nothing to score: there are no predictions"):
         score_table([])

@@ -36,7 +36,7 @@ def score_table(
 def overall(predictions: Sequence[Prediction], metrics: Mapping[str, Share] | None = None) -> dict[str, float]:
     """The scores and floors over all predictions of whatever task, and their number "n"; ValueError on none."""
     if not predictions:
-        raise ValueError("nothing to score_table: there are no predictions")
+        raise ValueError("nothing to score: there are no predictions")
     trivial = {name: value for name, value in floors(predictions, metrics).items() if isinstance(value, float)}
     return {"n": len(predictions), **means(predictions), **trivial}
 

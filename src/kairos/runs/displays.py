@@ -27,9 +27,8 @@ def read_displays(run: Path) -> Displays:
     names = {field.name for field in fields(Display)}
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        wrong = not isinstance(rows, dict) or [name for name, row in rows.items() if set(row) != names]
+        if not isinstance(rows, dict) or any(set(row) != names for row in rows.values()):
+            raise ValueError(f"each metric must have the fields {sorted(names)}")
+        return Displays({str(name): Display(**row) for name, row in rows.items()})
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is not a file of displays: {error}") from error
-    if wrong:
-        raise ValueError(f"{path} is not a file of displays: each metric must have the fields {sorted(names)}")
-    return Displays({str(name): Display(**row) for name, row in rows.items()})

@@ -34,10 +34,17 @@ class Environment:
 
     @classmethod
     def read(cls, run: Path) -> Environment:
-        """What a run's folder says; nothing where it does not."""
+        """What a run's folder says; nothing where it does not, or not in the way that `write` does."""
         path = run / _FILE
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        return cls(found.get("config_dir"), tuple(found.get("python_path", ())))
+        try:
+            found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+        except (yaml.YAMLError, UnicodeDecodeError):
+            found = None
+        found = found if isinstance(found, dict) else {}
+        listed = found.get("python_path")
+        folders = [found.get("config_dir"), *(listed if isinstance(listed, list) else ())]
+        config_dir, *python_path = (f if isinstance(f, str) and f.isprintable() else None for f in folders)
+        return cls(config_dir, tuple(filter(None, python_path)))
 
     def write(self, run: Path) -> None:
         """Into a run's folder, unless there is nothing to say: a run that goes on keeps what it began with."""

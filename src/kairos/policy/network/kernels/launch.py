@@ -50,5 +50,5 @@ def _kind(argument: object) -> object:
 
 
 def next_power_of_2(number: int) -> int:
-    """The smallest next_power_of_2 of two that is at least this."""
+    """The smallest power of two that is at least this."""
     return 1 << max(0, number - 1).bit_length()
