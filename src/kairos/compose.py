@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
@@ -20,6 +20,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from kairos.runs.environment import Environment
 from kairos.runs.folder import RunFolder, reworded
@@ -71,23 +72,40 @@ def build(overrides: Sequence[str] = (), config_dir: str | None = None) -> Exper
 
 
 def assemble(config: DictConfig, overrides: Sequence[str] = (), folder: Path | None = None) -> Experiment:
-    """Build the objects of a composed configuration; the run's folder is `folder`, or follows from the overrides."""
+    """Build the objects of a composed configuration; the run's folder is `folder`, or follows from the overrides.
+
+    ValueError where an option that has no default has no value.
+    """
     from kairos.train.console import quieten
 
     quieten()
     folder = folder or run_folder(config.run, config.name, overrides)
     with open_dict(config):
         config.folder = str(folder)
-    callbacks = _present(config.callbacks)
-    loggers = _present(config.logger)
-    trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers or False, _convert_="all")
-    return Experiment(
-        config=config,
-        folder=folder,
-        module=instantiate(config.module, _convert_="all"),
-        datamodule=instantiate(config.datamodule, _convert_="all"),
-        trainer=cast("L.Trainer", trainer),
-    )
+    lacking = list(_without_value(OmegaConf.to_container(config, resolve=False)))  # now: building resolves `${...}`
+    try:
+        callbacks = _present(config.callbacks)
+        loggers = _present(config.logger)
+        trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers or False, _convert_="all")
+        return Experiment(
+            config=config,
+            folder=folder,
+            module=instantiate(config.module, _convert_="all"),
+            datamodule=instantiate(config.datamodule, _convert_="all"),
+            trainer=cast("L.Trainer", trainer),
+        )
+    except (MissingMandatoryValue, InterpolationToMissingValueError) as error:
+        keys = lacking or [str(error.full_key)]
+        raise ValueError(
+            f"no value for {', '.join(keys)}: give one on the command line, such as {keys[0]}=<value>"
+        ) from error
+
+
+def _without_value(node: object, prefix: str = "") -> Iterator[str]:
+    """The options that have no value, where they are written: not the nodes that refer to them by `${...}`."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from [f"{prefix}{name}"] if value == "???" else _without_value(value, f"{prefix}{name}.")
 
 
 def part(node: DictConfig) -> object:

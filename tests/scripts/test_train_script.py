@@ -283,3 +283,18 @@ def test_the_command_of_the_readme_sweeps_as_a_process(repository: Path, tmp_pat
     assert done.returncode == 0, done.stderr[-3000:]
     (sweep,) = (tmp_path / "runs").iterdir()
     assert len(list(sweep.glob("*/summary.json"))) == 4 and (sweep / "curves.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "lacks"),
+    [
+        (["data=charades"], "data.annotations, data.videos"),
+        (["references=teacher", "objective.terms.kl.reference=teacher"], "references.teacher.policy.weights"),
+    ],
+)
+def test_an_option_without_a_value_is_named_in_one_line(
+    overrides: list[str], lacks: str, script: Script, capfd: pytest.CaptureFixture[str]
+):
+    assert script("train", "template=answer", "policy=mini", "iterations=2", *overrides) == 1
+    said = capfd.readouterr().err
+    assert f"error: no value for {lacks}: give one on the command line" in said and "Traceback" not in said
