@@ -27,7 +27,7 @@ def test_a_frozen_tower_is_bf16_and_so_is_what_is_kept(tmp_path: Path, device: s
     language = policy(tokenizer_folder(tmp_path), freeze=("vision",))
     expected = language(rows(language)).logprobs_BA.detach()
     memory = MemoryFeatures(device=device)
-    language.seeing.store = memory
+    language.feature_cache.store = memory
     language.cuda()
     first, second = language(rows(language)).logprobs_BA, language(rows(language)).logprobs_BA
     assert torch.equal(first, second)
@@ -36,7 +36,7 @@ def test_a_frozen_tower_is_bf16_and_so_is_what_is_kept(tmp_path: Path, device: s
     assert len(kept) == 3 and {tensor.dtype for tensor in kept} == {torch.bfloat16}
     assert all(tensor.is_cuda if device == "cuda" else tensor.is_pinned() for tensor in kept)
     files = FeatureFiles(tmp_path / "features")
-    language.seeing.store = files
+    language.feature_cache.store = files
     assert torch.equal(language(rows(language)).logprobs_BA, first)
     assert torch.equal(language(rows(language)).logprobs_BA, first), "read back"
 

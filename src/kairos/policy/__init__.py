@@ -1,1 +1,1 @@
-"""What is trained: language models of video, a temporal agent, and a toy."""
+"""The models that are trained: video language models, a temporal agent, and a toy."""

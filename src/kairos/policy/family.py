@@ -1,4 +1,4 @@
-"""What a family of video language models must say about itself; everything else is shared."""
+"""The protocol of a model family: how it lays out a clip, loads its weights and finds its towers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ from kairos.policy.network.towers import Towers
 
 
 class Family(Protocol):
-    """A picklable value."""
+    """One family of video language models. A picklable value, since the loader's workers use `layout`."""
 
     def layout(
         self, clip: VideoClip, before: str, after: str, encode: Callable[[str], Sequence[int]], markers: Markers
     ) -> Layout:
-        """Ids and positions of `before`, the clip and `after`. ValueError when the clip cannot be cut into patches."""
+        """Token ids and positions of the text `before`, the clip, and the text `after`, in this order.
+
+        ValueError when the clip cannot be cut into patches."""
         ...
 
-    def load(self, weights: str) -> PreTrainedModel: ...
+    def load(self, weights: str) -> PreTrainedModel:
+        """The model with the weights of a Hugging Face folder or id."""
+        ...
 
-    def create(self, config: PreTrainedConfig) -> PreTrainedModel: ...
+    def create(self, config: PreTrainedConfig) -> PreTrainedModel:
+        """The model with random weights, at the sizes of `config`."""
+        ...
 
     def towers(self, model: PreTrainedModel) -> Towers:
-        """The parts of a model that `load` or `create` gave."""
+        """The parts of a model that `load` or `create` returned."""
         ...

@@ -1,4 +1,4 @@
-"""A video language model as a policy: its actions are tokens."""
+"""A video language model as a policy whose actions are tokens."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from kairos.core.out_of_memory import explaining_out_of_memory
 from kairos.core.protocols import FeatureStore
 from kairos.core.types import ActionStats, Prompt, RolloutBatch, RolloutGroup, Sampling
 from kairos.policy.family import Family
-from kairos.policy.memory import recompute as levels
 from kairos.policy.memory.context_limit import check_context_length
+from kairos.policy.memory.recompute import CHOICES, Chooser, use
 from kairos.policy.memory.savings import WAYS_OUT
 from kairos.policy.memory.sizes import Sizes, of_model
-from kairos.policy.models import adapter_state as trained_state
-from kairos.policy.models import freezing as parts
+from kairos.policy.models import adapter_state, freezing
 from kairos.policy.models.architecture import Architecture
 from kairos.policy.models.building import Adapter, choose_trained, draw_model, load_model
 from kairos.policy.models.export import export
@@ -32,8 +31,8 @@ from kairos.policy.network.kernels.joint_linear import weights_cast_once
 from kairos.policy.network.kernels.weight_gradients import accumulating
 from kairos.policy.network.layouts import layout_of
 from kairos.policy.network.text.compiled import compile_layers, uncompiled
-from kairos.policy.network.towers import Seen, Towers
-from kairos.policy.network.vision.feature_cache import SeeOnce
+from kairos.policy.network.towers import Towers, VideoFeatures
+from kairos.policy.network.vision.feature_cache import FeatureCache
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.reference import FrozenLanguage, WithoutAdapter
 from kairos.policy.sampling.draw import decoding_on, draw
@@ -43,15 +42,17 @@ from kairos.policy.scoring.shared_prefix import SharedPrefix
 
 
 class LanguagePolicy(nn.Module):
-    """Scores and samples text about a clip.
+    """Samples and scores text about a clip.
 
-    `weights` is what `weights.locate` knows: a run, a checkpoint, a Hugging Face folder or id; without it, or with
-    `random_weights`, the model is created from `config(tokenizer)`, drawn with `seed`, on torch's default device (the
-    GPU's under a trainer). Beside weights, `config` says their sizes before they are loaded. `freeze` names parts that
-    are not trained (`parts.PARTS`); with an `adapter` only its own matrices are. `features` keeps what a frozen vision
-    tower saw. `recompute` is one of `recompute.CHOICES`; `compile` names a backend of torch.compile for the text
-    layers when they score. Trained parameters are fp32; frozen ones turn bf16 when the module moves to a GPU, where
-    compute is bf16 under autocast. On a CPU everything is fp32.
+    `weights` names a run, a checkpoint, a Hugging Face folder or id (`weights.locate`). Without it, or with
+    `random_weights`, the model has the sizes of `config(tokenizer)` and weights drawn at `seed`, on torch's default
+    device (under a trainer the GPU). With `weights`, `config` states their sizes before they are loaded. `freeze` names
+    parts that are not trained (`freezing.PARTS`); with an `adapter` only its matrices are trained. `features` stores
+    the features of a frozen vision tower. `recompute` is one of `recompute.CHOICES`. `compile` names a backend of
+    torch.compile that scoring runs the text layers with.
+
+    Trained parameters are fp32; frozen ones turn bf16 when the module moves to a GPU, where compute is bf16 under
+    autocast. On a CPU everything is fp32.
     """
 
     def __init__(
@@ -78,9 +79,9 @@ class LanguagePolicy(nn.Module):
             raise ValueError("a language policy needs policy.weights, or policy.config to draw random ones")
         if random_weights and config is None:
             raise ValueError("policy.random_weights needs policy.config, which says the sizes of the model")
-        parts.check(freeze)
-        if recompute not in levels.CHOICES:
-            raise ValueError(f"policy.recompute must be one of {', '.join(levels.CHOICES)}, got {recompute!r}")
+        freezing.check(freeze)
+        if recompute not in CHOICES:
+            raise ValueError(f"policy.recompute must be one of {', '.join(CHOICES)}, got {recompute!r}")
         if adapter is not None and (both := adapter.adapts & set(freeze)):
             raise ValueError(
                 f"policy.freeze names {sorted(both)}, which the adapter trains: leave it out of one of them"
@@ -97,11 +98,11 @@ class LanguagePolicy(nn.Module):
         self.model: PreTrainedModel | None = None
         self._towers: Towers | None = None
         self.adapter_facts: Tensor | None = None
-        self.seeing = SeeOnce(features, processor.family)
-        self.chooser = levels.Chooser()
+        self.feature_cache = FeatureCache(features, processor.family)
+        self.chooser = Chooser()
         self._tower_is_frozen = False
         self._warm_steps: set[object] = set()
-        trained_state.save_only_trained(self)
+        adapter_state.save_only_trained(self)
 
     @property
     def family(self) -> Family:
@@ -116,6 +117,7 @@ class LanguagePolicy(nn.Module):
 
     @property
     def microbatch_unit(self) -> str:
+        """What a micro-batch counts: "group" or "row"."""
         return self.scorer.unit
 
     @property
@@ -123,24 +125,25 @@ class LanguagePolicy(nn.Module):
         return self.towers.device
 
     def build(self) -> None:
-        """Load or create the weights; a second call does nothing."""
+        """Load the weights or draw them; a second call does nothing."""
         if self._towers is not None:
             return
         towers = self._created(self.processor) if self.weights is None else load_model(self.family, self.weights)
         choose_trained(towers, self.freeze, self.adapter, self.seed)
         if self.adapter is not None:
-            self.adapter_facts = trained_state.facts(towers.model, self.adapter.scaling)
+            self.adapter_facts = adapter_state.facts(towers.model, self.adapter.scaling)
         self._tower_is_frozen = not any(p.requires_grad for p in towers.vision.parameters())
         if self.recompute != "auto":
-            levels.use(towers.model, self.recompute)
+            use(towers.model, self.recompute)
         if self.compile_with is not None:
             compile_layers(towers.text.layers, self.compile_with)
         self.model, self._towers = towers.model.train(self.training), towers
 
     def sizes(self) -> Sizes | None:
-        """Of what `build()` will make, counted on torch's meta device; None where no `Architecture` says its sizes.
+        """Sizes of the model that `build()` will make; None where no `Architecture` states them.
 
-        Nothing is loaded: a small tokenizer stands in for the policy's own. What is trained is counted as it will be.
+        The model is drawn on torch's meta device, with the shipped tokenizer in place of the policy's own: nothing is
+        loaded. Parts are frozen and the adapter attached as `build()` does it.
         """
         if not isinstance(self.config, Architecture):
             return None
@@ -150,23 +153,23 @@ class LanguagePolicy(nn.Module):
         return of_model(towers)
 
     def train_nothing(self) -> None:
-        """Freeze every parameter, in eval mode."""
+        """Freeze every parameter and switch to eval mode."""
         self.requires_grad_(False).eval()
         self._tower_is_frozen = True
 
     def unload(self) -> None:
-        """Let go of the weights; `build()` loads or creates them again."""
+        """Drop the weights; `build()` loads or draws them again."""
         self.model = self._towers = None
 
     def train(self, mode: bool = True) -> LanguagePolicy:
-        """Nothing is done where policy and model say so already: their modules are thousands, the GPU would wait."""
+        """Return at once where the mode is already set: walking thousands of modules would keep the GPU waiting."""
         if self.training == mode and (self.model is None or self.model.training == mode):
             return self
         super().train(mode)
         return self
 
     def encode(self, text: str) -> Tensor:
-        """The tokens [A] that write `text`, end token included. ValueError when the text holds a banned token."""
+        """The tokens of `text` and the end token [A]. ValueError when `text` holds a banned token."""
         ids = [*self.processor.encode(text), self.processor.end]
         if banned := set(ids) & set(self.towers.banned):
             raise ValueError(f"the text {text!r} holds vision tokens {sorted(banned)}, which no completion may contain")
@@ -194,7 +197,7 @@ class LanguagePolicy(nn.Module):
         return rollout_groups(drawn, prompts, self.processor)
 
     def score(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
-        """fp32 log-probs [B, A] on the policy's device, 0 where no action counts; vision tokens have no probability."""
+        """fp32 log-probs [B, A] on the policy's device, 0 where no action counts. Banned tokens have probability 0."""
         batch = replace(batch, prompts=tuple(self._laid_out(batch.prompts, batch.actions_BA.shape[1])))
         towers = self.towers
         doing = f"scoring {len(batch)} rows of {len(batch.prompts)} prompts of {_tokens(batch.prompts)} tokens together"
@@ -208,11 +211,13 @@ class LanguagePolicy(nn.Module):
         return self.score(batch, entropy)
 
     def learning(self, alone: bool) -> AbstractContextManager[None]:
-        """Inside, backward adds weight gradients to those there as it sums them, where the process trains `alone`."""
+        """Inside this context, backward accumulates into `weight.grad` where possible (`weight_gradients`).
+
+        `alone`: no other process waits for the gradients; otherwise the context does nothing."""
         return accumulating(alone)
 
     def reference(self) -> FrozenLanguage | WithoutAdapter:
-        """The policy with its adapter off; without one, a frozen copy of what is trained, as it is now."""
+        """The policy with its adapter off; without one, a frozen copy, which shares the parameters that are frozen."""
         if self.adapter is not None:
             return WithoutAdapter(self, self.adapter)
         frozen, model = copy.copy(self), self.towers.model
@@ -222,23 +227,23 @@ class LanguagePolicy(nn.Module):
         return FrozenLanguage(frozen)
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        """A Hugging Face folder: config, safetensors (in `dtype` where given) and tokenizer.
+        """Write a Hugging Face folder: config, safetensors (in `dtype` where given) and tokenizer.
 
-        An adapter is merged into it, unless `adapter.merge` is false, and lies beside it in `adapter/` in peft's form.
+        An adapter is merged into the weights, unless `adapter.merge` is false, and saved in `adapter/` in peft's form.
         """
         self.processor.loaded.save_pretrained(str(folder))
         export(self.towers.model, Path(folder), dtype, self.adapter, self.weights)
 
     def blocks(self) -> list[nn.Module]:
-        """The layers of both towers, which run one after the other; asked for once, before they are sharded."""
+        """The layers of both towers, to be sharded. Called once, before that: sharded weights cannot be hashed."""
         towers = self.towers
         if self._tower_is_frozen:
-            self.seeing.keep_name(towers)
+            self.feature_cache.fix_tower_name(towers)
         return [*cast("nn.ModuleList", towers.vision.blocks), *towers.text.layers]
 
     def counted(self) -> dict[str, int]:
-        """Since the last call: clips that passed the vision tower, features found in the store and not found."""
-        return self.seeing.counted()
+        """Counts since the last call: clips that passed the vision tower, hits and misses of the feature store."""
+        return self.feature_cache.counted()
 
     def _created(self, processor: LanguageProcessor) -> Towers:
         assert self.config is not None
@@ -250,8 +255,8 @@ class LanguagePolicy(nn.Module):
         check_context_length(self.towers, laid_out, answer)
         return laid_out
 
-    def _see(self, prompts: Sequence[Prompt]) -> Seen:
-        return self.seeing(self.towers, prompts, self._tower_is_frozen)
+    def _see(self, prompts: Sequence[Prompt]) -> VideoFeatures:
+        return self.feature_cache(self.towers, prompts, self._tower_is_frozen)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LanguagePolicy:
         super()._apply(fn, recurse)

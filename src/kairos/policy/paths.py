@@ -1,4 +1,4 @@
-"""Which path each operator of a language policy takes, before anything of it is built."""
+"""Says which path each operator of a language policy will take, before the policy is built."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kairos.policy.scoring.shared_prefix import SharedPrefix
 
 
 def paths_of(policy: LanguagePolicy, machine: Machine, sharded: bool = False) -> dict[str, Choice]:
-    """Operator -> path and reason on a machine; `sharded`: over several devices, layer by layer."""
+    """Maps each operator to its path on `machine` and the reason; `sharded` says that fsdp2 shards the weights."""
     return choices(
         machine,
         attention_of(policy.scorer, machine),
@@ -24,12 +24,13 @@ def paths_of(policy: LanguagePolicy, machine: Machine, sharded: bool = False) ->
 
 
 def attention_of(scorer: CompletionScorer, machine: Machine) -> Choice:
+    """The attention kernels that `scorer` takes on `machine`."""
     attn = scorer.attn if isinstance(scorer, SharedPrefix | Repeated) else None
     return Choice("the scorer's own", type(scorer).__name__) if attn is None else attn.choice(machine)
 
 
 def delta_nets_of(policy: LanguagePolicy, machine: Machine) -> Choice | None:
-    """None where the text tower has no gated delta nets."""
+    """What computes the text tower's gated delta nets; None where it has none."""
     if not isinstance(policy.family, Qwen35):
         return None
     asked = policy.family.kernels

@@ -1,4 +1,4 @@
-"""Lays a prompt out for a language policy: chat messages and a clip become token ids and positions."""
+"""Turns a prompt, its chat messages and its clip, into the token ids and positions that a language policy reads."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ from kairos.policy.models.weights import locate
 from kairos.policy.network.layouts import Markers, frames_in
 
 _VIDEO = "<|vision_start|><|video_pad|><|vision_end|>"
-_REMEMBERED = 10_000
+_MOST_CACHED = 10_000
 
 
 @dataclass(frozen=True)
 class LanguageProcessor:
-    """`(prompt) -> Layout`, one for policy and data alike.
+    """`(prompt) -> Layout`, shared by the policy and the data.
 
-    `tokenizer` is whatever `policy.weights` may be, loaded at the first call. `chat_template` (Jinja) replaces the
-    tokenizer's own; without either the plain Qwen form is used. `thinking` is what a chat template calls
-    enable_thinking (None: its own default). Pickles as its fields: a loader's worker loads anew.
+    The tokenizer is loaded at the first call. Only the fields are pickled: a loader's worker loads its own tokenizer.
     """
 
     tokenizer: str
+    """Whatever `policy.weights` may be: a run, a checkpoint, a Hugging Face folder or id."""
     family: Family = field(default_factory=Qwen3VL)
+    """Which lays clips out."""
     chat_template: str | None = None
+    """Jinja. None: the tokenizer's own, or Qwen's plain form where it has none."""
     thinking: bool | None = None
+    """`enable_thinking` for the chat template; None leaves the template's default."""
 
     def __call__(self, prompt: Prompt) -> Layout:
-        """ValueError when the prompt has no frames or no template, or its messages do not show its clip once."""
+        """ValueError unless the prompt has frames and a template whose messages show the clip exactly once."""
         frames_in(prompt)
         if prompt.template is None:
             raise ValueError(f"prompt {prompt.uid} has no template, so its wording is unknown")
@@ -47,19 +49,19 @@ class LanguageProcessor:
         return self.family.layout(prompt.clip, before, rest[0], self.encode, self.markers)
 
     def text(self, messages: list[dict[str, object]]) -> str:
-        """The conversation as one string, the assistant's turn opened."""
+        """The conversation as one string that ends with the opening of the assistant's turn."""
         render = cast("Callable[..., str]", self.loaded.apply_chat_template)
         template = self.chat_template or self.loaded.chat_template or CHAT_TEMPLATE
         mode = {} if self.thinking is None else {"enable_thinking": self.thinking}
         return render(messages, chat_template=template, tokenize=False, add_generation_prompt=True, **mode)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of `text`; short texts (timestamps, fixed wordings) are remembered."""
-        ids = self._memory.get(text)
+        """Token ids of `text`. The ids of the first 10,000 distinct texts are cached: timestamps, fixed wordings."""
+        ids = self._cached_ids.get(text)
         if ids is None:
             ids = self._encoder.encode(text, add_special_tokens=False).ids
-            if len(self._memory) < _REMEMBERED:
-                self._memory[text] = ids
+            if len(self._cached_ids) < _MOST_CACHED:
+                self._cached_ids[text] = ids
         return ids
 
     def decode(self, ids: list[int]) -> str:
@@ -68,6 +70,7 @@ class LanguageProcessor:
 
     @cached_property
     def loaded(self) -> PreTrainedTokenizerBase:
+        """The tokenizer, loaded when it is first asked for."""
         return AutoTokenizer.from_pretrained(locate(self.tokenizer).base)
 
     @cached_property
@@ -80,6 +83,7 @@ class LanguageProcessor:
 
     @cached_property
     def markers(self) -> Markers:
+        """The token ids that mark a video."""
         tokens = ("<|vision_start|>", "<|video_pad|>", "<|vision_end|>")
         return Markers(*(token_id(self.loaded, token) for token in tokens))
 
@@ -88,7 +92,7 @@ class LanguageProcessor:
         return cast("Tokenizer", self.loaded.backend_tokenizer)
 
     @cached_property
-    def _memory(self) -> dict[str, list[int]]:
+    def _cached_ids(self) -> dict[str, list[int]]:
         return {}
 
     def __getstate__(self) -> dict[str, object]:

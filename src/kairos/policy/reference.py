@@ -1,4 +1,4 @@
-"""Frozen scorers that a policy is compared with: a copy of it, other weights (a teacher), or itself without adapter."""
+"""Frozen reference policies: a copy of the trained policy, a teacher, or the trained policy with its adapter off."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kairos.policy.processor import LanguageProcessor
 
 
 class LanguageModule(Protocol):
-    """What a frozen scorer uses of a language policy, which is an `nn.Module`."""
+    """The part of a language policy's interface that a frozen scorer uses; it is an `nn.Module`, too."""
 
     processor: LanguageProcessor
 
@@ -33,8 +33,8 @@ class LanguageModule(Protocol):
 class FrozenLanguage(nn.Module):
     """A language policy that only scores, without gradients and in eval mode.
 
-    As a teacher: `FrozenLanguage(LanguagePolicy(processor, weights=...))`, then `build()`, which loads and freezes.
-    Constructing one is cheap.
+    A teacher is `FrozenLanguage(LanguagePolicy(processor, weights=...))`. Constructing one is cheap; `build()` loads
+    its weights and freezes them.
     """
 
     def __init__(self, policy: LanguageModule) -> None:
@@ -42,16 +42,16 @@ class FrozenLanguage(nn.Module):
         self.policy = policy
 
     def build(self) -> None:
-        """Load the weights where there are none yet, all of them frozen."""
+        """Load the weights, unless they are loaded already, and freeze all of them."""
         self.policy.build()
         self.policy.train_nothing()
 
     def sizes(self) -> Sizes | None:
-        """Of the weights that `build()` loads, for the memory plan; None where they are not known before."""
+        """Sizes of the model that `build()` loads, for the memory plan; None where no `Architecture` states them."""
         return self.policy.sizes()
 
     def check_tokens(self, trained: LanguageModule) -> None:
-        """ValueError where `trained` has other tokens, or lays prompts out in another way."""
+        """ValueError where `trained` has another tokenizer or another family, which lays prompts out otherwise."""
         ours, theirs = self.policy.processor, trained.processor
         if ours.family != theirs.family:
             raise ValueError(
@@ -69,13 +69,13 @@ class FrozenLanguage(nn.Module):
         return self.policy.score(batch, entropy)
 
     def train(self, mode: bool = True) -> FrozenLanguage:
-        """It stays in eval mode."""
+        """Stay in eval mode, whatever `mode` is."""
         del mode
         return super().train(False)
 
 
 class Detachable(Protocol):
-    """An adapter that can be switched off: inside `off`, the model computes as without it."""
+    """An adapter that can be switched off: inside the context `off(model)` the model computes without it."""
 
     def off(self, model: PreTrainedModel) -> AbstractContextManager[None]: ...
 
@@ -88,7 +88,7 @@ class Adapted(Scorer, Protocol):
 
 
 class WithoutAdapter:
-    """A language policy that only scores, without gradients and with its adapter off: the same weights, no copy."""
+    """Scores with a language policy's own weights, adapter off, without gradients; nothing is copied."""
 
     def __init__(self, policy: Adapted, adapter: Detachable) -> None:
         self.policy, self.adapter = policy, adapter

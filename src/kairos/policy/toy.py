@@ -1,7 +1,7 @@
 """A policy of two thousand parameters that writes spans, for tests of the loop: instant and deterministic on a CPU.
 
-Three actions write an answer: one of `bins` starts ("<answer>3.5"), one of `bins` ends (" to 6.0</answer>"), the end.
-Nothing forces that order, so there is a format to keep; the start is biased towards it. It sees no video.
+Three actions write an answer: one of `bins` starts ("<answer>3.5"), one of `bins` ends (" to 6.0</answer>"), and the
+end token. The policy has to learn this order; its initial weights favour it. It reads the question, not the video.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _BUMPS = 8
 class ToyPolicy(nn.Module):
     """Logits over starts, ends and the end token, from the words of the question, the step and the previous action.
 
-    Start i is second i * `seconds` / `bins`, end i is one bin later. `order` is the initial bias (in logits) towards
-    start, end, stop. The initial weights are the same for every `seed` of a run; give another here for others.
+    Start i is second i * `seconds` / `bins`; end i is one bin later. `order` is the initial bias (in logits) towards
+    the order start, end, end token. `seed` draws the initial weights; a run's own seed does not change them.
     """
 
     microbatch_unit = "row"
@@ -57,7 +57,8 @@ class ToyPolicy(nn.Module):
         """Nothing to load."""
 
     def encode(self, text: str) -> Tensor:
-        """The nearest bins of the first answer in `text`, and the end [3]. ValueError when it holds none."""
+        """The first answer in `text` as actions [3]: its nearest start, its nearest end, the end token. ValueError
+        when `text` holds no answer."""
         found = _ANSWER.search(text)
         if found is None:
             raise ValueError(f"the toy policy writes '<answer>start to end</answer>' only, got {text!r}")
@@ -66,6 +67,7 @@ class ToyPolicy(nn.Module):
         return torch.tensor([start, self.bins + end, self.end])
 
     def decode(self, actions: Sequence[int]) -> str:
+        """The text that the actions write; the end token writes nothing."""
         unit = self.seconds / self.bins
         pieces = []
         for action in actions:
@@ -77,7 +79,8 @@ class ToyPolicy(nn.Module):
 
     @torch.no_grad()
     def sample(self, prompts: Sequence[Prompt], group_size: int, sampling: Sampling, seed: int) -> list[RolloutGroup]:
-        """At most three actions a row, by inverse transform from (seed, uid, row, step); no top_p, no top_k."""
+        """At most three actions a row. One uniform number per (seed, uid, row, step) picks each by inverse transform;
+        top_p and top_k are ignored."""
         about_BW = self._about(prompts).repeat_interleave(group_size, dim=0)
         noise_BA = torch.cat([uniforms(seed, prompt.uid, group_size, _STEPS) for prompt in prompts])
         rows, limit = len(about_BW), min(_STEPS, sampling.max_actions)
@@ -106,6 +109,7 @@ class ToyPolicy(nn.Module):
         return groups
 
     def score(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
+        """Log-probs and, where asked, entropies [B, A] at the batch's temperature; 0 where no action counts."""
         device = self.head.device
         actions_BA, mask_BA = batch.actions_BA.to(device), batch.mask_BA.to(device)
         about_BW = self._about(batch.prompts)[batch.group_of_B.to(device)]
@@ -121,10 +125,11 @@ class ToyPolicy(nn.Module):
         return self.score(batch, entropy)
 
     def reference(self) -> ToyPolicy:
+        """A frozen copy of the policy as it is now."""
         return copy.deepcopy(self).requires_grad_(False).eval()
 
     def _about(self, prompts: Sequence[Prompt]) -> Tensor:
-        """The mean of the question's words, hashed into a small table [P, W]."""
+        """Each question as the mean of its words' vectors [P, W]; words are hashed into a small table."""
         index = [[mix(word) % self.words for word in prompt.question.lower().split()] or [0] for prompt in prompts]
         return torch.stack([self.word[torch.tensor(words, device=self.word.device)].mean(0) for words in index])
 
@@ -134,6 +139,7 @@ class ToyPolicy(nn.Module):
 
 
 def _choose(logits_BV: Tensor, noise_B: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Actions [B] by inverse transform from `noise` in [0, 1), and their log-probabilities [B]."""
     if temperature == 0:
         return logits_BV.argmax(-1), torch.zeros(len(logits_BV))
     logprobs_BV = (logits_BV / temperature).log_softmax(-1)

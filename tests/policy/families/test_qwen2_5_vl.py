@@ -57,7 +57,7 @@ def test_the_vision_tower_is_that_of_transformers(language: LanguagePolicy, size
     theirs = gradients(language, expected)
     tower.config._attn_implementation = implementation
     torch.testing.assert_close(seen.tokens_ND, expected, atol=2e-5, rtol=1e-4)
-    assert seen.deeper == ()
+    assert seen.deepstack == ()
     whole = torch.stack([gradient.norm() for gradient in theirs.values()]).norm()
     for name, gradient in theirs.items():
         assert (ours[name] - gradient).norm() <= 1e-5 * gradient.norm() + 1e-6 * whole, name

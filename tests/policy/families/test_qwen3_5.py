@@ -53,7 +53,7 @@ def test_the_vision_tower_is_that_of_transformers(tiny: LanguagePolicy) -> None:
     expected = tower(patches, grid_thw=torch.tensor(grids))
     tower.config._attn_implementation = ours
     torch.testing.assert_close(seen.tokens_ND, expected.pooler_output, atol=2e-5, rtol=1e-4)
-    assert not seen.deeper
+    assert not seen.deepstack
 
 
 def test_a_saved_model_scores_the_same_and_is_one_that_transformers_loads(tiny: LanguagePolicy, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_the_vision_tower_is_that_of_transformers(tiny: LanguagePolicy) -> None:
     expected = tower(patches, grid_thw=grids)
     tower.config._attn_implementation = ours
     torch.testing.assert_close(seen.tokens_ND, expected.pooler_output, atol=2e-5, rtol=1e-4)
-    for deep, other in zip(seen.deeper, expected.deepstack_features, strict=True):
+    for deep, other in zip(seen.deepstack, expected.deepstack_features, strict=True):
         torch.testing.assert_close(deep, other, atol=2e-5, rtol=1e-4)
 
 

@@ -1,7 +1,7 @@
-"""Qwen2.5-VL: a clip is one video block, and time is a rotary axis that runs in real seconds.
+"""Qwen2.5-VL: a clip is one video block, and its rotary time axis counts real seconds.
 
-Source: Qwen2.5-VL technical report, section 2.1, and vLLM's positions of the released models. transformers places the
-text behind a video as if it lasted no time; the models were trained with the text behind all three axes.
+Source: Qwen2.5-VL technical report, section 2.1, and vLLM's positions of the released models. The text behind a video
+starts behind all three axes, as in training; transformers ignores the time axis there.
 """
 
 from __future__ import annotations
@@ -17,36 +17,35 @@ from transformers import PreTrainedModel, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLRMSNorm
 
 from kairos.core.types import Layout, Prompt, VideoClip
-from kairos.policy.models.pretrained import Released
+from kairos.policy.models.pretrained import TransformersFamily
 from kairos.policy.network.layouts import Markers
-from kairos.policy.network.towers import Seen
+from kairos.policy.network.towers import VideoFeatures
 from kairos.policy.network.vision.frame_times import evenly_spread, patch_seconds
 from kairos.policy.network.vision.patches import Cut
-from kairos.policy.network.vision.qwen2_5_tower import Qwen25Tower, look
+from kairos.policy.network.vision.qwen2_5_tower import Qwen25Tower, run_tower
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True)
-class Qwen25VL(Released):
-    """`tokens_per_second` is how far the time axis runs in a second: 2 in every released model.
-
-    `single_frames`: every frame is a temporal patch of its own, with a time of its own, as frames want that were chosen
-    here and there.
-    """
+class Qwen25VL(TransformersFamily):
+    """The family of Qwen2.5-VL."""
 
     kind: ClassVar[type[PreTrainedModel]] = Qwen2_5_VLForConditionalGeneration
     norm: ClassVar[type[nn.Module]] = Qwen2_5_VLRMSNorm
 
     tokens_per_second: int = 2
+    """Steps of the time axis in one second: 2 in every released model."""
     single_frames: bool = field(default=False, repr=False)
+    """Every frame is a temporal patch with a time of its own: for frames that are not evenly spread."""
     cut: Cut = field(default_factory=lambda: Cut(14, mean=CLIP_MEAN, std=CLIP_STD))
+    """The model's patches."""
 
     def layout(
         self, clip: VideoClip, before: str, after: str, encode: Callable[[str], Sequence[int]], markers: Markers
     ) -> Layout:
-        """Frames that are evenly spread count as shares of the clip's duration, rounded to fp32; others keep the time
-        of the first frame of their patch, counted from the clip's beginning."""
+        """Patches of evenly spread frames share the clip's duration equally (rounded to fp32); other patches take the
+        time of their first frame, from the clip's beginning."""
         cut = replace(self.cut, single=self.single_frames)
         grid = cut.grid(clip)
         rows, columns = cut.tokens(grid)
@@ -69,24 +68,25 @@ class Qwen25VL(Released):
             frames=cut.frames(clip),
         )
 
-    def ready(self, model: PreTrainedModel) -> PreTrainedModel:
+    def prepared(self, model: PreTrainedModel) -> PreTrainedModel:
         theirs = model.config.vision_config.tokens_per_second
         if theirs != self.tokens_per_second:
             raise ValueError(
                 f"the model counts {theirs} tokens per second, but processor.family.tokens_per_second is "
                 f"{self.tokens_per_second}"
             )
-        return super().ready(model)
+        return super().prepared(model)
 
-    def see(self, vision: nn.Module, prompts: Sequence[Prompt]) -> Seen:
+    def see(self, vision: nn.Module, prompts: Sequence[Prompt]) -> VideoFeatures:
         patches, grids = self.cut.of(prompts, next(vision.parameters()).device)
-        return look(cast("Qwen25Tower", vision), patches, grids)
+        return run_tower(cast("Qwen25Tower", vision), patches, grids)
 
 
 def positions(start: int, length: int, sides: tuple[int, int], places: np.ndarray) -> np.ndarray:
-    """Rotary positions (time, height, width), int64 [3, length], with a video of (rows, columns) a patch at `start`.
+    """Rotary positions (time, height, width), int64 [3, length], of a text with one video block from token `start` on.
 
-    Temporal patch i lies at `places[i]` (fp64), cut to a whole number; the text goes on behind the largest of all axes.
+    `sides` are the (rows, columns) of tokens in a temporal patch. Patch i has time `places[i]` (fp64), truncated to an
+    integer. The text behind the video continues from the largest position of any axis.
 
     >>> positions(1, 6, (1, 2), np.array([0, 2.5]))[0].tolist()
     [0, 1, 1, 3, 3, 4]

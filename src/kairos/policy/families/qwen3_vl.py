@@ -15,29 +15,28 @@ from transformers import PreTrainedModel, Qwen3VLForConditionalGeneration, Qwen3
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRMSNorm
 
 from kairos.core.types import Layout, Prompt, VideoClip
-from kairos.policy.models.pretrained import Released
+from kairos.policy.models.pretrained import TransformersFamily
 from kairos.policy.network.layouts import Markers
-from kairos.policy.network.towers import Seen
+from kairos.policy.network.towers import VideoFeatures
 from kairos.policy.network.vision.patches import Cut
-from kairos.policy.network.vision.qwen3_tower import Qwen3Tower, look
+from kairos.policy.network.vision.qwen3_tower import Qwen3Tower, run_tower
 from kairos.policy.network.vision.timed_blocks import timed_blocks
 
 
 @dataclass(frozen=True)
-class Qwen3VL(Released):
-    """`outer_markers`: keep the chat template's start and end around the whole video.
-
-    transformers keeps them since 5.10 (vLLM likewise); its first releases of the model replaced them by the blocks, and
-    so do models that were trained that way, our mini base among them. `single_frames`: every frame is a temporal patch
-    of its own, with a time of its own, as frames want that were chosen here and there.
-    """
+class Qwen3VL(TransformersFamily):
+    """The family of Qwen3-VL."""
 
     kind: ClassVar[type[PreTrainedModel]] = Qwen3VLForConditionalGeneration
     norm: ClassVar[type[nn.Module]] = Qwen3VLTextRMSNorm
 
     outer_markers: bool = True
+    """Keep the chat template's start and end markers around the whole video, as transformers since 5.10 and vLLM do.
+    Earlier releases left them out; False is for models that were trained so, such as the mini base."""
     single_frames: bool = field(default=False, repr=False)
+    """Every frame is a temporal patch with a time of its own: for frames that are not evenly spread."""
     cut: Cut = field(default_factory=lambda: Cut(patch=16))
+    """The model's patches."""
 
     def layout(
         self, clip: VideoClip, before: str, after: str, encode: Callable[[str], Sequence[int]], markers: Markers
@@ -45,8 +44,8 @@ class Qwen3VL(Released):
         cut = replace(self.cut, single=self.single_frames)
         return timed_blocks(cut, clip, before, after, encode, markers, self.outer_markers)
 
-    def see(self, vision: nn.Module, prompts: Sequence[Prompt]) -> Seen:
+    def see(self, vision: nn.Module, prompts: Sequence[Prompt]) -> VideoFeatures:
         tower = cast("Qwen3VLVisionModel", vision)
         patches, grids = self.cut.of(prompts, tower.pos_embed.weight.device)
         levels = zip(tower.deepstack_visual_indexes, tower.deepstack_merger_list, strict=True)
-        return look(cast("Qwen3Tower", tower), patches, grids, tuple(levels))
+        return run_tower(cast("Qwen3Tower", tower), patches, grids, tuple(levels))

@@ -1,1 +1,1 @@
-"""How much memory a step needs, and what would lower it."""
+"""Estimates the memory of a training step, advises what would lower it, and chooses recomputation."""

@@ -1,7 +1,7 @@
-"""Bytes that the layers keep for the backward pass, per token and per patch.
+"""Estimates the activations that layers keep for the backward pass, in bytes per token and per patch.
 
-They follow what autograd keeps of our own layers under bf16 autocast with an fp32 residual stream. Tests count the
-saved tensors of small models, in plain torch and on a GPU, and compare.
+The formulas count the tensors that autograd saves in our layers, under bf16 autocast with an fp32 residual stream.
+Tests compare them with the saved tensors of small models, in plain torch and on a GPU.
 """
 
 from __future__ import annotations
@@ -13,58 +13,63 @@ from kairos.policy.memory.sizes import Sizes
 
 @dataclass(frozen=True)
 class Pass:
-    """One micro-batch on its way through the layers: `patches` go through the vision tower, `tokens` through the text
-    layers. On a GPU they are bf16. `fused` and `accumulating` are those of the `Workload`; `sharded`: by fsdp2."""
+    """One micro-batch in the forward and backward pass."""
 
     tokens: int
+    """Tokens through the text layers."""
     patches: int
+    """Patches through the vision tower."""
     recompute: str
+    """none, selective or full."""
     gpu: bool
+    """Compute is bf16."""
     fused: bool
+    """Elementwise operators run as fused kernels."""
     sharded: bool
+    """Weights are sharded by fsdp2."""
     accumulating: bool
+    """Products add to `weight.grad` themselves (`weight_gradients.accumulating`)."""
 
 
 def text_activations(sizes: Sizes, given: Pass) -> float:
-    """Bytes that the text layers keep for the backward pass, with one layer whole while it is computed again."""
+    """Bytes that the text layers keep for the backward pass, including one whole layer while it is recomputed."""
     attending, recurrent = _layer_bytes(sizes, given), _recurrent_bytes(sizes, given) if sizes.values else 0.0
-    layers = sizes.attending * attending + (sizes.layers - sizes.attending) * recurrent
+    layers = sizes.attention_layers * attending + (sizes.layers - sizes.attention_layers) * recurrent
     kept = {
         "none": layers,
-        "selective": layers - (sizes.layers - 1) * _inside_bytes(sizes, given),
+        "selective": layers - (sizes.layers - 1) * _mlp_bytes(sizes, given),
         "full": 4 * sizes.hidden * sizes.layers + max(attending, recurrent),
     }
     return given.tokens * kept[given.recompute]
 
 
 def vision_activations(sizes: Sizes, given: Pass) -> float:
-    """The same of a vision tower that is trained; 0 of a frozen one."""
+    """Bytes that a trained vision tower keeps for the backward pass; 0 for a frozen one."""
     block = _vision_layer_bytes(sizes, given)
     kept = {
         "none": block * sizes.vision_layers,
-        "selective": block * sizes.vision_layers - (sizes.vision_layers - 1) * _vision_inside_bytes(sizes, given),
+        "selective": block * sizes.vision_layers - (sizes.vision_layers - 1) * _vision_mlp_bytes(sizes, given),
         "full": (2 if given.gpu else 4) * sizes.vision_hidden * sizes.vision_layers + block,
     }
     return given.patches * kept[given.recompute] if sizes.vision_trained else 0.0
 
 
 def layer_gradient(sizes: Sizes, given: Pass) -> float:
-    """Of one text layer, fp32, where it is written beside those that it is added to: from the second micro-batch on.
+    """Bytes of one text layer's fp32 gradient, where autograd adds it to an existing one (second micro-batch on).
 
-    Compiled layers leave theirs to autograd.
+    0 where products accumulate into `weight.grad`, which compiled layers do not.
     """
     inner = sizes.hidden * (2 * sizes.queries + 2 * sizes.keys + 3 * sizes.intermediate)
     return 4 * inner if _joint(sizes, given) and not (given.accumulating and given.fused) else 0.0
 
 
 def _layer_bytes(sizes: Sizes, given: Pass) -> float:
-    """What one text layer keeps of a token for the backward pass.
+    """Bytes that one attention layer keeps of a token.
 
-    Fused in bf16: of each norm the fp32 stream and what it gives; queries, keys, values and the output as attention
-    reads and writes them. Norms of queries and keys hold what they were made of, all that was projected at once; a
-    gate its sigmoid and its product.
+    With fused kernels in bf16 these are: each norm's fp32 input and its output; queries, keys, values and the output of
+    attention; with query and key norms, the joint projection that they read; with a gate, its sigmoid and its product.
     """
-    inside = _inside_bytes(sizes, given)
+    inside = _mlp_bytes(sizes, given)
     if given.fused:
         projected = 2 * ((1 + sizes.gated) * sizes.queries + 2 * sizes.keys) if sizes.normed else 0
         return 12 * sizes.hidden + inside + (4 + 4 * sizes.gated) * sizes.queries + 4 * sizes.keys + projected
@@ -73,26 +78,26 @@ def _layer_bytes(sizes: Sizes, given: Pass) -> float:
     return 16 * sizes.hidden + inside + 43 * sizes.queries + 15 * sizes.keys
 
 
-def _inside_bytes(sizes: Sizes, given: Pass) -> float:
-    """The part of it that lies inside the MLP."""
-    return _gated_bytes(sizes, given) * sizes.intermediate
+def _mlp_bytes(sizes: Sizes, given: Pass) -> float:
+    """Bytes that a text layer's MLP keeps of a token."""
+    return _bytes_per_mlp_unit(sizes, given) * sizes.intermediate
 
 
 def _joint(sizes: Sizes, given: Pass) -> bool:
-    """Whether gated MLPs are one operator."""
+    """Whether a gated MLP is one operator (`joint_mlp`)."""
     return given.gpu and not given.sharded and not sizes.adapter
 
 
-def _gated_bytes(sizes: Sizes, given: Pass) -> int:
-    """Of what gate and up give; where the layers are not `joint_mlp`, also of the product and, not fused, of
-    silu(gate)."""
+def _bytes_per_mlp_unit(sizes: Sizes, given: Pass) -> int:
+    """Bytes for each number of a gated MLP's inner width: the outputs of gate and up; where it is not one operator,
+    also their product; where it is not fused, also silu(gate)."""
     times = 2 if _joint(sizes, given) else 3 if given.fused else 4
     return times * (2 if given.gpu else 4)
 
 
 def _recurrent_bytes(sizes: Sizes, given: Pass) -> float:
-    """The same of a layer with a gated delta net: what is projected, convolved, read from the state, and normed."""
-    inside = _inside_bytes(sizes, given)
+    """Bytes that one gated delta net layer keeps of a token: projections, convolution, outputs of the rule, norms."""
+    inside = _mlp_bytes(sizes, given)
     if given.fused:
         return 12 * sizes.hidden + 8 * sizes.value_keys + 10 * sizes.values + 18 * sizes.value_heads + inside
     if given.gpu:
@@ -101,11 +106,11 @@ def _recurrent_bytes(sizes: Sizes, given: Pass) -> float:
 
 
 def _vision_layer_bytes(sizes: Sizes, given: Pass) -> float:
-    """What one block of a trained tower keeps of a patch."""
-    return 22 * sizes.vision_hidden * (1 if given.gpu else 2) + _vision_inside_bytes(sizes, given)
+    """Bytes that one block of a trained vision tower keeps of a patch."""
+    return 22 * sizes.vision_hidden * (1 if given.gpu else 2) + _vision_mlp_bytes(sizes, given)
 
 
-def _vision_inside_bytes(sizes: Sizes, given: Pass) -> float:
-    """The part of it that lies inside the MLP."""
-    bytes = _gated_bytes(sizes, given) if sizes.vision_gated else 4 * (1 if given.gpu else 2)
+def _vision_mlp_bytes(sizes: Sizes, given: Pass) -> float:
+    """Bytes that a vision block's MLP keeps of a patch."""
+    bytes = _bytes_per_mlp_unit(sizes, given) if sizes.vision_gated else 4 * (1 if given.gpu else 2)
     return bytes * sizes.vision_intermediate

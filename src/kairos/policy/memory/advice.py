@@ -1,4 +1,4 @@
-"""Advises what would make a step smaller, with the bytes that each change saves, and prints it as a table."""
+"""Advises changes that save memory, with the bytes that each one saves, and prints the estimate as a table."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _WORTH = 0.5 * GIB
 
 @dataclass(frozen=True)
 class Advice:
-    """A change, or several together."""
+    """One change of the configuration, or several together."""
 
     override: str
     """What to add to the command line."""
     saves: float
-    """Bytes."""
+    """Bytes that it saves."""
     need: float
-    """Bytes that are needed afterwards."""
+    """Bytes that the run needs afterwards."""
     costs: str = ""
     """What the change means for speed or results."""
 
@@ -32,7 +32,7 @@ class Advice:
 
 
 def advice(candidate: Candidate) -> list[Advice]:
-    """Every change that saves half a GiB or more by itself, the largest saving first."""
+    """Every change that alone saves half a GiB or more, the largest saving first."""
     now = candidate.need
     found = [
         Advice(change.override, now - change.candidate.need, change.candidate.need, saving.costs)
@@ -42,7 +42,7 @@ def advice(candidate: Candidate) -> list[Advice]:
 
 
 def enough(candidate: Candidate, limit: float) -> Advice | None:
-    """The first changes that together fit the run into `limit` bytes: those that change no result come first."""
+    """The first changes, in the order of `SAVINGS`, with which the run fits into `limit` bytes; None where none do."""
     chosen: dict[str, str] = {}
     now = candidate
     while now.need > limit:
@@ -55,7 +55,7 @@ def enough(candidate: Candidate, limit: float) -> Advice | None:
 
 
 def table(title: str, candidate: Candidate, limit: float | None) -> str:
-    """The estimate line by line, the bytes needed, the bytes there are (`limit`), and the advice."""
+    """Print the estimate line by line, the bytes needed and available (`limit`), and the advice."""
     return "\n".join(
         [f"{title}: estimated memory of one device", *_estimate(candidate), *_limit_and_advice(candidate, limit)]
     )

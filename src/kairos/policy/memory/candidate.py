@@ -1,4 +1,4 @@
-"""One way to run a step on one device: the model's sizes and its workload, as one value."""
+"""One configuration of a training step on one device: the models' sizes and the workload, as one value."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from kairos.policy.memory.workload import Workload
 
 @dataclass(frozen=True)
 class Candidate:
-    """A run as configured, or as it would be after a change."""
+    """A run as it is configured, or as it would be after a change."""
 
     sizes: Sizes
-    """Of the policy that is trained."""
+    """Sizes of the policy that is trained."""
     workload: Workload
     """What one device computes at once."""
     references: Mapping[str, Sizes | None] = field(default_factory=dict)
-    """Frozen models to compare with, by name; None where one needs no weights of its own (an adapter switched off)."""
+    """Sizes of the references, by name; None where one needs no weights of its own (the policy, adapter off)."""
     held: Mapping[str, Sizes] = field(default_factory=dict)
-    """Frozen models that others hold on the device, by name: an engine's answerer."""
+    """Sizes of other frozen models on the device, by name: an engine's answerer."""
 
     @property
     def estimate(self) -> Estimate:
@@ -30,5 +30,5 @@ class Candidate:
 
     @property
     def need(self) -> float:
-        """Bytes."""
+        """Bytes that the run needs."""
         return self.estimate.need

@@ -1,4 +1,4 @@
-"""Refuses a prompt that does not fit the model's context, before anything is computed."""
+"""Refuses a prompt that does not fit the model's context before anything is computed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kairos.policy.network.towers import Towers
 
 
 def check_context_length(towers: Towers, prompts: Sequence[Prompt], answer: int) -> None:
-    """ValueError for a prompt that with `answer` tokens behind it is longer than `max_position_embeddings`."""
+    """ValueError for a prompt that together with an answer of `answer` tokens exceeds `max_position_embeddings`."""
     limit = towers.model.config.get_text_config().max_position_embeddings
     for prompt in prompts:
         layout = layout_of(prompt)

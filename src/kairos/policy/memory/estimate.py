@@ -1,4 +1,4 @@
-"""How much memory a training step needs on one device, estimated from shapes before anything is loaded."""
+"""Estimates the memory that a training step needs on one device, from shapes, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Literal
 from kairos.policy.memory.activations import Pass, layer_gradient, text_activations, vision_activations
 from kairos.policy.memory.sizes import Sizes
 from kairos.policy.memory.workload import Workload
-from kairos.policy.network.delta_net.rule import inside_bytes
+from kairos.policy.network.delta_net.rule import working_bytes
 from kairos.policy.network.text.logprobs import CHUNK_ELEMENTS
 
 GIB = 2**30
 MARGIN = 0.15
-"""Share of what grows with the tokens, for fragments, workspaces, and what the formula does not know."""
+"""Share of the estimates that grow with tokens: for fragmentation, workspaces and what the formulas leave out."""
 CONTEXT = 1.5 * GIB
-"""Bytes of CUDA's own context and the libraries' workspaces."""
+"""Bytes of the CUDA context and the libraries' workspaces."""
 
 Phase = Literal["always", "roll out", "learn"]
 
@@ -26,23 +26,26 @@ class Allocation:
     """One line of the table."""
 
     name: str
+    """What is allocated."""
     size: float
     """Bytes."""
     phase: Phase = "always"
-    """When they are held."""
+    """The phase that holds it."""
     exact: bool = True
-    """They follow from the number of parameters alone."""
+    """Whether `size` follows from the number of parameters alone."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a step allocates on one device, and a `margin` (bytes) for what the formula does not know."""
+    """The memory of a training step on one device."""
 
     allocations: tuple[Allocation, ...]
+    """The lines of the table, none of size 0."""
     margin: float
+    """Bytes for what the formulas leave out."""
 
     def held(self, phase: Phase, exact: bool | None = None) -> float:
-        """Bytes of one phase; with `exact`, of its exact or its other allocations."""
+        """Bytes that one phase holds; `exact` selects the exact allocations (True) or the others (False)."""
         return sum(a.size for a in self.allocations if a.phase == phase and exact in (None, a.exact))
 
     @property
@@ -52,9 +55,9 @@ class Estimate:
 
 
 def estimate(sizes: Sizes, load: Workload, frozen: Mapping[str, Sizes] | None = None) -> Estimate:
-    """Upper bounds: every completion at its limit, every clip at its budget.
+    """Estimate upper bounds: every completion at its limit, every clip at its budget.
 
-    `frozen` are whole models beside the policy, by the name of their line: references, or what an engine holds.
+    `frozen` holds the sizes of whole models beside the policy, by the name of their line: references, an answerer.
     """
     low = 2 if load.gpu else 4
     allocations = [
@@ -101,7 +104,7 @@ def _learn(sizes: Sizes, load: Workload) -> list[Allocation]:
     if not (sizes.adapter or given.accumulating):  # the head's gradient beside that it is added to
         scored += 4 * sizes.vocabulary * sizes.hidden
     inside = load.tokens * 4 * low * sizes.intermediate  # of gate, up and their product, and the product once more
-    rule = inside_bytes(sizes.values, sizes.value_heads)  # in plain torch; flash-linear-attention needs less
+    rule = working_bytes(sizes.values, sizes.value_heads)  # in plain torch; flash-linear-attention needs less
     features = load.prompts * load.vision_tokens * sizes.hidden * sizes.levels * 4
     return [
         Allocation("learning: weights to compute with", _computing(sizes, load, learning=True), "learn"),
@@ -119,20 +122,20 @@ def _learn(sizes: Sizes, load: Workload) -> list[Allocation]:
 
 
 def _computing(sizes: Sizes, load: Workload, learning: bool) -> float:
-    """bf16 copies that autocast makes of trained weights; or what fsdp2 gathers, and its gradients.
+    """Bytes of the bf16 copies that autocast makes of trained weights; under fsdp2, of gathered weights and gradients.
 
-    A roll-out gathers all, learning a block at a time (with the next and the gradients of the last), embedding and head
-    throughout.
+    A roll-out gathers all weights. Learning holds embedding and head throughout, and gathers one block at a time, with
+    the next block and the gradients of the last.
     """
     low = 2 if load.gpu else 4
     if load.shards == 1:
         return 2 * sizes.trained if load.gpu else 0
     if not learning:
         return low * sizes.parameters
-    filled = 0  # a trained tower's MLPs of an uneven width keep their filled-up weights until the backward pass
+    padded = 0  # a trained tower's MLPs whose width is no multiple of 8 keep padded weights until the backward pass
     if sizes.vision_trained and sizes.vision_gated and sizes.vision_intermediate % 8:
-        filled = 3 * low * sizes.vision_layers * sizes.vision_hidden * sizes.vision_intermediate
-    return 4 * low * sizes.vocabulary * sizes.hidden + 6 * low * sizes.trained / sizes.layers + filled
+        padded = 3 * low * sizes.vision_layers * sizes.vision_hidden * sizes.vision_intermediate
+    return 4 * low * sizes.vocabulary * sizes.hidden + 6 * low * sizes.trained / sizes.layers + padded
 
 
 def _patches(sizes: Sizes, prompts: int, load: Workload) -> int:

@@ -1,4 +1,4 @@
-"""The largest number of tokens that a prompt can have under a pixel budget."""
+"""Bounds the tokens of a prompt under a pixel budget."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STAMP = 10
 
 
 def text_tokens(budget: PixelBudget, stamped: bool) -> int:
-    """Text tokens of a prompt: its wording, and with `stamped` a textual timestamp for every temporal patch."""
+    """Text tokens of a prompt at most: its wording, and with `stamped` a textual timestamp for each temporal patch."""
     return WORDS + (STAMP * most_frames(budget) // TEMPORAL_PATCH if stamped else 0)
 
 
@@ -21,5 +21,5 @@ def vision_tokens(budget: PixelBudget) -> int:
 
 
 def most_frames(budget: PixelBudget) -> int:
-    """The most frames that fit the budget: each at its smallest, at most `max_frames`."""
+    """The largest number of frames that fit the budget: each at its smallest size, `max_frames` at most."""
     return min(budget.max_frames, int(budget.total / budget.smallest) * TEMPORAL_PATCH)

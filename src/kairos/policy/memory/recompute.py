@@ -1,4 +1,4 @@
-"""Activation checkpointing: nothing, the MLP or all of a layer is computed again in the backward pass."""
+"""Activation checkpointing: the backward pass recomputes nothing, each layer's MLP, or each whole layer."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from kairos.policy.network.text.layers import Recomputable
 from kairos.policy.network.towers import Towers
 
 LEVELS = ("none", "selective", "full")
-"""From the fastest to the one that needs the least memory. `selective` computes the MLPs again, whose activations are
-most of a layer's. All give the same values and gradients."""
+"""From the fastest to the one that needs the least memory; all give the same values and gradients. `selective`
+recomputes the MLPs, which hold most of a layer's activations."""
 CHOICES = (*LEVELS, "auto")
 _log = logging.getLogger(__name__)
-_SPARE = 0.85  # of what is free: the head's logits, the allocator's gaps, what kernels borrow
+_SPARE = 0.85  # share of the free memory for activations; the rest is for logits, fragmentation and workspaces
 
 
 def use(model: nn.Module, level: str) -> None:
-    """Set the level of every layer of both towers; a frozen tower keeps nothing at any level."""
+    """Set the level of every layer in both towers. A frozen tower keeps no activations at any level."""
     for layer in model.modules():
         if isinstance(layer, GradientCheckpointingLayer):
             layer.gradient_checkpointing = level == "full"
@@ -41,7 +41,7 @@ def use(model: nn.Module, level: str) -> None:
 
 
 def loads(batch: RolloutBatch, shared: bool) -> tuple[int, int]:
-    """(tokens, patches) of one pass; with `shared` a prompt counts once."""
+    """(tokens, patches) of one pass over the batch; with `shared` a prompt's tokens count once, else once a row."""
     layouts = [layout_of(prompt) for prompt in batch.prompts]
     lengths = torch.tensor([len(layout) for layout in layouts])
     tokens = int(lengths.sum() if shared else lengths[batch.group_of_B.cpu()].sum()) + int(batch.mask_BA.sum())
@@ -49,20 +49,20 @@ def loads(batch: RolloutBatch, shared: bool) -> tuple[int, int]:
 
 
 class Chooser:
-    """Chooses the fastest level that fits and logs it. Asked again for more tokens it may only choose a later level."""
+    """Chooses the fastest level that fits, and logs it. A larger batch may change the choice to a later level only."""
 
     def __init__(self) -> None:
         self.level, self.words = "none", ""
         self._sizes: Sizes | None = None
-        self._most = (-1, -1)
+        self._largest = (-1, -1)
         self._updates = 0
 
     def for_batch(self, towers: Towers, batch: RolloutBatch, shared: bool, compiled: bool = False) -> str:
-        """Chooses again only where a batch has more tokens or patches than any before: choosing takes milliseconds."""
+        """The level for `batch`. Chooses anew only where it has more tokens or patches than any batch before."""
         if self._updates < 2 and not any(parameter.grad is not None for parameter in _trained(towers.model)):
-            self._updates += 1  # one begins where no gradient is there
-        tokens, patches = map(max, loads(batch, shared), self._most)
-        if (tokens, patches) == self._most:
+            self._updates += 1  # an update begins without gradients
+        tokens, patches = map(max, loads(batch, shared), self._largest)
+        if (tokens, patches) == self._largest:
             return self.level
         self._sizes = self._sizes or of_model(towers)
         parameters = list(towers.model.parameters())
@@ -71,16 +71,18 @@ class Chooser:
         return self(towers.model, self._sizes, given)
 
     def __call__(self, model: nn.Module, sizes: Sizes, given: Pass) -> str:
-        """Chooses a level and sets it in the model; it must fit what the device has free now, less what is `coming`."""
+        """Choose a level, log it and set it in the model. It must fit into the device's free bytes less `coming`."""
         device = next(model.parameters()).device
-        passing = given.tokens * max((getattr(module, "passing", 0) for module in model.modules()), default=0)
+        working = given.tokens * max(
+            (getattr(module, "working_bytes_per_token", 0) for module in model.modules()), default=0
+        )
         needs = {
-            level: passing + layer_gradient(sizes, at) + text_activations(sizes, at) + vision_activations(sizes, at)
+            level: working + layer_gradient(sizes, at) + text_activations(sizes, at) + vision_activations(sizes, at)
             for level in LEVELS
             for at in [replace(given, recompute=level)]
         }
         room = max(0, free(device) - self.coming(model))
-        self.level, self._most = fitting(needs, room, self.level), (given.tokens, given.patches)
+        self.level, self._largest = fastest_fitting(needs, room, self.level), (given.tokens, given.patches)
         listed = ", ".join(f"{level} {need / 1e9:.1f}" for level, need in needs.items())
         self.words = (
             f"policy.recompute=auto chose {self.level} for {given.tokens:,} tokens: activations take {listed} GB, and "
@@ -91,11 +93,11 @@ class Chooser:
         return self.level
 
     def coming(self, model: nn.Module) -> int:
-        """Bytes that an update has yet to allocate: gradients, autocast's bf16 copies, and before the first step Adam's
-        moments (a resumed run counts as before it)."""
+        """Bytes that the update will still allocate: gradients, autocast's bf16 copies and, before the first
+        optimiser step of this process, Adam's moments."""
         trained = _trained(model)
-        gradients = sum(4 * _here(p) for p in trained if p.grad is None)
-        moments = sum(8 * _here(p) for p in trained) if self._updates < 2 else 0
+        gradients = sum(4 * _local_elements(p) for p in trained if p.grad is None)
+        moments = sum(8 * _local_elements(p) for p in trained) if self._updates < 2 else 0
         return gradients + moments + sum(2 * p.numel() for p in trained if p.is_cuda and not isinstance(p, DTensor))
 
 
@@ -103,17 +105,17 @@ def _trained(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def _here(parameter: Tensor) -> int:
-    """Elements that are held on this device."""
+def _local_elements(parameter: Tensor) -> int:
+    """Elements that this device holds."""
     return parameter.to_local().numel() if isinstance(parameter, DTensor) else parameter.numel()
 
 
-def fitting(needs: Mapping[str, float], room: float, least: str = "none") -> str:
-    """The first level from `least` on whose bytes fit into a share of `room`, else the last.
+def fastest_fitting(needs: Mapping[str, float], room: float, least: str = "none") -> str:
+    """The first level, from `least` on, whose bytes fit into 85 % of `room`; the last one where none does.
 
-    >>> fitting({"none": 80, "selective": 40, "full": 10}, room=60)
+    >>> fastest_fitting({"none": 80, "selective": 40, "full": 10}, room=60)
     'selective'
-    >>> fitting({"none": 80, "selective": 40, "full": 10}, room=5)
+    >>> fastest_fitting({"none": 80, "selective": 40, "full": 10}, room=5)
     'full'
     """
     for level in LEVELS[LEVELS.index(least) :]:
@@ -123,7 +125,7 @@ def fitting(needs: Mapping[str, float], room: float, least: str = "none") -> str
 
 
 def free(device: torch.device) -> int:
-    """Free bytes of a device, with those that torch has reserved and does not use."""
+    """Free bytes of a device, including those that torch has reserved but does not use."""
     if device.type == "cuda":
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + held

@@ -1,4 +1,4 @@
-"""Every change that needs less memory: what it costs, and what a run would be after it. The only list of them."""
+"""Lists every change of a configuration that saves memory, with its cost and the run that it leads to."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from kairos.policy.memory.sizes import Sizes
 from kairos.policy.memory.workload import Workload
 
 _RANK = 32
-"""Of conf/adapter/lora.yaml."""
+"""The rank in conf/adapter/lora.yaml."""
 
 
 class Change(NamedTuple):
-    """Overrides, and the candidate that they lead to."""
+    """One change of a run's configuration."""
 
     override: str
+    """What to add to the command line."""
     candidate: Candidate
+    """The run after the change."""
 
 
 @dataclass(frozen=True)
 class Saving:
-    """A kind of change. `changes` yields those of its kind that are left to make, from a candidate."""
+    """A kind of change that saves memory."""
 
     option: str
     """The override, or the key alone where the value depends on the run."""
     costs: str
-    """What is computed at once afterwards, and what that means for speed or results."""
+    """What changes, and what that means for speed or results."""
     changes: Callable[[Candidate], Iterator[Change]]
+    """Yields the changes of this kind that a candidate can still make."""
 
 
 def _shared_prompts(now: Candidate) -> Iterator[Change]:
@@ -154,16 +157,16 @@ SAVINGS = (
     Saving("sampling.group_size", "fewer rows a group: a noisier baseline", _smaller_groups),
     Saving("sampling.max_actions", "shorter answers: longer ones are cut off", _shorter_answers),
 )
-"""First those that change no result, then more devices, then the others."""
+"""Ordered: first changes that leave results as they are, then more devices, then the others."""
 
 WAYS_OUT = "\n".join(
     ["What can be changed, what it costs:", *(f"  {saving.option:<27}{saving.costs}" for saving in SAVINGS), PLAN]
 )
-"""The list for somebody whose run is not known."""
+"""All savings as text, for an error message that does not know the run."""
 
 
 def changes(candidate: Candidate) -> Iterator[tuple[Change, Saving]]:
-    """Every change that is left to make, in the order of `SAVINGS`, with its kind."""
+    """Every change that `candidate` can still make and its kind, in the order of `SAVINGS`."""
     for saving in SAVINGS:
         for change in saving.changes(candidate):
             yield change, saving

@@ -1,4 +1,4 @@
-"""The numbers of a model that decide how much memory it needs."""
+"""The sizes of a model that determine its memory: numbers of parameters and widths."""
 
 from __future__ import annotations
 
@@ -14,48 +14,56 @@ from kairos.policy.network.towers import Towers
 
 @dataclass(frozen=True)
 class Sizes:
-    """Numbers of parameters, and widths per token, layer and patch."""
+    """A model's numbers of parameters, and its widths (numbers per token or patch)."""
 
     trained: int
-    """Parameters."""
+    """Parameters that are trained."""
     frozen: int
-    """Parameters."""
+    """Parameters that are not trained."""
     vision: int
     """Parameters of the vision tower, trained or not; part of the two above."""
     adapter: bool
-    """Trained through an adapter: with it off the model is its own reference, without a copy."""
+    """Training goes through an adapter; with it off, the model is its own reference and needs no copy."""
     hidden: int
+    """Width of the text tower."""
     intermediate: int
+    """Inner width of a text layer's MLP."""
     queries: int
-    """Query heads times their width, of one layer."""
+    """Query heads times their width, in one attention layer."""
     keys: int
-    """Key heads times their width, of one layer; values have as many."""
+    """Key heads times their width, in one attention layer; values have as many numbers."""
     normed: bool
     """Queries and keys are normalised."""
     gated: bool
     """The output of attention is multiplied by a gate."""
     layers: int
-    """Text layers of both kinds: with attention, and with a gated delta net."""
-    attending: int
-    """Those with attention, which keep keys and values."""
+    """Text layers: those with attention and those with a gated delta net."""
+    attention_layers: int
+    """Text layers with attention, which cache keys and values."""
     state: int
-    """Numbers of the delta nets' states of one row, all layers; 0 without any, as the next three."""
+    """Numbers in the delta nets' states of one row, all layers together; 0, like the next three, without delta nets."""
     values: int
-    """Value heads times their width, of one delta net."""
+    """Value heads times their width, in one delta net."""
     value_keys: int
-    """Key heads times their width, of one delta net."""
+    """Key heads times their width, in one delta net."""
     value_heads: int
+    """Value heads of one delta net."""
     vocabulary: int
+    """Tokens of the head."""
     vision_hidden: int
+    """Width of the vision tower."""
     vision_intermediate: int
+    """Inner width of a vision block's MLP."""
     vision_layers: int
+    """Blocks of the vision tower."""
     vision_gated: bool
-    """The tower's MLPs are gated."""
+    """The vision tower's MLPs are gated."""
     vision_trained: bool
+    """Some parameter of the vision tower is trained."""
     patches: int
     """Patches that are merged into one vision token."""
     levels: int
-    """Feature vectors of one vision token: 1, and with deepstack those of its layers."""
+    """Feature vectors of one vision token: 1, plus one for each deepstack block."""
     stamped: bool
     """Prompts carry textual timestamps."""
 
@@ -66,7 +74,7 @@ class Sizes:
     @property
     def key_value_bytes(self) -> int:
         """bf16 keys and values of one token, all layers."""
-        return 2 * 2 * self.keys * self.attending
+        return 2 * 2 * self.keys * self.attention_layers
 
 
 def of_model(towers: Towers) -> Sizes:
@@ -76,15 +84,15 @@ def of_model(towers: Towers) -> Sizes:
     text, eyes = _sub(model.config, "text_config"), _sub(model.config, "vision_config")
     layers = int(text.num_hidden_layers)
     kinds = getattr(text, "layer_types", None) or ["full_attention"] * layers
-    attending = sum(kind != "linear_attention" for kind in kinds)
+    attention_layers = sum(kind != "linear_attention" for kind in kinds)
     heads = int(text.num_attention_heads)
     head = int(getattr(text, "head_dim", None) or text.hidden_size // heads)
     values = value_keys = value_heads = state = 0
-    if attending < layers:
+    if attention_layers < layers:
         value_heads = int(text.linear_num_value_heads)
         values = value_heads * int(text.linear_value_head_dim)
         value_keys = int(text.linear_num_key_heads) * int(text.linear_key_head_dim)
-        state = (layers - attending) * values * int(text.linear_key_head_dim)
+        state = (layers - attention_layers) * values * int(text.linear_key_head_dim)
     return Sizes(
         trained=sum(p.numel() for p in trained),
         frozen=sum(p.numel() for p in model.parameters() if not p.requires_grad),
@@ -97,7 +105,7 @@ def of_model(towers: Towers) -> Sizes:
         normed=hasattr(attention, "q_norm"),
         gated=cast("nn.Linear", attention.q_proj).out_features == 2 * heads * head,
         layers=layers,
-        attending=attending,
+        attention_layers=attention_layers,
         state=state,
         values=values,
         value_keys=value_keys,

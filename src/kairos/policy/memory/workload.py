@@ -1,4 +1,4 @@
-"""What one device computes at once: tokens, rows, and how they are computed."""
+"""The workload of one device in a training step: how many tokens and rows it computes at once, and how."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ class Workload:
     """What one device computes at once, and how."""
 
     text_tokens: int
-    """Of one prompt, at most."""
+    """Text tokens of one prompt at most."""
     vision_tokens: int
-    """Of one prompt, at most."""
+    """Vision tokens of one prompt at most."""
     completion: int
-    """Tokens of one completion, at most."""
+    """Tokens of one completion at most."""
     group: int
     """Rows of one group."""
     at_once: int
@@ -32,13 +32,15 @@ class Workload:
     shards: int = 1
     """Devices that weights, gradients and moments are divided over (fsdp2); 1 otherwise."""
     gpu: bool = True
+    """The device is a GPU, which computes in bf16."""
     fused: bool = True
-    """Elementwise work of the layers runs in fused kernels (not where torch compiles them)."""
+    """Elementwise operators of the layers run as fused kernels (False where torch compiles the layers)."""
     accumulating: bool = True
-    """Gradients are added where they are computed (not where other processes wait for them)."""
+    """Products add to `weight.grad` themselves (False where other processes wait for the gradients)."""
 
     @property
     def prompt(self) -> int:
+        """Tokens of one prompt at most."""
         return self.text_tokens + self.vision_tokens
 
     @property

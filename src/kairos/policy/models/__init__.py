@@ -1,1 +1,1 @@
-"""Where a model's weights come from, and which of them are trained."""
+"""Builds models: where weights come from, which of them are trained, and how they are saved."""

@@ -1,4 +1,4 @@
-"""A policy with an adapter saves what it trains and nothing else; loading asks for just that, and for the same base."""
+"""The state of a policy with an adapter: trained tensors only, checked at loading against the same frozen weights."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn.modules.module import _IncompatibleKeys
 
 FACTS = "adapter_facts"
-"""fp64 [2], an attribute of the policy (None without an adapter) and an entry of its state: the adapter's scaling, and
-a sum over the weights that it was trained over."""
+"""Name of an attribute of the policy (None without an adapter) and of an entry of its state, fp64 [2]: the adapter's
+scaling, and a checksum of the frozen weights."""
 _EVERY = 997
 
 
 def facts(model: nn.Module, scaling: float) -> Tensor:
-    """The sum is over every 997th number of the frozen parameters: enough to tell one model from another."""
+    """The adapter's scaling and a checksum, fp64 [2]: the sum of every 997th number of the frozen parameters."""
     frozen = [parameter.detach().reshape(-1) for parameter in model.parameters() if not parameter.requires_grad]
     sums = torch.stack([numbers[::_EVERY].sum(dtype=torch.float64) for numbers in frozen])
     return torch.stack([torch.full_like(sums[0], scaling), sums.sum()])
@@ -24,13 +24,13 @@ def facts(model: nn.Module, scaling: float) -> Tensor:
 
 def save_only_trained(policy: nn.Module) -> None:
     """Where `policy.adapter_facts` is set, `state_dict` leaves out frozen parameters and buffers, and `load_state_dict`
-    does not miss them. ValueError at loading when the frozen weights are others than the adapter was trained over."""
-    policy.register_state_dict_post_hook(_drop)
-    policy.register_load_state_dict_pre_hook(_compare)
-    policy.register_load_state_dict_post_hook(_excuse)
+    does not ask for them. Loading raises a ValueError when the adapter was trained over other frozen weights."""
+    policy.register_state_dict_post_hook(_drop_frozen)
+    policy.register_load_state_dict_pre_hook(_check_base)
+    policy.register_load_state_dict_post_hook(_ignore_missing_frozen)
 
 
-def _drop(policy: nn.Module, state: dict[str, Tensor], prefix: str, metadata: Mapping[str, object]) -> None:
+def _drop_frozen(policy: nn.Module, state: dict[str, Tensor], prefix: str, metadata: Mapping[str, object]) -> None:
     del metadata
     mine = cast("Tensor | None", getattr(policy, FACTS))
     if mine is not None:
@@ -39,7 +39,7 @@ def _drop(policy: nn.Module, state: dict[str, Tensor], prefix: str, metadata: Ma
         state[prefix + FACTS] = mine.clone()
 
 
-def _compare(policy: nn.Module, state: dict[str, Tensor], prefix: str, *others: object) -> None:
+def _check_base(policy: nn.Module, state: dict[str, Tensor], prefix: str, *others: object) -> None:
     del others
     mine = cast("Tensor | None", getattr(policy, FACTS))
     if mine is None:
@@ -52,7 +52,7 @@ def _compare(policy: nn.Module, state: dict[str, Tensor], prefix: str, *others: 
         )
 
 
-def _excuse(policy: nn.Module, keys: _IncompatibleKeys) -> None:
+def _ignore_missing_frozen(policy: nn.Module, keys: _IncompatibleKeys) -> None:
     if getattr(policy, FACTS) is not None:
         frozen = _frozen(policy)
         keys.missing_keys[:] = [key for key in keys.missing_keys if not _ends_with_one_of(key, frozen)]
@@ -65,6 +65,6 @@ def _frozen(policy: nn.Module) -> set[str]:
 
 
 def _ends_with_one_of(key: str, names: set[str]) -> bool:
-    """Whether a key is one of the names, behind the prefix of whatever module holds the policy."""
+    """Whether `key`, without the prefix of the module that holds the policy, is one of `names`."""
     parts = key.split(".")
     return any(".".join(parts[first:]) in names for first in range(len(parts)))

@@ -1,4 +1,4 @@
-"""The sizes of a published model as a value: enough to draw it at random, or to know its memory before a download."""
+"""States the sizes of a published model, to draw it at random or to estimate its memory without a download."""
 
 from __future__ import annotations
 
@@ -21,19 +21,22 @@ _MARKERS = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """`(tokenizer) -> PreTrainedConfig`. `kind` is transformers' model type, `text` and `vision` are its sizes.
+    """`(tokenizer) -> PreTrainedConfig`.
 
-    `tied`: the head is the embedding. Special tokens get the tokenizer's own ids, so that a small tokenizer can lay
-    prompts out for a large vocabulary.
+    Special tokens get the tokenizer's ids, so that a small tokenizer can lay prompts out for a large vocabulary.
     """
 
     kind: str
+    """transformers' `model_type`."""
     text: Mapping[str, object]
+    """The keys of `text_config`."""
     vision: Mapping[str, object]
+    """The keys of `vision_config`."""
     tied: bool = False
+    """The head shares its weight with the embedding."""
 
     def __call__(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
-        """ValueError when the tokenizer knows more tokens than the model, or lacks a marker."""
+        """ValueError when the tokenizer has more tokens than the model, or lacks a special token."""
         vocabulary = cast("int", self.text["vocab_size"])
         if len(tokenizer) > vocabulary:
             raise ValueError(
@@ -44,7 +47,7 @@ class Architecture:
         return self._config({"eos_token_id": token_id(tokenizer, END)}, ids)
 
     def sizes(self) -> PreTrainedConfig:
-        """The configuration without a tokenizer: for counting, not for running."""
+        """The configuration without token ids: for counting parameters, not for running."""
         return self._config({}, {})
 
     def _config(self, text: Mapping[str, object], ids: Mapping[str, object]) -> PreTrainedConfig:
@@ -58,7 +61,7 @@ class Architecture:
 
 
 def tokenizer_of(weights: str, random_weights: bool = False) -> str:
-    """Whose tokenizer a policy reads with: its weights', or the shipped mini one's where the weights are random.
+    """Where a policy's tokenizer comes from: its weights, or the shipped mini base where the weights are random.
 
     >>> tokenizer_of("Qwen/Qwen3-VL-2B-Instruct", random_weights=True)
     'mini_base'

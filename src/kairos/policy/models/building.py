@@ -1,4 +1,4 @@
-"""Builds a model: from weights, or from a configuration and a seed, then freezes its parts and attaches an adapter."""
+"""Builds a model from weights, or from a configuration and a seed; freezes parts and attaches an adapter."""
 
 from __future__ import annotations
 
@@ -18,28 +18,42 @@ from kairos.policy.network.towers import Towers
 
 
 class Adapter(Protocol):
-    """`LoRA`: trained matrices beside frozen ones; `adapts` names the parts of the model that learn through them."""
+    """Trained matrices beside frozen ones: `LoRA`."""
 
     @property
-    def adapts(self) -> frozenset[str]: ...
+    def adapts(self) -> frozenset[str]:
+        """Names of the parts of the model that it trains."""
+        ...
 
     @property
-    def scaling(self) -> float: ...
+    def scaling(self) -> float:
+        """Factor of the trained matrices' product."""
+        ...
 
     @property
-    def merge(self) -> bool: ...
+    def merge(self) -> bool:
+        """Whether an export also holds the merged weights."""
+        ...
 
-    def attach(self, towers: Towers) -> None: ...
+    def attach(self, towers: Towers) -> None:
+        """Add the matrices to the model in place and freeze every other parameter."""
+        ...
 
-    def off(self, model: PreTrainedModel) -> AbstractContextManager[None]: ...
+    def off(self, model: PreTrainedModel) -> AbstractContextManager[None]:
+        """Inside this context the model computes without the adapter."""
+        ...
 
-    def merged(self, model: PreTrainedModel) -> dict[str, Tensor]: ...
+    def merged(self, model: PreTrainedModel) -> dict[str, Tensor]:
+        """The state of an equivalent model without an adapter."""
+        ...
 
-    def save(self, model: PreTrainedModel, folder: Path, base: str | None) -> None: ...
+    def save(self, model: PreTrainedModel, folder: Path, base: str | None) -> None:
+        """Write the adapter alone, in peft's form."""
+        ...
 
 
 def load_model(family: Family, weights: str) -> Towers:
-    """The model that `weights` names, in any of the ways that `locate` knows."""
+    """Load the model that `weights` names; `locate` says what it may be."""
     found = locate(weights)
     model = family.load(found.base)
     found.put_into(model)
@@ -47,13 +61,13 @@ def load_model(family: Family, weights: str) -> Towers:
 
 
 def draw_model(family: Family, config: Callable[[], PreTrainedConfig], seed: int) -> Towers:
-    """Random weights of these sizes, from torch's generators at `seed`."""
+    """Create a model of the sizes of `config()`, with weights drawn at `seed`."""
     with _seeded(seed):
         return family.towers(family.create(config()))
 
 
 def choose_trained(towers: Towers, frozen: Sequence[str], adapter: Adapter | None, seed: int) -> None:
-    """Freeze the parts that `frozen` names; with an adapter, drawn at `seed`, train its matrices alone."""
+    """Freeze the parts that `frozen` names. With an adapter, whose matrices are drawn at `seed`, freeze all others."""
     freeze(towers, frozen)
     if adapter is not None:
         with _seeded(seed):
@@ -62,7 +76,7 @@ def choose_trained(towers: Towers, frozen: Sequence[str], adapter: Adapter | Non
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """torch's generators start at `seed` inside: the host's and this process's GPU's, no other's."""
+    """Inside this context torch's generators (of the CPU and of this process's GPU) start at `seed`."""
     with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
         torch.manual_seed(seed)
         yield

@@ -14,10 +14,10 @@ from kairos.policy.models.building import Adapter
 def export(
     model: PreTrainedModel, folder: Path, dtype: torch.dtype | None, adapter: Adapter | None, base: str | None
 ) -> None:
-    """Configuration and safetensors (in `dtype` where given).
+    """Write configuration and safetensors (in `dtype` where given) to `folder`.
 
-    An adapter over `base` lies beside the model in `adapter/`, in peft's form, and is merged into the weights; where
-    `adapter.merge` is false, it is all that is written.
+    An adapter over `base` goes to `adapter/` in peft's form and is merged into the weights; where `adapter.merge` is
+    false, only `adapter/` is written.
     """
     if adapter is not None:
         adapter.save(model, folder / "adapter", base)

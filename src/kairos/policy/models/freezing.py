@@ -1,4 +1,4 @@
-"""The parts of a video language model that may be frozen, by name."""
+"""Freezes parts of a video language model by name."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import nn
 from kairos.policy.network.towers import Towers
 
 PARTS = ("vision", "tower", "merger", "text")
-"""`vision` is all that turns pixels into tokens: the `tower` and the `merger`, which projects into the text's width."""
+"""`vision` is `tower` and `merger`; the merger projects merged patches to the width of the text tower."""
 
 
 def check(names: Sequence[str]) -> None:
-    """ValueError when one is no part."""
+    """ValueError when a name is not in `PARTS`."""
     if unknown := set(names) - set(PARTS):
         raise ValueError(f"policy.freeze may name {', '.join(map(repr, PARTS))}, got {sorted(unknown)}")
 
 
 def freeze(towers: Towers, names: Sequence[str]) -> None:
-    """Parameters of these parts need no gradient. transformers calls what merges patches a merger in every family."""
+    """Switch off the gradients of these parts. Modules with "merger" in their name are the merger, in every family."""
     vision = towers.vision
     merging = [child for name, child in vision.named_children() if "merger" in name]
     merger = {id(parameter): parameter for child in merging for parameter in child.parameters()}

@@ -1,4 +1,4 @@
-"""LoRA through peft: small trained matrices beside frozen linear layers, that can be switched off."""
+"""LoRA through peft: small trained matrices beside frozen linear layers, which can be switched off."""
 
 from __future__ import annotations
 
@@ -22,18 +22,23 @@ from kairos.policy.network.towers import Towers
 class LoRA:
     """y = W x + alpha / rank * B A x, W frozen, A and B trained in fp32, B zero at first (Hu et al. 2021, section 4.1).
 
-    `text` and `vision` say whose linear layers are adapted: all of them (the vision tower's with its merger), or those
-    whose last name is among `targets`. The head and the embeddings are not. Nothing else of the model is trained.
-    With `merge` an export holds merged weights besides the adapter.
+    The head and the embeddings are not adapted. Nothing else of the model is trained.
     """
 
     rank: int = 32
+    """Columns of B and rows of A."""
     alpha: int = 64
+    """Scale of the update, divided by `rank`."""
     dropout: float = 0.0
+    """Probability that a number of A's input is dropped."""
     text: bool = True
+    """Adapt the linear layers of the text tower."""
     vision: bool = False
+    """Adapt the linear layers of the vision tower and its merger."""
     targets: tuple[str, ...] | list[str] = ()
+    """Adapt only layers with these names (q_proj, ...); empty: all of them."""
     merge: bool = True
+    """An export also holds the merged weights."""
 
     def __post_init__(self) -> None:
         if self.rank < 1 or self.alpha < 1:
@@ -45,15 +50,16 @@ class LoRA:
 
     @property
     def adapts(self) -> frozenset[str]:
-        """The parts of the model that learn through it."""
+        """Names of the parts of the model that it trains."""
         return frozenset(name for name, chosen in (("text", self.text), ("vision", self.vision)) if chosen)
 
     @property
     def scaling(self) -> float:
+        """alpha / rank."""
         return self.alpha / self.rank
 
     def attach(self, towers: Towers) -> None:
-        """Put the matrices beside the layers, in place; every other parameter needs no gradient from now on."""
+        """Add the matrices to the layers in place and freeze every other parameter."""
         adapted = [*(towers.text.layers if self.text else ()), *([towers.vision] if self.vision else ())]
         inside = {id(module) for part in adapted for module in part.modules() if isinstance(module, nn.Linear)}
         names = [name for name, module in towers.model.named_modules() if id(module) in inside]
@@ -70,7 +76,7 @@ class LoRA:
 
     @contextmanager
     def off(self, model: PreTrainedModel) -> Iterator[None]:
-        """The model as it is without its adapter, inside."""
+        """Inside this context the model computes without the adapter."""
         layers = _adapted(model).values()
         for layer in layers:
             layer.enable_adapters(False)
@@ -82,7 +88,7 @@ class LoRA:
 
     @torch.no_grad()
     def merged(self, model: PreTrainedModel) -> dict[str, Tensor]:
-        """The state of a model without adapters that computes the same, under the names that such a model has."""
+        """The state of an equivalent model without an adapter, under that model's names."""
         state = {
             name.replace(".base_layer.", "."): tensor
             for name, tensor in model.state_dict().items()
@@ -94,7 +100,7 @@ class LoRA:
         return state
 
     def save(self, model: PreTrainedModel, folder: Path, base: str | None) -> None:
-        """The adapter alone, as peft reads it: `PeftModel.from_pretrained(<base>, folder)`."""
+        """Write the adapter alone, in the form that `PeftModel.from_pretrained(<base>, folder)` reads."""
         folder.mkdir(parents=True, exist_ok=True)
         state = get_peft_model_state_dict(model, adapter_name="default")
         config = cast("dict[str, LoraConfig]", model.peft_config)["default"]

@@ -1,4 +1,4 @@
-"""The mini Qwen3-VL: a model of about six million parameters that has every part of a large one."""
+"""The sizes of the mini Qwen3-VL: about six million parameters, and every part of a large model."""
 
 from __future__ import annotations
 
@@ -11,25 +11,33 @@ from kairos.policy.models.mini_tokenizer import token_id
 
 @dataclass(frozen=True)
 class MiniConfig:
-    """`(tokenizer) -> Qwen3VLConfig`. Sizes are the defaults of the shipped base; tests make them smaller.
-
-    `text_std` and `vision_std` are the spread of fresh weights: at the 0.02 of large models these small towers pass
-    almost nothing of a frame on, and training stays at the prior for thousands of steps. The head's width must be
-    2 * sum(sections), the rotary sections of time, height and width.
-    """
+    """`(tokenizer) -> Qwen3VLConfig`. The defaults are the shipped base; tests use smaller sizes."""
 
     hidden: int = 256
+    """Width of the text tower."""
     layers: int = 6
+    """Text layers."""
     heads: int = 4
+    """Query heads of a text layer."""
     key_heads: int = 2
+    """Key heads of a text layer, a divisor of `heads`."""
     intermediate: int = 672
+    """Inner width of a text layer's MLP."""
     sections: tuple[int, int, int] = (12, 10, 10)
+    """Rotary frequencies of time, height and width; a head has twice their sum as its width."""
     vision_hidden: int = 128
+    """Width of the vision tower; its MLPs are four times as wide."""
     vision_layers: int = 3
+    """Blocks of the vision tower."""
     vision_heads: int = 4
+    """Heads of a vision block."""
     deepstack: tuple[int, ...] = (1,)
+    """Vision blocks whose features are added behind the first text layers."""
     text_std: float = 0.04
+    """Standard deviation of initial text weights. With the 0.02 of large models, and in the vision tower likewise,
+    almost nothing of a frame passes, and training stays at the prior for thousands of steps."""
     vision_std: float = 0.06
+    """Standard deviation of initial vision weights."""
 
     def __post_init__(self) -> None:
         if self.heads % self.key_heads:

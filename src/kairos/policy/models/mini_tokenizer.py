@@ -1,7 +1,7 @@
 """Builds the small byte-level BPE tokenizer of the mini policy from a list of texts.
 
-Any text encodes (256 byte tokens), numbers split into pieces of at most two digits, words carry their leading space,
-and a space before a number is a token of its own, so that a time reads the same wherever it stands.
+It encodes any text (256 byte tokens). Numbers are split into pieces of at most two digits. A word's token includes the
+space before it, but a space before a number is a separate token, so that a time has the same tokens everywhere.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ CHAT_TEMPLATE = (
 
 
 def build_tokenizer(texts: Sequence[str], folder: str | Path, vocabulary: int = 1024) -> Path:
-    """Learn the merges from `texts` and write a folder that `AutoTokenizer.from_pretrained` loads.
+    """Learn the merges from `texts` and write a folder that `AutoTokenizer.from_pretrained` loads. Returns the folder.
 
-    `vocabulary` bounds the number of tokens, the 256 bytes and the added ones included. Returns the folder.
-    ValueError when it leaves no room for merges, or when `texts` is empty.
+    `vocabulary` bounds the number of tokens, the 256 bytes and the added tokens included. ValueError when it is too
+    small for any merges, or when `texts` is empty.
     """
     room = vocabulary - len(SPECIAL) - len(WHOLE)
     if room <= 256 + 100:

@@ -1,4 +1,4 @@
-"""Which numbers are bf16: on a GPU, what is frozen and what is computed. What is trained stays fp32."""
+"""Chooses bf16 on a GPU for compute and for frozen parameters; trained parameters stay fp32."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch.distributed.tensor import DTensor
 
 
 def compute_precision(device: torch.device) -> AbstractContextManager[object]:
-    """bf16 under autocast on a GPU; on a CPU everything stays fp32."""
+    """Autocast to bf16 on a GPU; on a CPU a context that does nothing."""
     return torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
 def lower_frozen(parameters: Iterable[nn.Parameter]) -> None:
-    """Frozen fp32 parameters on a GPU turn bf16, in place, unless they are sharded: FSDP2 takes one dtype a block."""
+    """Cast frozen fp32 parameters on a GPU to bf16, in place. Sharded ones stay: FSDP2 needs one dtype in a block."""
     for parameter in parameters:
         lasting = parameter.requires_grad or isinstance(parameter, DTensor)
         if parameter.is_cuda and not lasting and parameter.dtype == torch.float32:

@@ -1,4 +1,4 @@
-"""The half of a family that transformers' models have in common: how they are loaded, and where their parts are."""
+"""The base class of the families: loads a transformers model, gives it our layers and finds its towers."""
 
 from __future__ import annotations
 
@@ -14,29 +14,33 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from kairos.core.types import Prompt
 from kairos.policy.models.fusing import fuse_layers
-from kairos.policy.network.text.norms import Fused, fuse_norms
-from kairos.policy.network.towers import Seen, TextTower, Towers
+from kairos.policy.network.text.norms import FusedNorm, fuse_norms
+from kairos.policy.network.towers import TextTower, Towers, VideoFeatures
 from kairos.policy.network.vision.patches import Cut
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 
 
-class Released(ABC):
-    """`kind` and `norm` are transformers' classes, `cut` the family's patches; a model with others is refused."""
+class TransformersFamily(ABC):
+    """A family whose model is one of transformers' classes."""
 
     kind: ClassVar[type[PreTrainedModel]]
+    """transformers' class of the model."""
     norm: ClassVar[type[nn.Module]]
-    fused: ClassVar[type[Fused]] = Fused
+    """transformers' class of the text tower's norms."""
+    fused: ClassVar[type[FusedNorm]] = FusedNorm
+    """The forward pass that these norms get."""
     cut: Cut
+    """The family's patches; a model with other patches is refused."""
 
     def load(self, weights: str) -> PreTrainedModel:
-        return self.ready(pretrained(self.kind, weights))
+        return self.prepared(pretrained(self.kind, weights))
 
     def create(self, config: PreTrainedConfig) -> PreTrainedModel:
-        return self.ready(self.kind(config))
+        return self.prepared(self.kind(config))
 
-    def ready(self, model: PreTrainedModel) -> PreTrainedModel:
-        """With our norms and layers. ValueError when its patches are not those of `cut`."""
+    def prepared(self, model: PreTrainedModel) -> PreTrainedModel:
+        """Give `model` our norms and layers, in place. ValueError when its patches are not those of `cut`."""
         vision = model.config.vision_config
         theirs = (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
         ours = (self.cut.patch, self.cut.merge, self.cut.temporal)
@@ -46,13 +50,13 @@ class Released(ABC):
             )
         inner = cast("_Parts", model).model
         for tower in (inner.language_model, inner.visual):
-            tower.config._attn_implementation = "sdpa"  # where layers are not told who sees whom
+            tower.config._attn_implementation = "sdpa"  # for the padded forward pass, without a context
         fuse_norms(model, self.norm, self.fused)
         fuse_layers(model)
         return model
 
     def towers(self, model: PreTrainedModel) -> Towers:
-        """The parts of a model that `load` or `create` gave."""
+        """The parts of a model that `load` or `create` returned."""
         parts, config = cast("_Parts", model), model.config
         return Towers(
             model=model,
@@ -67,14 +71,14 @@ class Released(ABC):
         )  # fmt: skip
 
     @abstractmethod
-    def see(self, vision: nn.Module, prompts: Sequence[Prompt]) -> Seen:
-        """One pass of the vision tower over all prompts; every prompt has a layout. Gradients flow."""
+    def see(self, vision: nn.Module, prompts: Sequence[Prompt]) -> VideoFeatures:
+        """Run the vision tower once over all prompts, each of which has a layout. Gradients flow."""
 
 
 def pretrained(kind: type[Model], weights: str) -> Model:
-    """fp32 weights of a folder or id. ValueError when its `model_type` is not the one of `kind`.
+    """Load the fp32 weights of a folder or id. ValueError when its `model_type` is not that of `kind`.
 
-    transformers itself loads it all the same: it warns, and draws what it does not find at random.
+    transformers would only warn about another type, and draw the weights that it does not find.
     """
     config, _ = PreTrainedConfig.get_config_dict(weights)
     found, expected = config.get("model_type"), cast("type[PreTrainedConfig]", kind.config_class).model_type
@@ -87,7 +91,7 @@ def pretrained(kind: type[Model], weights: str) -> Model:
 
 
 def families() -> list[str]:
-    """The model types that have a family: its file bears their name."""
+    """The model types that have a family; each is the name of the family's file."""
     return sorted(path.stem for path in (Path(__file__).parents[1] / "families").glob("[!_]*.py"))
 
 

@@ -1,4 +1,4 @@
-"""Where weights come from: the shipped mini base, a run, a checkpoint of a run, a Hugging Face folder or id."""
+"""Finds weights by name: the shipped mini base, a run, a checkpoint of a run, a Hugging Face folder or id."""
 
 from __future__ import annotations
 
@@ -17,37 +17,40 @@ SHIPPED = "mini_base"
 
 @dataclass(frozen=True)
 class Weights:
-    """`base` is what `from_pretrained` loads (configuration, tokenizer, weights); `checkpoint` replaces its weights.
-
-    A checkpoint that holds an adapter alone is added to the weights that it was trained `over`.
-    """
+    """Where a model's weights are."""
 
     base: str
+    """Folder or id for `from_pretrained`: configuration, tokenizer, weights."""
     checkpoint: Path | None = None
+    """A checkpoint of ours, whose weights replace those of `base`."""
     over: Weights | None = None
+    """Where `checkpoint` holds an adapter only: the weights that it was trained over, and is added to."""
 
     def put_into(self, model: nn.Module) -> None:
-        """Give a model, loaded from `base`, the checkpoint's weights; nothing without a checkpoint."""
+        """Load the checkpoint's weights into a model that was loaded from `base`; do nothing without a checkpoint."""
         if self.over is not None:
             self.over.put_into(model)
         if self.checkpoint is not None:
             state = _policy_state(self.checkpoint)
             named = {name.removeprefix("model."): value for name, value in state.items()}
             if FACTS in named:
-                _add(named, model)
+                _add_adapter(named, model)
             else:
                 model.load_state_dict(named)
 
 
 def locate(weights: str) -> Weights:
-    """`mini_base`, `runs/<name>`, `runs/<name>/checkpoints/<file>.ckpt`, a folder or an id. ValueError says why not."""
+    """Find `mini_base`, `runs/<name>`, `runs/<name>/checkpoints/<file>.ckpt`, a folder or an id.
+
+    ValueError when a checkpoint does not exist, or a run has none.
+    """
     if weights == SHIPPED:
         return Weights(str(Path(__file__).parent / SHIPPED))
     path = Path(weights)
     if path.suffix == ".ckpt":
         if not path.exists():
             raise ValueError(f"policy.weights={weights}: there is no such checkpoint")
-        return _of(path.parent.parent, path)
+        return _of_checkpoint(path.parent.parent, path)
     if not (path / "metrics.jsonl").exists():
         return Weights(weights)
     if (path / "model" / "config.json").exists():
@@ -55,10 +58,10 @@ def locate(weights: str) -> Weights:
     newest = max((path / "checkpoints").glob("iteration-*.ckpt"), default=None)
     if newest is None:
         raise ValueError(f"policy.weights={weights}: the run has neither model/ nor a checkpoint yet")
-    return _of(path, newest)
+    return _of_checkpoint(path, newest)
 
 
-def _of(run: Path, checkpoint: Path) -> Weights:
+def _of_checkpoint(run: Path, checkpoint: Path) -> Weights:
     if FACTS not in _policy_state(checkpoint):
         return Weights(_base_of(run), checkpoint)
     start = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["policy"].get("weights")
@@ -69,14 +72,14 @@ def _of(run: Path, checkpoint: Path) -> Weights:
 
 
 def _policy_state(checkpoint: Path) -> dict[str, Tensor]:
-    """The policy's tensors, names without "policy."."""
+    """The policy's tensors in a checkpoint, under their names without "policy."."""
     saved = cast("dict[str, Tensor]", torch.load(checkpoint, "cpu", weights_only=True, mmap=True)["state_dict"])
     return {name.removeprefix("policy."): value for name, value in saved.items() if name.startswith("policy.")}
 
 
 @torch.no_grad()
-def _add(adapter: dict[str, Tensor], model: nn.Module) -> None:
-    """W + scaling * B A for every pair of matrices."""
+def _add_adapter(adapter: dict[str, Tensor], model: nn.Module) -> None:
+    """Add scaling * B A to the weight of every adapted layer."""
     scaling = float(adapter[FACTS][0])
     for name, a in adapter.items():
         layer, found, _ = name.partition(".lora_A.")
@@ -86,7 +89,7 @@ def _add(adapter: dict[str, Tensor], model: nn.Module) -> None:
 
 
 def _base_of(run: Path) -> str:
-    """The folder or id that a run itself was started from, which has the same shapes and tokenizer."""
+    """The folder or id with a run's configuration and tokenizer: its own model/, or what it was started from."""
     if (run / "model" / "config.json").exists():
         return str(run / "model")
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))

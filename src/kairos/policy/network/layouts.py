@@ -1,4 +1,4 @@
-"""What a prompt's layout is made from and how it is asked for: the tokens that mark a video, frames, the layout."""
+"""Accessors of a prompt's frames and layout that refuse a prompt without them, and the tokens that mark a video."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from kairos.core.types import Layout, Prompt
 
 
 class Markers(NamedTuple):
-    """Token ids that stand around and for a video."""
+    """Token ids that mark a video in a text."""
 
     start: int
+    """Stands before a video block."""
     pad: int
+    """Stands for one piece of a video; its embedding is replaced by a feature."""
     end: int
+    """Stands behind a video block."""
 
 
 def frames_in(prompt: Prompt) -> Tensor:
@@ -28,7 +31,7 @@ def frames_in(prompt: Prompt) -> Tensor:
 
 
 def layout_of(prompt: Prompt) -> Layout:
-    """The prompt's layout; ValueError when nobody wrote one."""
+    """The prompt's layout; ValueError when it has none."""
     if prompt.layout is None:
         raise ValueError(f"prompt {prompt.uid} has no layout: call the processor on it first")
     return prompt.layout

@@ -1,4 +1,4 @@
-"""Where sequences lie among tokens packed end to end: the prompts, then the rows, those of one prompt together."""
+"""Lengths and places of sequences packed end to end: all prompts, then all rows, grouped by prompt."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from itertools import accumulate, pairwise
 
 @dataclass(frozen=True)
 class Segments:
-    """Lengths in tokens, in packed order. `group[r]` is the prompt of row r, and never falls. Rows may be empty."""
+    """Lengths of the packed sequences, in packed order."""
 
     prompts: tuple[int, ...]
+    """Tokens of each prompt, at least 1."""
     rows: tuple[int, ...] = ()
+    """Tokens of each row; may be 0."""
     group: tuple[int, ...] = ()
+    """The prompt of each row, in ascending order."""
 
     def __post_init__(self) -> None:
         if len(self.rows) != len(self.group):
@@ -23,7 +26,7 @@ class Segments:
 
     @property
     def base(self) -> int:
-        """The tokens of all prompts; the rows' tokens come behind them."""
+        """Tokens of all prompts together: where the first row begins."""
         return sum(self.prompts)
 
     def __len__(self) -> int:
@@ -31,7 +34,7 @@ class Segments:
 
     @property
     def own(self) -> tuple[int, ...]:
-        """For each prompt the tokens of its rows together."""
+        """For each prompt, the tokens of all its rows together."""
         totals = [0] * len(self.prompts)
         for group, length in zip(self.group, self.rows, strict=True):
             totals[group] += length
@@ -39,7 +42,7 @@ class Segments:
 
 
 def starts(lengths: Sequence[int], first: int = 0) -> list[int]:
-    """Where each of consecutive stretches begins, and, last, where all end.
+    """Where each of the consecutive sequences begins, and where the last one ends.
 
     >>> starts([3, 0, 2])
     [0, 3, 3, 5]

@@ -1,4 +1,4 @@
-"""A built model by its parts, in one value: what scoring, sampling and the memory estimate need of it."""
+"""The parts of a built model as one value, which scoring, sampling and the memory estimate use."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from kairos.core.types import Prompt
 
 
 @dataclass(frozen=True)
-class Seen:
+class VideoFeatures:
     """The vision tower's features of all video tokens of a batch, in the order of the prompts and of their tokens."""
 
     tokens_ND: Tensor
-    """They replace the embeddings of the video tokens."""
-    deeper: tuple[Tensor, ...] = ()
-    """Each [N, D]; `deeper[i]` is added to the video tokens behind text layer i."""
+    """Replace the embeddings of the N video tokens."""
+    deepstack: tuple[Tensor, ...] = ()
+    """Each [N, D]; `deepstack[i]` is added to the video tokens' hidden states after text layer i."""
 
 
 class TextTower(Protocol):
-    """What scoring and sampling use of transformers' text tower; calling it runs the padded forward pass."""
+    """The part of transformers' text tower that scoring and sampling use; calling it runs the padded forward pass."""
 
     embed_tokens: nn.Embedding
     rotary_emb: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -46,17 +46,17 @@ class TextTower(Protocol):
 
 @dataclass(frozen=True)
 class Towers:
-    """The parts of one model, found once by its family when the model is built."""
+    """The parts of one model. Its family finds them once, when the model is built."""
 
     model: PreTrainedModel
-    """The whole model: its parameters, its configuration, its state."""
+    """The whole model, for its parameters, its configuration and its state."""
     text: TextTower
     vision: nn.Module
-    """The vision tower, with what merges its patches into tokens."""
-    see: Callable[[Sequence[Prompt]], Seen]
-    """One pass of the vision tower over all prompts, each of which has a layout. Gradients flow."""
+    """The vision tower, with the merger that turns patches into tokens."""
+    see: Callable[[Sequence[Prompt]], VideoFeatures]
+    """Runs the vision tower once over all prompts, each of which has a layout. Gradients flow."""
     head: nn.Module
-    """Hidden states to logits."""
+    """Maps hidden states to logits."""
     video_token: int
     """The id of the token that stands for a piece of a video."""
     banned: tuple[int, ...]

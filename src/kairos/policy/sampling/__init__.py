@@ -1,1 +1,1 @@
-"""Draws completions, with each prompt's keys and values stored once."""
+"""Samples completions; each prompt's keys and values are stored once for all its rows."""

@@ -1,4 +1,4 @@
-"""Chooses a token from logits by one uniform number a row: at a temperature, within top_k and top_p."""
+"""Samples each row's next token from its logits: at a temperature, within top_k and top_p."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch.nn.functional import pad
 from kairos.core.types import Sampling
 from kairos.policy.network.text.logprobs import restrict
 
-_RUN = 512  # tokens
+_RUN = 512  # tokens whose probabilities are summed first
 
 
 def choose(logits_BV: Tensor, noise_B: Tensor, sampling: Sampling, banned: Tensor) -> tuple[Tensor, Tensor]:
     """Tokens [B] by inverse transform from `noise` in [0, 1), and their log-probabilities [B] (fp32).
 
-    The log-probabilities are those of the distribution drawn from. At temperature 0 the likeliest token is chosen, with
-    log-probability 0.
+    The log-probabilities are those of the distribution that is sampled: after temperature, top_k and top_p. Temperature
+    0 takes the likeliest token, with log-probability 0.
     """
     if sampling.temperature == 0:
         token_B = restrict(logits_BV, 1.0, banned).argmax(-1)
@@ -29,9 +29,10 @@ def choose(logits_BV: Tensor, noise_B: Tensor, sampling: Sampling, banned: Tenso
 
 
 def _inverse(probs_BV: Tensor, noise_B: Tensor) -> Tensor:
-    """The first token whose cumulative probability exceeds the noise: its run of tokens first, then it within the run.
+    """The first token whose cumulative probability exceeds the noise.
 
-    Sums are fp64. A token without probability is never drawn.
+    Finds the run of `_RUN` tokens first, then the token in the run. Sums are fp64. Tokens of probability 0 are never
+    drawn.
     """
     runs_BKR = pad(probs_BV, (0, -probs_BV.shape[-1] % _RUN)).unflatten(-1, (-1, _RUN))
     ends_BK = runs_BKR.sum(-1, dtype=torch.float64).cumsum(-1)

@@ -1,4 +1,4 @@
-"""Work that is the same every time, captured once in a CUDA graph and replayed."""
+"""Captures repeated work in a CUDA graph once and replays it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import torch
 
 
 class Replayed:
-    """`work()` must read and write only tensors that stay where they are, and never wait for the device.
+    """Calls `work` through a CUDA graph. `work` may read and write tensors at fixed addresses only, without host syncs.
 
-    Unless it is `warm`, the first call runs it as it is (kernels load, libraries set up); the next captures it, and
-    replays it as all from then on do.
+    The first call runs `work` directly, unless it is `warm`: kernels are loaded, libraries initialised. The next call
+    captures the graph; that call and all later ones replay it.
     """
 
     def __init__(self, work: Callable[[], None], warm: bool = False) -> None:
         self.work = work
-        self.warm = warm  # it has run before, with other tensors
+        self.warm = warm  # such work ran before, on other tensors
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self) -> None:
@@ -30,10 +30,10 @@ class Replayed:
 
 
 def _captured(work: Callable[[], None]) -> torch.cuda.CUDAGraph:
-    """While the device still works on what it was given before.
+    """Capture `work` without waiting for the device.
 
-    Not through `torch.cuda.graph`, which waits for it, gives the allocator's free memory back each time, and fails when
-    another thread (a loader that pins memory) allocates meanwhile.
+    `torch.cuda.graph` would wait for it, empty the allocator's cache each time, and fail when another thread (a loader
+    that pins memory) allocates meanwhile.
     """
     graph, side, main = torch.cuda.CUDAGraph(), torch.cuda.Stream(), torch.cuda.current_stream()
     side.wait_stream(main)

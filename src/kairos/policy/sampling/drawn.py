@@ -1,4 +1,4 @@
-"""What has been drawn: a row's tokens and their log-probabilities, and whether all rows have ended."""
+"""The rows while they are sampled: their tokens and log-probabilities so far, and whether all rows have ended."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from kairos.core.types import Sampling
+from kairos.policy.network.kernels.dispatch import runs_ahead
 from kairos.policy.sampling.choice import choose
 
 
 class DrawnRows:
-    """Tokens, log-probabilities and lengths in tensors that stay where they are. `noise_BA` is uniform in [0, 1)."""
+    """Tokens, log-probabilities and lengths so far, in tensors at fixed addresses. `noise_BA` is uniform in [0, 1)."""
 
     def __init__(self, noise_BA: Tensor, sampling: Sampling, banned: Tensor, end: int) -> None:
         self.noise_BA, self.sampling, self.banned, self.end = noise_BA, sampling, banned, end
@@ -21,7 +22,7 @@ class DrawnRows:
         self.length_B = torch.zeros_like(self.token_B)
 
     def choose(self, logits_BV: Tensor, step: Tensor) -> None:
-        """Draw the tokens of column `step` [1]; rows that have ended stay as they are."""
+        """Draw column `step` [1] of the tokens from its logits; rows that have ended get the end token."""
         noise_B = self.noise_BA.index_select(1, step).squeeze(1)
         token_B, logprob_B = choose(logits_BV, noise_B, self.sampling, self.banned)
         self.token_B.copy_(torch.where(self.running_B, token_B, self.end))
@@ -32,15 +33,15 @@ class DrawnRows:
 
 
 class AllEnded:
-    """`()` says whether no row is running; on a GPU whether none was at the call before.
+    """`()` says whether all rows have ended; on a GPU, whether they had at the call before.
 
-    So the host need not wait for the device, and a few steps more change nothing.
+    So the host never waits for the steps in flight; the few steps too many change no row.
     """
 
     def __init__(self, running_B: Tensor) -> None:
         self.running_B = running_B
         self.copied: torch.cuda.Event | None = None
-        self.running = torch.ones(1, dtype=torch.bool, pin_memory=running_B.is_cuda)
+        self.running = torch.ones(1, dtype=torch.bool, pin_memory=runs_ahead(running_B.device))
 
     def __call__(self) -> bool:
         if self.copied is not None:
@@ -48,7 +49,7 @@ class AllEnded:
             if not self.running.item():
                 return True
         self.running.copy_(self.running_B.any()[None], non_blocking=True)
-        if not self.running_B.is_cuda:
+        if not runs_ahead(self.running_B.device):
             return not self.running.item()
         self.copied = torch.cuda.Event()
         self.copied.record()

@@ -1,4 +1,4 @@
-"""Every prompt's keys and values, kept once for the G rows that are drawn for it."""
+"""Caches every prompt's keys and values once for the G rows that are sampled for it."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from kairos.policy.network.segments import Segments, starts
 
 
 class PromptCache(Protocol):
-    """Keys and values of a batch of prompts, and the attention of their rows to them."""
+    """Holds the keys and values of a batch of prompts; the prompts' rows attend to them."""
 
     def prefill(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
-        """Causal attention of the packed prompts [N, H, D]; keys and values are kept."""
+        """Causal attention of the packed prompts -> [N, H, D]; caches their keys and values."""
         ...
 
     def attend(self, layer: int, q_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         """Attention of one token a row over its whole prompt: output [P, X, D] and log-sum-exp [X, P] (fp32).
 
-        X counts key heads, the G rows of a prompt, and the queries of a key head.
+        X = key heads x G rows x query heads of a key head.
         """
         ...
 
 
 @dataclass
 class PaddedPrompts:
-    """Prompts as one padded batch for matrix products: for a CPU, and as the plain twin."""
+    """Prompts as one padded batch for plain matrix products: the path of a CPU and the twin of `PackedPrompts`."""
 
     lengths: Sequence[int]
     group_size: int
@@ -54,7 +54,7 @@ class PaddedPrompts:
         return attention(q, k, v, scale).transpose(1, 2).flatten(0, 1).index_select(0, self.flat_N)
 
     def attend(self, layer: int, q_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        """The G rows of a prompt and the heads that share keys are one matrix [G * R, D]."""
+        """Multiplies each key head by one matrix [G * R, D]: G rows of a prompt, R query heads that share the keys."""
         k_PHLD, v_PHLD = self.kept[layer]
         q_PGHRD = q_BHD.to(k_PHLD.dtype).unflatten(1, (k_PHLD.shape[1], -1)).unflatten(0, (-1, self.group_size))
         q_PHXD = q_PGHRD.transpose(1, 2).flatten(2, 3)
@@ -67,7 +67,7 @@ class PaddedPrompts:
 
 @dataclass
 class PackedPrompts:
-    """Prompts end to end for the flash kernels: for a GPU."""
+    """Prompts packed end to end for the flash kernels of a GPU."""
 
     lengths: Sequence[int]
     group_size: int
@@ -83,11 +83,11 @@ class PackedPrompts:
         return self.plan(q_NHD, k, v, scale)
 
     def keys_values(self, layer: int) -> PromptKV:
-        """What `prefill` kept of a layer."""
+        """The keys and values that `prefill` cached for a layer."""
         return PromptKV(*self.kept[layer], self.plan.own_cuts, self.plan.longest[0])
 
     def attend(self, layer: int, q_BHD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        """The G rows of a prompt are heads of one query: so the kernel reads its keys once, split over the device."""
+        """The kernel gets a prompt's G rows as heads of one query, so that it reads the prompt's keys once."""
         k_NHD, v_NHD, cuts, longest = self.keys_values(layer)
         split = (len(self.lengths), self.group_size, k_NHD.shape[1], -1)  # P, G, Hkv, R
         q_PXD = q_BHD.to(k_NHD.dtype).unflatten(1, (split[2], -1)).unflatten(0, split[:2]).transpose(1, 2).flatten(1, 3)
@@ -95,5 +95,5 @@ class PackedPrompts:
 
 
 def single_cuts(sequences: int, device: torch.device) -> Tensor:
-    """The cuts between sequences of one query each: 0, 1, ..., sequences (int32)."""
+    """Cumulative lengths of sequences of one query each: 0, 1, ..., sequences (int32)."""
     return carried(torch.arange(sequences + 1, dtype=torch.int32), device)

@@ -1,4 +1,4 @@
-"""From drawn tokens to rollouts: each row's text, its tokens and their log-probabilities."""
+"""Turns drawn tokens into rollouts: each row's text, its tokens and their log-probabilities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kairos.policy.sampling.draw import Drawn
 
 
 def rollout_groups(drawn: Drawn, prompts: Sequence[Prompt], processor: LanguageProcessor) -> list[RolloutGroup]:
-    """One group a prompt, whose rows lie next to one another in `drawn`."""
+    """One group for each prompt; a prompt's rows are adjacent in `drawn`."""
     rollouts = []
     for row, length in enumerate(drawn.length_B.tolist()):
         actions_A = drawn.actions_BA[row, :length].clone()

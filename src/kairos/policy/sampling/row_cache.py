@@ -1,4 +1,4 @@
-"""Keys and values of the tokens drawn so far, a row's own, in tensors that stay where they are until `grow`."""
+"""Caches the keys and values of the tokens that each row has drawn, in tensors at fixed addresses until `grow`."""
 
 from __future__ import annotations
 
@@ -16,36 +16,40 @@ from kairos.policy.sampling.prompt_cache import single_cuts
 
 
 class RowCache(Protocol):
-    """`step` [1] counts the tokens drawn; `capacity` is how many a row may have before `grow`."""
+    """Holds the keys and values of B rows, of at most `capacity` tokens each."""
 
     @property
-    def step(self) -> Tensor: ...
+    def step(self) -> Tensor:
+        """int64 [1]: the column that the next token is written to."""
+        ...
 
     @property
-    def capacity(self) -> int: ...
+    def capacity(self) -> int:
+        """Tokens a row that the cache can hold until `grow`."""
+        ...
 
     def allocate(self, layer: int, v_NHD: Tensor) -> None:
-        """Tensors for a layer whose values are like those of its prompts; nothing where it has them."""
+        """Allocate a layer's tensors, with the heads and dtype of the prompts' values; a second call does nothing."""
         ...
 
     def grow(self, capacity: int) -> None:
-        """Room for `capacity` tokens a row: new tensors."""
+        """Copy everything into new tensors for `capacity` tokens a row."""
         ...
 
     def advance(self) -> None:
-        """All layers have written the step's tokens."""
+        """Move on to the next column, once all layers have written this one."""
         ...
 
     def append_and_attend(
         self, layer: int, q_BHD: Tensor, k_BHD: Tensor, v_BHD: Tensor, scale: float
     ) -> tuple[Tensor, Tensor]:
-        """Write one token a row, and attend over all of the row's: output [B, H, D], log-sum-exp [B, H] (fp32)."""
+        """Write one token a row and attend over the row's tokens: output [B, H, D] and log-sum-exp [B, H] (fp32)."""
         ...
 
 
 @dataclass
 class PaddedRows:
-    """Keys and values [B, Hkv, capacity, D] for matrix products: for a CPU, and as the plain twin."""
+    """Keys and values [B, Hkv, capacity, D] for matrix products: the path of a CPU and the twin of `PackedRows`."""
 
     rows: int
     capacity: int
@@ -86,7 +90,7 @@ class PaddedRows:
 
 @dataclass
 class PackedRows:
-    """Keys and values [B, capacity, Hkv, D] for the flash kernels, which are told how many of them count."""
+    """Keys and values [B, capacity, Hkv, D] for the flash kernels, which read the first `used_B` tokens of each row."""
 
     rows: int
     capacity: int
@@ -114,7 +118,7 @@ class PackedRows:
             self.kept[layer] = (v_NHD.new_zeros(shape), v_NHD.new_zeros(shape))
 
     def append(self, layer: int, k_BHD: Tensor, v_BHD: Tensor) -> RowKV:
-        """Write one token a row; all of the row's."""
+        """Write one token a row; returns all tokens of the rows."""
         self.allocate(layer, v_BHD)
         write_kv(k_BHD, v_BHD, *self.kept[layer], self.step)
         return RowKV(*self.kept[layer], self.used_B)

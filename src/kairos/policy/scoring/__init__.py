@@ -1,1 +1,1 @@
-"""How likely are given completions: two scorers that agree."""
+"""Scores given completions: their log-probabilities, by two scorers that agree."""

@@ -1,7 +1,7 @@
 """Packs prompts and their completions end to end, each prompt once: [prompt 0 | prompt 1 | ... | rows of 0 | ...].
 
-A completion sees its prompt and itself, nothing else; that is all that sharing a prompt means. The last token of a row
-predicts nothing, so it is not fed.
+A completion attends to its prompt and to itself, to no other completion. The last token of a row predicts nothing, so
+it is not fed.
 """
 
 from __future__ import annotations
@@ -20,17 +20,20 @@ from kairos.policy.network.segments import Segments, starts
 
 @dataclass(frozen=True)
 class Packed:
-    """N tokens end to end. `ids_N`, `positions_3N`; where the sequences lie; which tokens predict the actions.
-
-    `predictor_M` indexes the packed tokens, `row_M` and `column_M` say which action of the batch each predicts.
-    """
+    """N tokens packed end to end, and which of them predict the batch's M counting actions."""
 
     ids_N: Tensor
+    """Token ids."""
     positions_3N: Tensor
+    """Rotary positions: time, height, width."""
     predictor_M: Tensor
+    """The packed token that predicts each action."""
     row_M: Tensor
+    """Each action's row in the batch."""
     column_M: Tensor
+    """Each action's column in the batch."""
     segments: Segments
+    """Where the prompts and rows lie among the N tokens."""
 
     def to(self, device: torch.device) -> Packed:
         moved = {name: carried(value, device) for name, value in vars(self).items() if isinstance(value, Tensor)}
@@ -38,7 +41,10 @@ class Packed:
 
 
 def pack(layouts: Sequence[Layout], group_of_B: Tensor, actions_BA: Tensor, mask_BA: Tensor) -> Packed:
-    """Indices on the CPU. Rows may belong to any group, in any order; a row ends at its last counting action."""
+    """Pack the prompts' layouts and their rows; all tensors are on the CPU.
+
+    Rows may come in any order of groups. A row ends at its last counting action.
+    """
     group_of_B, actions_BA, mask_BA = group_of_B.cpu(), actions_BA.cpu(), mask_BA.cpu() > 0
     rows, width = mask_BA.shape
     columns_A = torch.arange(width)
@@ -53,7 +59,7 @@ def pack(layouts: Sequence[Layout], group_of_B: Tensor, actions_BA: Tensor, mask
     start_B = torch.empty(rows, dtype=torch.long)
     start_B[order] = torch.tensor(starts(segments.rows, segments.base)[:-1], dtype=torch.long)
 
-    row_N = torch.from_numpy(np.repeat(order.numpy(), segments.rows))  # torch's own wakes all threads, for milliseconds
+    row_N = torch.from_numpy(np.repeat(order.numpy(), segments.rows))  # torch's takes milliseconds, waking all threads
     column_N = segments.base + torch.arange(len(row_N)) - start_B[row_N]
     next_P = torch.stack([layout.positions_3L.max() + 1 for layout in layouts])
     after_N = next_P[group_of_B[row_N]] + column_N

@@ -1,4 +1,7 @@
-"""Scores completions the obvious way: every row is its own [prompt | completion], padded right. The slow twin."""
+"""Scores completions with the prompt repeated: every row is its own [prompt | completion], padded right.
+
+The slow twin of `shared_prefix`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from kairos.core.types import ActionStats, RolloutBatch
 from kairos.policy.network.attention.varlen import Attention
 from kairos.policy.network.layouts import layout_of
 from kairos.policy.network.text.logprobs import chosen_logprobs, scoring_temperature
-from kairos.policy.network.towers import Seen, Towers
+from kairos.policy.network.towers import Towers, VideoFeatures
 from kairos.policy.scoring.shared_prefix import SharedPrefix
 from kairos.policy.scoring.stats import on_rows
 
@@ -22,17 +25,17 @@ from kairos.policy.scoring.stats import on_rows
 class Repeated:
     """`(towers, batch, seen, entropy) -> ActionStats`; a micro-batch counts rows.
 
-    Through transformers' own text tower. With `attn` the rows run packed through the same kernels as shared prompts do,
-    so that a benchmark compares layouts and nothing else.
+    Without `attn` it runs transformers' own text tower on padded rows.
     """
 
     attn: Attention | None = None
+    """Where given, rows are packed and take the kernels of `SharedPrefix`, so that benchmarks compare layouts alone."""
 
     @property
     def unit(self) -> str:
         return "row"
 
-    def __call__(self, towers: Towers, batch: RolloutBatch, seen: Seen, entropy: bool) -> ActionStats:
+    def __call__(self, towers: Towers, batch: RolloutBatch, seen: VideoFeatures, entropy: bool) -> ActionStats:
         if self.attn is None:
             return _padded(towers, batch, seen, entropy)
         by_row = per_row(seen, batch, towers.video_token)
@@ -40,13 +43,13 @@ class Repeated:
 
 
 def unshared(batch: RolloutBatch) -> RolloutBatch:
-    """The same rows, each with a prompt of its own."""
+    """The same rows, each with its own copy of the prompt: P becomes B."""
     groups = batch.group_of_B.tolist()
     return replace(batch, prompts=tuple(batch.prompts[group] for group in groups), group_of_B=torch.arange(len(groups)))
 
 
-def per_row(seen: Seen, batch: RolloutBatch, video: int) -> Seen:
-    """What the tower saw of each row's prompt, row after row."""
+def per_row(seen: VideoFeatures, batch: RolloutBatch, video: int) -> VideoFeatures:
+    """The video features of each row's prompt, row after row; `video` is the id of the video token."""
     counts = [int((layout_of(prompt).ids_L == video).sum()) for prompt in batch.prompts]
     parts = [torch.arange(count) + sum(counts[:p]) for p, count in enumerate(counts)]
     index = carried(torch.cat([parts[group] for group in batch.group_of_B.tolist()]), seen.tokens_ND.device)
@@ -54,10 +57,10 @@ def per_row(seen: Seen, batch: RolloutBatch, video: int) -> Seen:
     def pick(tokens_ND: Tensor) -> Tensor:
         return tokens_ND.index_select(0, index)
 
-    return Seen(pick(seen.tokens_ND), tuple(pick(deep) for deep in seen.deeper))
+    return VideoFeatures(pick(seen.tokens_ND), tuple(pick(deep) for deep in seen.deepstack))
 
 
-def _padded(towers: Towers, batch: RolloutBatch, seen: Seen, entropy: bool) -> ActionStats:
+def _padded(towers: Towers, batch: RolloutBatch, seen: VideoFeatures, entropy: bool) -> ActionStats:
     text, video, device = towers.text, towers.video_token, towers.device
     actions_BA, mask_BA = batch.actions_BA.cpu(), batch.mask_BA.cpu() > 0
     layouts = [layout_of(prompt) for prompt in batch.prompts]
@@ -85,7 +88,7 @@ def _padded(towers: Towers, batch: RolloutBatch, seen: Seen, entropy: bool) -> A
         position_ids=positions_3BL,
         attention_mask=real_BL,
         visual_pos_masks=is_video,
-        deepstack_visual_embeds=list(by_row.deeper),
+        deepstack_visual_embeds=list(by_row.deepstack),
         use_cache=False,
     ).last_hidden_state
     assert hidden_BLD is not None

@@ -15,17 +15,19 @@ from kairos.policy.network.layouts import layout_of
 from kairos.policy.network.segments import Segments
 from kairos.policy.network.text.forward import run_text, video_places
 from kairos.policy.network.text.logprobs import chosen_logprobs, scoring_temperature
-from kairos.policy.network.towers import Seen, Towers
+from kairos.policy.network.towers import Towers, VideoFeatures
 from kairos.policy.scoring.packing import pack
 from kairos.policy.scoring.stats import on_rows
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """A pass over prompts and rows: a row knows its prompt and itself. The `Context` of every layer."""
+    """The layers' `Context` while scoring: a row's tokens depend on their prompt and on the row's earlier tokens."""
 
     segments: Segments
+    """Where the prompts and rows lie among the packed tokens."""
     plan: AttentionPlan
+    """The attention of these segments."""
 
     def attend(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
         del layer
@@ -40,17 +42,18 @@ class Scoring:
 class SharedPrefix:
     """`(towers, batch, seen, entropy) -> ActionStats`; a micro-batch counts groups.
 
-    Completion g starts at the prompt's largest position + 1, the same for every g; the prompt's last token predicts
-    the first action of each. One text pass for all tokens.
+    One pass of the text tower computes all tokens. Every completion of a prompt starts at the prompt's largest position
+    + 1, and the prompt's last token predicts its first action.
     """
 
     attn: Attention = field(default_factory=Automatic)
+    """The attention kernels."""
 
     @property
     def unit(self) -> str:
         return "group"
 
-    def __call__(self, towers: Towers, batch: RolloutBatch, seen: Seen, entropy: bool) -> ActionStats:
+    def __call__(self, towers: Towers, batch: RolloutBatch, seen: VideoFeatures, entropy: bool) -> ActionStats:
         layouts = [layout_of(prompt) for prompt in batch.prompts]
         device = towers.device
         packed = pack(layouts, batch.group_of_B, batch.actions_BA, batch.mask_BA)

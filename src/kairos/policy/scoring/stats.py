@@ -1,4 +1,4 @@
-"""What scorers share: putting numbers per predicted action back into rows."""
+"""Puts values per predicted action back into the batch's rows, for both scorers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kairos.core.types import ActionStats
 def on_rows(
     logprobs_M: Tensor, entropy_M: Tensor | None, row_M: Tensor, column_M: Tensor, shape: torch.Size
 ) -> ActionStats:
-    """[M] values into [B, A], 0 where no action counts."""
+    """Scatter values [M] to their rows and columns in `shape` [B, A]; 0 where no action counts."""
 
     def spread(values_M: Tensor) -> Tensor:
         return values_M.new_zeros(shape).index_put((row_M, column_M), values_M)

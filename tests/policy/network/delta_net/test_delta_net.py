@@ -16,7 +16,7 @@ from transformers import Qwen3_5TextConfig
 from kairos.policy.network.attention.gathered_sdpa import Gathered
 from kairos.policy.network.delta_net.backends import FlashLinear, Tokens, Torch, automatic, chosen_on
 from kairos.policy.network.delta_net.decode import one_token
-from kairos.policy.network.delta_net.rule import inside_bytes, over_sequences
+from kairos.policy.network.delta_net.rule import over_sequences, working_bytes
 from kairos.policy.network.delta_net.step import DeltaState, DeltaStep
 from kairos.policy.network.kernels.dispatch import Machine
 from kairos.policy.network.segments import Segments, starts
@@ -285,4 +285,4 @@ def test_what_the_rule_holds_is_what_the_plan_counts(heads: int, width: int) -> 
     with Alive() as alive:
         over_sequences(q, k, v, -decay, beta, None)[0].sum().backward()
     counted = 1.25 * alive.most / tokens
-    assert 0.85 * counted <= inside_bytes(heads * width, heads) <= 1.25 * counted
+    assert 0.85 * counted <= working_bytes(heads * width, heads) <= 1.25 * counted

@@ -20,7 +20,7 @@ from kairos.video.store.feature_stores import FeatureFiles, MemoryFeatures
 
 def keeping(folder: str, store: object = None, freeze: tuple[str, ...] = ("vision",)) -> LanguagePolicy:
     language = policy(folder, freeze=freeze)
-    language.seeing.store = MemoryFeatures() if store is None else store  # type: ignore[assignment]
+    language.feature_cache.store = MemoryFeatures() if store is None else store  # type: ignore[assignment]
     return language
 
 
@@ -94,8 +94,8 @@ def test_features_that_were_kept_change_no_bit_and_those_computed_together_only_
     torch.testing.assert_close(first, plain(rollouts).logprobs_BA, atol=1e-5, rtol=0)
     laid_out = [replace(asked, layout=language.processor(asked)) for asked in rollouts.prompts]
     kept, computed = language._see(laid_out), plain._see(laid_out)
-    assert len(kept.deeper) == len(computed.deeper) == 2
-    for ours, theirs in zip((kept.tokens_ND, *kept.deeper), (computed.tokens_ND, *computed.deeper), strict=True):
+    assert len(kept.deepstack) == len(computed.deepstack) == 2
+    for ours, theirs in zip((kept.tokens_ND, *kept.deepstack), (computed.tokens_ND, *computed.deepstack), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
     fresh = keeping(folder)
     assert torch.equal(fresh(rollouts.take([1])).logprobs_BA, alone), "whatever came before or beside it"
@@ -173,7 +173,7 @@ def test_a_tower_that_learns_in_part_is_not_remembered(folder: str, trained: str
     seen = passes(language)
     for _ in range(2):
         language(rows(language)).logprobs_BA.sum().backward()
-    assert len(seen) == 2 and len(language.seeing.store) == 0
+    assert len(seen) == 2 and len(language.feature_cache.store) == 0
     learns = {name for name, parameter in language.named_parameters() if parameter.grad is not None}
     assert any("visual" in name and ("merger" in name or "lora_" in name) for name in learns)
     if trained == "merger":

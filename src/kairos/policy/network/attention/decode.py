@@ -1,8 +1,8 @@
-"""Attention of one new token a row over its prompt and its own tokens: one kernel for parts of the keys, one to merge.
+"""Decode attention: one new token a row attends to its prompt and to the row's own tokens.
 
-Flash decoding (Dao et al., 2023) with a group's rows as one tile, so that a prompt's keys are read once for all of them
-(Hydragen, arXiv:2402.05099). The programs depend on shapes and lengths known when the prompts are: a CUDA graph can
-replay them while the device counts a row's tokens.
+One kernel attends to parts of the keys, another merges the parts (flash decoding, Dao et al., 2023). A group's rows are
+one tile of queries, so that a prompt's keys are read once for all of them (Hydragen, arXiv:2402.05099). The launch grid
+depends on shapes and on the prompts' lengths; a row's length is read on the device: a CUDA graph can replay both.
 """
 
 from __future__ import annotations
@@ -16,36 +16,41 @@ from torch import Tensor
 
 from kairos.policy.network.kernels.launch import launch, next_power_of_2
 
-_PER_PROCESSOR = 1  # programs that look at prompts
-_ROW_PART = 128  # of a row's own tokens that one program looks at
-_TILE = 64  # queries
-_MERGED = 4096  # numbers that one program joins at a time
+_PER_PROCESSOR = 1  # programs that attend to prompts
+_ROW_PART = 128  # of a row's own tokens, which one program attends to
+_TILE = 64  # queries of one program
+_MERGED = 4096  # numbers that one program merges at a time
 
 
 class PromptKV(NamedTuple):
-    """Keys and values of prompts end to end, contiguous."""
+    """Keys and values of P prompts packed end to end."""
 
     keys_NHD: Tensor
+    """Contiguous."""
     values_NHD: Tensor
+    """Contiguous."""
     cuts: Tensor
-    """int32 [P + 1]: where each prompt begins, and the last ends."""
+    """int32 [P + 1]: where each prompt begins, and where the last one ends."""
     longest: int
-    """The most tokens of one prompt."""
+    """Tokens of the longest prompt."""
 
 
 class RowKV(NamedTuple):
-    """Keys and values of the rows' own tokens, contiguous, with room for C each."""
+    """Keys and values of the rows' own tokens, at most C a row."""
 
     keys_BCHD: Tensor
+    """Contiguous."""
     values_BCHD: Tensor
+    """Contiguous."""
     used_B: Tensor
-    """int32, at least 1: how many of a row's C tokens count."""
+    """int32, at least 1: how many of the C places a row has filled."""
 
 
 def decode_attention(q_BHD: Tensor, prompt_kv: PromptKV, row_kv: RowKV, scale: float) -> Tensor:
-    """[B, H, D] in the dtype of the values, no gradient; the rows of a prompt are next to one another.
+    """Attention of one token a row over its prompt and its own tokens -> [B, H, D] in the dtype of the values.
 
-    Only where `uses_triton`. On a GPU keys and values are bf16 or fp16.
+    A prompt's rows are adjacent. Call it only where `uses_triton`; on a GPU keys and values are bf16 or fp16. No
+    gradient.
     """
     from kairos.policy.network.kernels.triton import decode_attention as decode_kernels  # Triton is not everywhere
 
@@ -88,5 +93,5 @@ def decode_attention_plain(q_BHD: Tensor, prompt_kv: PromptKV, row_kv: RowKV, sc
 
 @cache
 def _processors(device: torch.device) -> int:
-    """Multiprocessors of the GPU; as many as an H200 has where Triton interprets."""
+    """Multiprocessors of the GPU; those of an H200 where Triton interprets on a CPU."""
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 132

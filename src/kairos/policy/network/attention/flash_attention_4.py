@@ -1,4 +1,4 @@
-"""FlashAttention-4 as torch.nn.attention expects it: the package's beta returns more values than torch unpacks."""
+"""Adapts the package flash-attn-4 to torch.nn.attention: its beta returns more values than torch unpacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention over packed tokens by gathering them into padded batches for torch's SDPA: for a CPU, and as the twin."""
+"""Attention over packed tokens through torch's SDPA, on padded batches: the path of a CPU and the twin of `varlen`."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from kairos.policy.network.attention.padded import attention, pick
 from kairos.policy.network.kernels.dispatch import Choice, Machine
 from kairos.policy.network.segments import Segments, starts
 
-_BUCKET_ELEMENTS = 2**26
+_BUCKET_ELEMENTS = 2**26  # of a bucket's mask at most
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """Prompts of similar length, padded, and the tokens of their rows."""
+    """P prompts of similar length as one padded batch, and the tokens of their rows."""
 
     prompt_PL: Tensor
-    """Indices of the prompts' tokens."""
+    """Indices of the prompts' tokens among the packed ones."""
     rows_PQ: Tensor | None
-    """Indices of their rows' tokens; None where there are none."""
+    """Indices of the tokens of each prompt's rows; None where no prompt has any."""
     mask_P1QK: Tensor | None
-    """Which of the K keys, the prompt's and the rows', each of the rows' tokens sees."""
+    """Whether each of the Q row tokens attends to each of the K = L + Q keys, those of the prompt first."""
 
     def to(self, device: torch.device) -> Bucket:
         rows, mask = (None if x is None else x.to(device) for x in (self.rows_PQ, self.mask_P1QK))
@@ -36,8 +36,9 @@ class GatheredPlan:
     """`(q_NHD, k_NHD, v_NHD, scale) -> [N, H, D]`: prompts causally, rows over their prompt and themselves."""
 
     buckets: tuple[Bucket, ...]
-    home_N: Tensor
-    """Where each token's output lies among the buckets' padded outputs."""
+    """Together they hold every token once."""
+    unpad_N: Tensor
+    """Each token's index among the padded outputs of all buckets, laid end to end."""
 
     def __call__(self, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
         outputs = []
@@ -49,12 +50,12 @@ class GatheredPlan:
                 k, v = (torch.cat(pair, dim=2) for pair in zip((k, v), own, strict=True))
                 q = pick(q_NHD, bucket.rows_PQ)
                 outputs.append(attention(q, k, v, scale, bucket.mask_P1QK).transpose(1, 2).flatten(0, 1))
-        return torch.cat(outputs).index_select(0, self.home_N)
+        return torch.cat(outputs).index_select(0, self.unpad_N)
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """`plan(segments, device) -> GatheredPlan`. Any device and dtype; masks of [rows' tokens, all tokens]."""
+    """`plan(segments, device) -> GatheredPlan`, for any device and dtype. Row tokens take a mask over their keys."""
 
     def plan(self, segments: Segments, device: torch.device) -> GatheredPlan:
         prompt_P, own_P = torch.tensor(segments.prompts), torch.tensor(segments.own)
@@ -69,22 +70,22 @@ class Gathered:
             dim=1,
         )
         row_N = torch.arange(len(segments.rows)).repeat_interleave(torch.tensor(segments.rows, dtype=torch.long))
-        buckets, homes, offset = [], torch.empty(len(segments), dtype=torch.long), 0
+        buckets, unpad_N, offset = [], torch.empty(len(segments), dtype=torch.long), 0
         for members in _bucketed(segments.prompts, segments.own):
             begin, length, own_begin, own = spans[members].unbind(1)
             prompt_PL, valid_PL = _ranges(begin, length, begin)
-            offset += _settle(homes, prompt_PL, valid_PL, offset)
+            offset += _record_places(unpad_N, prompt_PL, valid_PL, offset)
             rows_PQ = mask = None
             if int(own.max()):
                 rows_PQ, valid_PQ = _ranges(own_begin, own, begin)
-                offset += _settle(homes, rows_PQ, valid_PQ, offset)
+                offset += _record_places(unpad_N, rows_PQ, valid_PQ, offset)
                 row_PQ = torch.where(valid_PQ, row_N[(rows_PQ - base).clamp(min=0)], -1)
                 causal = torch.ones(rows_PQ.shape[1], rows_PQ.shape[1], dtype=torch.bool).tril()
                 itself = (row_PQ[:, :, None] == row_PQ[:, None, :]) & causal & valid_PQ[:, None, :]
                 prompt = valid_PL[:, None, :].expand(-1, rows_PQ.shape[1], -1)
                 mask = torch.cat([prompt, itself], dim=2)[:, None]
             buckets.append(Bucket(prompt_PL, rows_PQ, mask).to(device))
-        return GatheredPlan(tuple(buckets), homes.to(device))
+        return GatheredPlan(tuple(buckets), unpad_N.to(device))
 
     def choice(self, machine: Machine) -> Choice:
         del machine
@@ -92,20 +93,20 @@ class Gathered:
 
 
 def _ranges(start_P: Tensor, length_P: Tensor, spare_P: Tensor) -> tuple[Tensor, Tensor]:
-    """Consecutive indices from each start, padded with `spare_P`, and which of them are no padding."""
+    """Consecutive indices from each start, padded with `spare_P`, and which of them are valid: both [P, longest]."""
     steps = torch.arange(int(length_P.max()))
     valid = steps < length_P[:, None]
     return torch.where(valid, start_P[:, None] + steps, spare_P[:, None]), valid
 
 
-def _settle(homes: Tensor, index_PL: Tensor, valid_PL: Tensor, offset: int) -> int:
-    """Note where each token's output will lie among the padded outputs; returns how many there are."""
-    homes[index_PL[valid_PL]] = offset + valid_PL.reshape(-1).nonzero().squeeze(1)
+def _record_places(unpad_N: Tensor, index_PL: Tensor, valid_PL: Tensor, offset: int) -> int:
+    """Write each valid token's index among the padded outputs into `unpad_N`; returns the number of padded outputs."""
+    unpad_N[index_PL[valid_PL]] = offset + valid_PL.reshape(-1).nonzero().squeeze(1)
     return index_PL.numel()
 
 
 def _bucketed(prompts: Sequence[int], own: Sequence[int]) -> list[list[int]]:
-    """Prompts by length, cut where padding would waste more than a quarter or the mask would grow too large."""
+    """Group prompts of similar length: padding adds at most about a quarter, and a mask stays below a limit."""
     buckets: list[list[int]] = []
     longest = 0
     for p in sorted(range(len(prompts)), key=lambda p: (prompts[p], own[p])):

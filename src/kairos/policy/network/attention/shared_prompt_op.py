@@ -1,9 +1,9 @@
-"""Attention with a shared prompt as one operator: two varlen calls merged by their log-sum-exps, exact backwards.
+"""Attention with shared prompts as one operator: two varlen calls, merged by their log-sum-exps. Gradients are exact.
 
-Prompts and rows see themselves causally (one call). A row's tokens see all of their prompt, too (another, the rows of
-a prompt as one sequence of queries); the two softmaxes merge by their normalisers, so no key is copied.
-Backwards each call is given the merged output and normaliser: with P = exp(scores - lse) and D = sum(dO * O) of the
-whole softmax, its gradients are parts of the exact one (FlashAttention-2, section 3; ring attention does the same).
+In the first call, prompts and rows attend to themselves causally. In the second, the rows of a prompt, as one sequence
+of queries, attend to the whole prompt. Their softmaxes are merged by their normalisers, so no key is copied.
+In the backward pass each call is given the merged output and normaliser: with P = exp(scores - lse) and D = sum(dO * O)
+of the whole softmax its gradients add up to the exact ones (FlashAttention-2, section 3; as in ring attention).
 
 On a GPU the calls are torch's own flash kernels (bf16 or fp16), or those that `torch.nn.attention` was told to use
 instead. On a CPU they are plain torch, the twin.
@@ -40,10 +40,10 @@ def _attended(
 ) -> tuple[Tensor, Tensor]:
     """Output [N, H, D] and log-sum-exps [H, N] (fp32).
 
-    Cuts are int32 and begin with 0; none may name an empty sequence. `base` tokens of prompts come first, then those
-    of rows: `own_cuts` cut them all, by prompt and by row, `group_cuts` the rows' by prompt. Prompts without rows'
-    tokens are left out of `seen_cuts`, and then `seen_index` picks the others' tokens. `longest`: of the prompts and
-    rows, of a prompt's rows together, of the prompts.
+    Cuts are cumulative lengths of non-empty sequences (int32, from 0). The prompts' `base` tokens come first, then the
+    rows': `own_cuts` cut all tokens by prompt and by row, `group_cuts` the rows' tokens by prompt, `seen_cuts` the
+    tokens of the prompts that have row tokens, which `seen_index` picks where other prompts have none. `longest` holds
+    the length of the longest prompt or row, of the longest group of rows, and of the longest prompt.
     """
     q, k, v = q_NHD, k_NHD, v_NHD
     out, lse = _forward(q, k, v, own_cuts, own_cuts, longest[0], longest[0], True, scale)
@@ -55,7 +55,7 @@ def _attended(
 
 
 shared_attention = library.custom_op("kairos::shared_attention", _attended, mutates_args=())
-"""For torch's compiler; `attend` is the same for everything else."""
+"""The operator that torch's compiler sees; call `attend`, which takes it under torch.compile only."""
 
 
 @shared_attention.register_fake
@@ -108,8 +108,8 @@ def _(grad_NHD: Tensor, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, *others: ob
 
 
 def attend(q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, *rest: object) -> Tensor:
-    """The output of `shared_attention` for its arguments, outside torch.compile without the registered operator: a call
-    of that costs the host as much as a layer's products do."""
+    """The output of `_attended`. Outside torch.compile it avoids the registered operator, whose call costs the host as
+    much time as all matrix products of a layer."""
     if torch.compiler.is_compiling():
         return shared_attention(q_NHD, k_NHD, v_NHD, *rest)[0]
     return _Attended.apply(q_NHD, k_NHD, v_NHD, *rest)
@@ -119,9 +119,9 @@ def attend_to_sequences(
     q_SHD: Tensor, k_MHD: Tensor, v_MHD: Tensor, cuts_q: Tensor, cuts_k: Tensor, max_k: int, scale: float,
     used_S: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """One query for each of S sequences of keys: [S, H, D], log-sum-exp [H, S]; no gradient.
+    """One query attends to each of S sequences of keys: output [S, H, D], log-sum-exp [H, S]. No gradient.
 
-    `cuts_q` is 0, 1, ..., S. Only the first `used_S` (int32) keys of each sequence count where it is given.
+    `cuts_q` is 0, 1, ..., S. Where `used_S` (int32) is given, only the first `used_S` keys of each sequence count.
     """
     return _forward(q_SHD, k_MHD, v_MHD, cuts_q, cuts_k, 1, max_k, False, scale, used_S)
 
@@ -175,7 +175,7 @@ class _Attended(Function):
 
 
 def _seen(k: Tensor, v: Tensor, base: int, index: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The prompts' keys and values that rows look at."""
+    """Keys and values of the prompts that rows attend to."""
     if index is None:
         return k[:base], v[:base]
     return k.index_select(0, index), v.index_select(0, index)
@@ -241,10 +241,10 @@ def _slices(cuts: Tensor) -> list[slice]:
 
 
 def _wide(x_KHD: Tensor, q: Tensor) -> Tensor:
-    """Grouped heads, each repeated for its queries."""
+    """Repeat each key head for the query heads that share it."""
     return x_KHD.repeat_interleave(q.shape[1] // x_KHD.shape[1], dim=1)
 
 
 def _narrow(x_KHD: Tensor, k: Tensor) -> Tensor:
-    """Gradients of repeated heads, summed into their grouped ones."""
+    """Sum the gradients of repeated heads into those of their key head."""
     return x_KHD.unflatten(1, (k.shape[1], -1)).sum(2)

@@ -1,4 +1,4 @@
-"""Attention over packed tokens as they lie, without padding, masks or copied keys: for a GPU."""
+"""Attention over packed tokens through variable-length flash kernels: no padding, no masks, no copied keys."""
 
 from __future__ import annotations
 
@@ -22,34 +22,42 @@ from kairos.policy.network.segments import Segments, starts
 
 
 class AttentionPlan(Protocol):
-    """`(q_NHD, k_NHD, v_NHD, scale) -> [N, H, D]`: prompts causally, rows over their prompt and themselves."""
+    """`(q_NHD, k_NHD, v_NHD, scale) -> [N, H, D]`: prompts attend causally, rows to their prompt and themselves."""
 
     def __call__(self, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float, /) -> Tensor: ...
 
 
 class Attention(Protocol):
-    """How packed tokens attend: `Gathered`, `Varlen`, or `Automatic`, which picks one by device."""
+    """Attention over packed tokens: `Gathered`, `Varlen`, or `Automatic`, which picks one by device."""
 
-    def plan(self, segments: Segments, device: torch.device, /) -> AttentionPlan: ...
+    def plan(self, segments: Segments, device: torch.device, /) -> AttentionPlan:
+        """Prepare the attention of these segments, once for all layers."""
+        ...
 
     def choice(self, machine: Machine, /) -> Choice:
-        """Which kernels that takes on a machine, and why."""
+        """The kernels it takes on `machine`, and why."""
         ...
 
 
 class VarlenPlan(NamedTuple):
-    """Cuts and lengths as `attend` takes them."""
+    """The segments as `shared_prompt_op.attend` takes them. Cuts are cumulative lengths."""
 
     own_cuts: Tensor
+    """int32: cut all tokens by prompt and by row."""
     group_cuts: Tensor
+    """int32: cut the rows' tokens by prompt."""
     seen_cuts: Tensor
+    """int32: cut the tokens of the prompts that have row tokens."""
     seen_index: Tensor | None
+    """int64: the tokens of these prompts; None where they are all prompts."""
     base: int
+    """Tokens of all prompts."""
     longest: list[int]
+    """The longest prompt or row, the longest group of rows, the longest prompt (tokens)."""
 
     def __call__(self, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
         q, k = q_NHD.to(v_NHD.dtype), k_NHD.to(v_NHD.dtype)
-        v = v_NHD.contiguous()  # kept for the backward pass: not with the memory of all that it was computed with
+        v = v_NHD.contiguous()  # kept for the backward pass: as a view it would keep the whole joint product alive
         return attend(q, k, v, *self, scale)
 
 
@@ -57,12 +65,12 @@ class VarlenPlan(NamedTuple):
 class Varlen:
     """`plan(segments, device) -> VarlenPlan`. On a GPU queries, keys and values must be bf16 or fp16.
 
-    `implementation`: None for the flash kernels that torch was built with (FlashAttention-2), "FA3" or "FA4" for those
-    of the packages flash-attn-3 (xformers 0.0.34 brings the same) and flash-attn-4, which torch then uses wherever it
-    attends. ValueError, once it is to attend, where they are not installed.
+    `plan` raises a ValueError where the package of `implementation` is not installed.
     """
 
     implementation: str | None = None
+    """None: torch's own FlashAttention-2. "FA3", "FA4": the kernels of the package flash-attn-3 (or xformers 0.0.34) or
+    flash-attn-4; torch then uses them for all attention of the process."""
 
     def __post_init__(self) -> None:
         if self.implementation is not None and self.implementation not in FLASH_PACKAGES:
@@ -104,12 +112,12 @@ _REGISTER: dict[str, Callable[..., FlashAttentionHandle]] = {
     "FA4": register_flash_attention_fa4,
 }
 _ADAPTERS = {"flash_attn.cute": "kairos.policy.network.attention.flash_attention_4"}
-"""Modules that torch is given in place of those whose functions it cannot call as they are."""
+"""For a package's module, the module of ours that torch can call in its place."""
 
 
 @cache
 def _activate(implementation: str) -> None:
-    """From now on torch attends with these kernels, in the whole process."""
+    """Make torch use these kernels for all flash attention of this process."""
     module = flash_module(implementation)
     register = partial(_REGISTER[implementation], module_path=_ADAPTERS.get(module, module))
     torch.nn.attention.register_flash_attention_impl(implementation, register_fn=register)

@@ -1,4 +1,4 @@
-"""Attention within segments: a temporal patch or a window sees itself, and nothing else."""
+"""Attention within segments: each temporal patch, or each window, attends to itself only."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 class Stretch(NamedTuple):
-    """A run of segments, `repeats` times over. `parts` says how many of which length: ((count, length), ...)."""
+    """A pattern of segments that repeats, such as the windows of every temporal patch of one video."""
 
     repeats: int
+    """How often the pattern follows itself."""
     parts: tuple[tuple[int, int], ...]
+    """(count, length in patches) of the pattern's segments, in order."""
 
 
 def attend_within(q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float, stretches: Sequence[Stretch]) -> Tensor:
-    """Full attention inside each segment, [N, H, D] -> [N, H, D]: all segments of one length in one call."""
+    """Full attention inside each segment, [N, H, D] -> [N, H, D]; one SDPA call for each part of each stretch."""
     outputs, start = [], 0
     for repeats, parts in stretches:
         inside = sum(count * length for count, length in parts)

@@ -1,1 +1,1 @@
-"""Gated delta nets over prompts that rows share: states are forked at the end of the prompt."""
+"""Gated delta nets over shared prompts: rows start from a copy of the state at the end of their prompt."""

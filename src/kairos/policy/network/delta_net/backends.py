@@ -1,4 +1,4 @@
-"""What computes gated delta nets over sequences end to end: plain torch, or flash-linear-attention on a GPU."""
+"""The backends of the gated delta rule over packed sequences: plain torch, and flash-linear-attention on a GPU."""
 
 from __future__ import annotations
 
@@ -21,56 +21,66 @@ _log = logging.getLogger(__name__)
 
 
 class Tokens(NamedTuple):
-    """What the delta rule is given of N tokens; queries and keys may have fewer heads. `decay` is the logarithm."""
+    """The delta rule's inputs for N tokens. Queries and keys may have fewer heads than the values."""
 
     q_NHK: Tensor
+    """Queries."""
     k_NHK: Tensor
+    """Keys."""
     v_NHV: Tensor
+    """Values."""
     decay_NH: Tensor
+    """Logarithm of the factor that the state is multiplied by, at most 0."""
     beta_NH: Tensor
+    """Step size of the write, in [0, 1]."""
 
     def part(self, start: int, end: int) -> Tokens:
+        """Tokens `start` to `end`."""
         return Tokens(*(x[start:end] for x in self))
 
 
 class Kernels(Protocol):
-    """`Torch` or `FlashLinear`."""
+    """A backend of the gated delta rule: `Torch` or `FlashLinear`."""
 
     def scan(self, tokens: Tokens, lengths: tuple[int, ...], state_SHKV: Tensor | None, /) -> tuple[Tensor, Tensor]:
-        """The delta rule over S sequences end to end: [N, H, V] in v's dtype, and fp32 final states [S, H, K, V]."""
+        """Run the rule over S packed sequences: outputs [N, H, V] in v's dtype, final states [S, H, K, V] in fp32.
+
+        Sequences start from `state`, or from zero without one.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Torch:
-    """Any device, any dtype; sequences of similar length are padded into one batch.
+    """Plain torch, for any device and dtype; pads sequences of similar length into one batch.
 
-    What the rule needs inside is many times what it is given, so it is computed again in the backward pass.
+    The rule's intermediates are many times its inputs, so the backward pass recomputes them.
     """
 
     def scan(self, tokens: Tokens, lengths: tuple[int, ...], state_SHKV: Tensor | None) -> tuple[Tensor, Tensor]:
         return recomputed(self._scanned, tokens, lengths, state_SHKV)
 
     def _scanned(self, tokens: Tokens, lengths: tuple[int, ...], state_SHKV: Tensor | None) -> tuple[Tensor, Tensor]:
-        batches, home_N, home_S = padded(lengths, tokens.v_NHV.device)
+        batches, unpad_N, unsort_S = padded(lengths, tokens.v_NHV.device)
         outputs, states = [], []
         for member_S, index_SL, valid_SL in batches:
             q, k, v, decay, beta = (x.index_select(0, index_SL.flatten()).unflatten(0, index_SL.shape) for x in tokens)
-            before = None if state_SHKV is None else state_SHKV.index_select(0, member_S)
+            initial = None if state_SHKV is None else state_SHKV.index_select(0, member_S)
             output_SLHV, state = over_sequences(
-                q, k, v, decay * valid_SL[..., None], beta * valid_SL[..., None], before
+                q, k, v, decay * valid_SL[..., None], beta * valid_SL[..., None], initial
             )
             outputs.append(output_SLHV.flatten(0, 1))
             states.append(state)
-        output_NHV = torch.cat(outputs).index_select(0, home_N)
-        return output_NHV.to(tokens.v_NHV.dtype), torch.cat(states).index_select(0, home_S)
+        output_NHV = torch.cat(outputs).index_select(0, unpad_N)
+        return output_NHV.to(tokens.v_NHV.dtype), torch.cat(states).index_select(0, unsort_S)
 
 
 @dataclass(frozen=True)
 class FlashLinear:
-    """The package flash-linear-attention (extra `fla`): on a GPU, in bf16 or fp16. ValueError where it is missing."""
+    """The package flash-linear-attention (extra `fla`), on a GPU in bf16 or fp16. ValueError where it is missing."""
 
     has: InitVar[Callable[[str], bool]] = has_package
+    """Whether a module can be imported."""
 
     def __post_init__(self, has: Callable[[str], bool]) -> None:
         if not has("fla"):
@@ -91,13 +101,13 @@ class FlashLinear:
 
 @cache
 def automatic(device: torch.device) -> Kernels:
-    """What `dispatch.delta_net` chooses for a device."""
+    """The backend that `dispatch.delta_net` chooses for `device`."""
     return chosen_on(Machine.of(device))
 
 
 @cache
 def chosen_on(machine: Machine) -> Kernels:
-    """What `dispatch.delta_net` chooses on a machine; a GPU's is logged, once."""
+    """The backend that `dispatch.delta_net` chooses on `machine`; on a GPU the choice is logged once."""
     path, why = delta_net(machine)
     if path == "fla":
         _log.info(

@@ -1,4 +1,4 @@
-"""The causal convolution and silu of packed prompts and rows, each with its own past."""
+"""Causal convolution and silu over packed prompts and rows; a row's window reaches back into its prompt."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from kairos.policy.network.delta_net.decode import weighed
 from kairos.policy.network.delta_net.indices import Edges, edges
 from kairos.policy.network.kernels.autograd import Ctx
 from kairos.policy.network.kernels.dispatch import uses_triton
-from kairos.policy.network.kernels.elementwise import by_token
+from kairos.policy.network.kernels.elementwise import contiguous_by_token
 from kairos.policy.network.kernels.launch import launch
 from kairos.policy.network.segments import Segments
 
-_TOKENS, _CHANNELS = 32, 128  # that one program takes
+_TOKENS, _CHANNELS = 32, 128  # of one program
 
 
 def convolved(mixed_ND: Tensor, weight_DK: Tensor, segments: Segments) -> Tensor:
-    """silu of every token's last K inputs, its own the last, times its channel's weights: [N, D] in mixed's dtype.
+    """silu(causal depthwise convolution) of `mixed` with kernels of K taps: [N, D] in the dtype of `mixed`.
 
-    Before a prompt stand zeros, before a row its prompt's end.
+    A prompt's first tokens see zeros before them, a row's first tokens see the end of its prompt.
     """
     found = edges(segments, weight_DK.shape[1], mixed_ND.device)
     if uses_triton(mixed_ND):
@@ -31,19 +31,19 @@ def convolved(mixed_ND: Tensor, weight_DK: Tensor, segments: Segments) -> Tensor
 
 
 def convolved_plain(mixed_ND: Tensor, weight_DK: Tensor, edges: Edges) -> Tensor:
-    """As one sequence, then the first tokens of each prompt and row again, whose past is another."""
+    """Convolves all tokens as one sequence, then corrects the first tokens of each prompt and row."""
     channels, reach = weight_DK.shape
     weight_D1K = weight_DK.to(mixed_ND.dtype)[:, None]
     whole_DN = conv1d(mixed_ND.T[None], weight_D1K, padding=reach - 1, groups=channels)[0, :, : len(mixed_ND)]
-    weighed_MD = weighed(or_zero(mixed_ND, edges.window_MK), weight_DK)
+    weighed_MD = weighed(take_or_zero(mixed_ND, edges.window_MK), weight_DK)
     return silu(whole_DN.T.index_copy(0, edges.token_M, weighed_MD.to(whole_DN.dtype)))
 
 
-def or_zero(x_ND: Tensor, index: Tensor) -> Tensor:
-    """Tokens by index [..., D]; the index N stands for zeros."""
-    there = index < len(x_ND)
+def take_or_zero(x_ND: Tensor, index: Tensor) -> Tensor:
+    """Take tokens by index -> [..., D]; index N gives zeros."""
+    valid = index < len(x_ND)
     picked = x_ND.index_select(0, index.clamp(max=len(x_ND) - 1).flatten()).unflatten(0, index.shape)
-    return picked * there[..., None]
+    return picked * valid[..., None]
 
 
 class _ConvolvedCtx(Ctx):
@@ -53,7 +53,7 @@ class _ConvolvedCtx(Ctx):
 class _Convolved(Function):
     @staticmethod
     def forward(ctx: _ConvolvedCtx, mixed_ND: Tensor, weight_DK: Tensor, edges: Edges) -> Tensor:
-        x, weight = by_token(mixed_ND), weight_DK.contiguous()
+        x, weight = contiguous_by_token(mixed_ND), weight_DK.contiguous()
         out = x.new_empty(x.shape)
         given = x, x.stride(0), weight, edges.edge_N, edges.window_MK
         _run("convolve_forward", *given, out, reach=weight.shape[1])
@@ -77,7 +77,7 @@ class _Convolved(Function):
 
 
 def _run(kernel: str, x_ND: Tensor, *others: object, reach: int) -> None:
-    """A kernel over all tokens and channels of its first argument."""
+    """Launch a kernel over all tokens and channels of `x`."""
     from kairos.policy.network.kernels.triton import (
         delta_convolution as convolution_kernels,  # Triton is not everywhere
     )

@@ -1,4 +1,4 @@
-"""Index tensors of sequences packed end to end; cached, since every layer asks for the same."""
+"""Index tensors of packed sequences, cached because every layer asks for the same ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CACHED = 16
 @lru_cache(_CACHED)
 @torch.inference_mode(False)
 def cuts(lengths: tuple[int, ...], device: torch.device) -> Tensor:
-    """Where each sequence begins, and where the last ends, int64 [S + 1]."""
+    """Cumulative lengths: where each sequence begins, and where the last one ends. int64 [S + 1]."""
     return carried(torch.tensor(starts(lengths)), device)
 
 
@@ -26,60 +26,61 @@ def cuts(lengths: tuple[int, ...], device: torch.device) -> Tensor:
 def padded(
     lengths: tuple[int, ...], device: torch.device
 ) -> tuple[tuple[tuple[Tensor, Tensor, Tensor], ...], Tensor, Tensor]:
-    """Batches of sequences of similar length, none empty, and the way back.
+    """Group non-empty sequences of similar length into padded batches: (batches, unpad_N, unsort_S).
 
-    Of each batch which sequences it holds [S], where their tokens lie [S, L], and which of those are no padding
-    [S, L]; then, among all batches' padded tokens the place of each token [N], and of each sequence [S].
+    A batch is (its sequences [S], the indices of their tokens [S, L], which of these are no padding [S, L]). With the
+    batches laid end to end, `unpad_N` is the index of each token, `unsort_S` that of each sequence.
     """
     length_S, start_S = torch.tensor(lengths), torch.tensor(starts(lengths)[:-1])
     batches, order, offset = [], [], 0
-    home_N = torch.empty(sum(lengths), dtype=torch.long)
+    unpad_N = torch.empty(sum(lengths), dtype=torch.long)
     for members in _similar(lengths):
         member_S = torch.tensor(members)
         steps_L = torch.arange(int(length_S[member_S].max()))
         valid_SL = steps_L < length_S[member_S, None]
         index_SL = torch.where(valid_SL, start_S[member_S, None] + steps_L, 0)
-        home_N[index_SL[valid_SL]] = offset + valid_SL.flatten().nonzero().squeeze(1)
+        unpad_N[index_SL[valid_SL]] = offset + valid_SL.flatten().nonzero().squeeze(1)
         offset += index_SL.numel()
         order += members
         batches.append((carried(member_S, device), carried(index_SL, device), carried(valid_SL, device)))
-    home_S = torch.tensor(order, dtype=torch.long).argsort()
-    return tuple(batches), carried(home_N, device), carried(home_S, device)
+    unsort_S = torch.tensor(order, dtype=torch.long).argsort()
+    return tuple(batches), carried(unpad_N, device), carried(unsort_S, device)
 
 
 @lru_cache(_CACHED)
 @torch.inference_mode(False)
-def begun(segments: Segments, device: torch.device) -> tuple[tuple[int, ...], Tensor]:
-    """The lengths of the rows that are not empty, and the prompt of each [R]."""
+def nonempty_rows(segments: Segments, device: torch.device) -> tuple[tuple[int, ...], Tensor]:
+    """The lengths of the R rows that are not empty, and the prompt of each, int64 [R]."""
     rows = [(length, group) for length, group in zip(segments.rows, segments.group, strict=True) if length]
     prompts = torch.tensor([group for _, group in rows], dtype=torch.long)
     return tuple(length for length, _ in rows), carried(prompts, device)
 
 
 class Edges(NamedTuple):
-    """The M tokens whose window, their last K tokens, reaches back beyond the start of their own prompt or row.
+    """The M edge tokens, whose window of K tokens begins before their own prompt or row.
 
-    A row's past is its prompt. Before a prompt there is nothing, which is written as token N.
+    A row's window reaches into its prompt. Where a window begins before the prompt, its entries are N. The E pairs are
+    those of an edge token and a token in its window.
     """
 
     token_M: Tensor
-    """Which tokens they are."""
+    """The edge tokens (int64)."""
     window_MK: Tensor
-    """The tokens of each window (int32)."""
+    """The tokens in each edge token's window, itself last (int32)."""
     edge_N: Tensor
-    """For every token its place among the M, or -1 (int32)."""
+    """Each token's index among the edge tokens, -1 for others (int32)."""
     from_E: Tensor
-    """For every pair of one of the M and a token in its window: the one of the M,"""
+    """The edge token of each pair (int64)."""
     tap_E: Tensor
-    """the place in the window, of K,"""
+    """The place in its window, below K (int64)."""
     to_E: Tensor
-    """and the token at that place."""
+    """The token at that place (int64)."""
 
 
 @lru_cache(_CACHED)
 @torch.inference_mode(False)
 def edges(segments: Segments, reach: int, device: torch.device) -> Edges:
-    """Of windows of `reach` tokens."""
+    """The edge tokens for windows of `reach` tokens."""
     prompt_start, row_start = starts(segments.prompts), starts(segments.rows, segments.base)
     sequences = [(start, length, 0, 0) for start, length in zip(prompt_start, segments.prompts, strict=False)]
     sequences += [
@@ -102,8 +103,8 @@ def edges(segments: Segments, reach: int, device: torch.device) -> Edges:
 
 @lru_cache(_CACHED)
 @torch.inference_mode(False)
-def tails(lengths: tuple[int, ...], reach: int, device: torch.device) -> Tensor:
-    """The last `reach` tokens of each sequence, [S, reach]; where it has fewer, token N stands before them."""
+def last_tokens(lengths: tuple[int, ...], reach: int, device: torch.device) -> Tensor:
+    """The last `reach` tokens of each sequence, [S, reach]; shorter sequences are padded with N in front."""
     ends, total = starts(lengths)[1:], sum(lengths)
     rows = [
         [end + t if t >= -length else total for t in range(-reach, 0)]
@@ -113,7 +114,7 @@ def tails(lengths: tuple[int, ...], reach: int, device: torch.device) -> Tensor:
 
 
 def _similar(lengths: tuple[int, ...]) -> list[list[int]]:
-    """Sequences by length, cut where padding would be more than a quarter."""
+    """Group sequences of similar length, so that padding adds at most about a quarter."""
     batches: list[list[int]] = []
     for s in sorted(range(len(lengths)), key=lambda s: lengths[s]):
         if batches and lengths[s] <= 1.25 * lengths[batches[-1][0]] + 16:

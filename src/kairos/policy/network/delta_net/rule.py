@@ -1,7 +1,7 @@
-"""The gated delta rule in plain torch, fp32, over whole sequences in chunks.
+"""The gated delta rule in plain torch and fp32, over whole sequences in chunks.
 
-A head's state is a matrix from keys to values. Each token lets it fade, reads what it holds at the token's key, and
-writes `beta` of what it misses:  S <- exp(decay) S;  S <- S + k (beta (v - k S));  o = q S.
+A head's state S is a matrix from keys to values. Each token decays S, reads the value that S stores for the token's
+key, and writes back `beta` times the error:  S <- exp(decay) S;  S <- S + k (beta (v - k S));  o = q S.
 
 Source: Yang et al. 2024, "Gated Delta Networks" (arXiv 2412.06464), and the chunked form of "Parallelizing Linear
 Transformers with the Delta Rule over Sequence Length" (arXiv 2406.06484), with a triangular solve in place of the
@@ -21,24 +21,26 @@ from kairos.policy.network.kernels.autograd import Ctx
 CHUNK = 64
 
 
-def inside_bytes(values: int, heads: int) -> int:
-    """What `over_sequences` and its backward pass hold of a token at most beside what it is given, `values` numbers in
-    `heads`: counted on small sizes, and a quarter more, which is what padding may add. A sequence shorter than a chunk
-    holds up to what one of a chunk does: its states are as large."""
+def working_bytes(values: int, heads: int) -> int:
+    """Bytes a token that `over_sequences` and its backward pass hold at most besides their inputs.
+
+    `values` is value heads times their width. The formula was fitted to counts on small sizes, plus a quarter for
+    padding. A sequence shorter than a chunk may hold as much as a whole chunk: its states are as large.
+    """
     return 125 * values + 1650 * heads + values * values // (4 * max(1, heads))
 
 
 def over_sequences(
     q_SLHK: Tensor, k_SLHK: Tensor, v_SLHV: Tensor, decay_SLH: Tensor, beta_SLH: Tensor, state_SHKV: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Outputs [S, L, H, V] and final states [S, H, K, V], both fp32; without a state it starts at zero.
+    """Outputs [S, L, H, V] and final states [S, H, K, V], both fp32. Without `state` sequences start from zero.
 
-    Keys and queries are brought to length 1 here; they may have fewer heads than the values. `decay` is the logarithm,
-    at most 0. A token with decay 0 and beta 0 leaves the state as it is, so sequences are padded with such tokens.
+    Queries and keys are L2-normalised here and may have fewer heads than the values. `decay` is a logarithm, at most 0.
+    Sequences are padded with tokens of decay 0 and beta 0, which leave the state as it is.
     """
     with torch.autocast(q_SLHK.device.type, enabled=False):
         length, heads = v_SLHV.shape[1:3]
-        q, k = (unit(as_many(x, heads)).transpose(1, 2) for x in (q_SLHK, k_SLHK))
+        q, k = (l2_normalized(repeat_heads(x, heads)).transpose(1, 2) for x in (q_SLHK, k_SLHK))
         v, decay, beta = (x.float().transpose(1, 2) for x in (v_SLHV, decay_SLH, beta_SLH))
         q = q * q.shape[-1] ** -0.5
         size = min(CHUNK, length)
@@ -46,7 +48,7 @@ def over_sequences(
         q, k, v = (pad(x, (0, 0, 0, padding)).unflatten(2, (-1, size)) for x in (q, k, v))
         decay, beta = (pad(x, (0, padding)).unflatten(2, (-1, size)) for x in (decay, beta))
 
-        total = decay.double().cumsum(-1)  # neighbours' differences are small beside their sums
+        total = decay.double().cumsum(-1)  # differences of large sums, which fp32 would round away
         later = torch.ones(size, size, dtype=torch.bool, device=q.device).triu(1)
         between = (total[..., :, None] - total[..., None, :]).float().masked_fill(later, -torch.inf).exp()
         since, until = total.float().exp()[..., None], (total[..., -1:] - total).float().exp()[..., None]
@@ -58,7 +60,7 @@ def over_sequences(
         inside = q @ k.mT * between
         q, k, fade = q * since, k * until, since[..., -1:, :]
 
-        # what a chunk makes of the state before it is linear, so only that runs from chunk to chunk
+        # a chunk's effect on the state is linear, so only this recurrence runs from chunk to chunk
         kept = fade * torch.eye(k.shape[-1], device=k.device) - k.mT @ reads
         state = v.new_zeros(*v.shape[:2], k.shape[-1], v.shape[-1]) if state_SHKV is None else state_SHKV.float()
         given = kept.flatten(0, 1), (k.mT @ values).flatten(0, 1), state.flatten(0, 1)
@@ -69,7 +71,10 @@ def over_sequences(
 
 
 class _Recurrence(Function):
-    """S <- kept S + added, C times: the states before, [N, C, K, V], and the last; one product a chunk, both ways."""
+    """Runs S <- kept S + added over C chunks: the state before each [N, C, K, V], and the last one [N, K, V].
+
+    Forward and backward take one matrix product a chunk.
+    """
 
     @staticmethod
     def forward(ctx: Ctx, kept_NCKK: Tensor, added_NCKV: Tensor, state_NKV: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,10 +98,11 @@ class _Recurrence(Function):
         return added_NCKV @ states_NCKV.mT, added_NCKV, state_NKV
 
 
-def unit(x: Tensor) -> Tensor:
+def l2_normalized(x: Tensor) -> Tensor:
+    """Vectors of the last dimension divided by their length."""
     return x * (x.square().sum(-1, keepdim=True) + 1e-6).rsqrt()
 
 
-def as_many(x: Tensor, heads: int) -> Tensor:
-    """Key heads [..., H, K], in fp32, each repeated for the value heads that share it."""
+def repeat_heads(x: Tensor, heads: int) -> Tensor:
+    """Repeat each key head [..., Hk, K] for the value heads that share it -> fp32 [..., heads, K]."""
     return x.float().repeat_interleave(heads // x.shape[-2], dim=-2)

@@ -1,1 +1,1 @@
-"""Fused operators, each with a plain torch twin, and the Triton kernels behind them."""
+"""Fused operators, each with a twin in plain torch; `triton/` holds their kernels, `dispatch` chooses the path."""

@@ -1,4 +1,4 @@
-"""The type of what torch hands to a `Function`'s forward and backward: torch's own leaves out what torch sets on it."""
+"""The type of `ctx` in a `Function`'s forward and backward, with the attributes that torch's own type leaves out."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch.autograd.function import FunctionCtx
 
 
 class Ctx(FunctionCtx):
-    """For annotations alone; a `Function` that keeps more than tensors names it in a subclass."""
+    """For annotations only. A `Function` that keeps more than tensors declares those attributes in a subclass."""
 
     saved_tensors: tuple[Tensor, ...]
-    """What `save_for_backward` was given; None where it was given None."""
+    """The arguments of `save_for_backward`; None where it was given None."""
     needs_input_grad: tuple[bool, ...]
-    """For each input of forward."""
+    """Whether each input of forward needs a gradient."""
 
     def save_for_backward(self, *tensors: Tensor | None) -> None: ...

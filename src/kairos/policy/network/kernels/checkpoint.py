@@ -25,30 +25,30 @@ T = TypeVar("T")
 
 
 def recomputed(compute: Callable[P, T], *inputs: P.args, **options: P.kwargs) -> T:
-    """`compute(*inputs)`, keeping only its inputs. The same random numbers (an adapter's dropout) are drawn again."""
+    """`compute(*inputs)`, keeping only its inputs; the backward pass calls it again with the same random numbers."""
     if not torch.is_grad_enabled():
         return compute(*inputs, **options)
     return cast("T", checkpoint(compute, *inputs, use_reentrant=False, **options))
 
 
 def recomputed_layer(compute: partial[Tensor], x: Tensor) -> Tensor:
-    """The same for a layer's own forward method, bound to all but its input `x`: transformers' layers call it so.
+    """Recompute a layer: `compute` is its forward method, bound to all arguments but `x`, as transformers passes it.
 
-    It is one operator, whose other inputs are the layer's trained parameters: in the forward pass the host builds no
-    graph, which would take it as long as the GPU computes. Falls back to `recomputed` where parameters are sharded or
-    have hooks, the layer is compiled, or it draws random numbers.
+    The layer is one operator on `x` and its trained parameters. So the forward pass builds no graph, which would take
+    the host as long as the GPU computes. Falls back to `recomputed` where parameters are sharded or have hooks, the
+    layer is compiled, or it has dropout.
     """
     layer: nn.Module = compute.func.__self__
     modules = modules_of(layer)
     parameters = parameters_of(modules)
     special = any(isinstance(p, DTensor) or p._backward_hooks for p in parameters)
-    if special or layer._compiled_call_impl is not None or any(map(_draws, modules)):
+    if special or layer._compiled_call_impl is not None or any(map(_has_dropout, modules)):
         return recomputed(compute, x)
     return _Recomputed.apply(compute, x, *(p for p in parameters if p.requires_grad))
 
 
-def _draws(module: nn.Module) -> bool:
-    """Whether it drops activations at random; transformers' attentions hold the probability as a number."""
+def _has_dropout(module: nn.Module) -> bool:
+    """Whether a module drops activations at random; transformers' attention has a probability, no dropout module."""
     return (isinstance(module, _DropoutNd) and module.p > 0) or vars(module).get("attention_dropout", 0.0) > 0
 
 
@@ -78,6 +78,6 @@ class _Recomputed(Function):
         needs_x = ctx.needs_input_grad[1]
         x = x.detach().requires_grad_(needs_x)
         with torch.enable_grad(), ctx.precision(), accumulating(ctx.accumulating):
-            out = get_gradient_edge(ctx.compute(x))  # not the output itself, which need not live on
+            out = get_gradient_edge(ctx.compute(x))  # the output itself can be freed
         grads = torch.autograd.grad(out, [x, *trained] if needs_x else trained, grad, allow_unused=True)
         return (None, *grads) if needs_x else (None, None, *grads)

@@ -12,7 +12,7 @@ def choices(
     machine: Machine, attention: Choice, delta_nets: Choice | None = None, *, compiled: bool = False,
     adapter: bool = False, sharded: bool = False,
 ) -> dict[str, Choice]:  # fmt: skip
-    """Of a policy that scores with `attention`; `delta_nets` where it has any. Sampling is never compiled.
+    """The paths of a policy that scores with `attention`, and has `delta_nets` or none. Sampling is never compiled.
 
     >>> machine = Machine("cpu", has=lambda module: False)
     >>> print(table(choices(machine, automatic_attention(machine))))
@@ -36,20 +36,20 @@ def choices(
 
 
 def table(found: Mapping[str, Choice]) -> str:
-    """A line for each operator: its name, its path, why."""
+    """Format `found` with a line for each operator: its name, its path, the reason."""
     first, second = max(map(len, found)), max(len(choice.path) for choice in found.values())
     return "\n".join(f"{name:<{first}}  {path:<{second}}  {why}" for name, (path, why) in found.items())
 
 
 def automatic_attention(machine: Machine) -> Choice:
-    """What `attn=automatic` takes."""
+    """The kernels that `attn=automatic` takes."""
     if machine.kind == "cuda":
         return Choice("FlashAttention-2", "torch brings its kernels: tokens attend as they lie, unpadded")
     return Choice("SDPA", "no GPU: tokens are gathered into padded batches")
 
 
 def flash_attention(implementation: str | None, machine: Machine) -> Choice:
-    """What `Varlen(implementation)` takes."""
+    """The kernels that `Varlen(implementation)` takes."""
     if machine.kind != "cuda":
         return Choice("torch", "no GPU: the plain torch twin of the flash kernels, for tests")
     if implementation is None:
@@ -61,7 +61,7 @@ def flash_attention(implementation: str | None, machine: Machine) -> Choice:
 
 
 def decode_attention(machine: Machine) -> Choice:
-    """What a sampled token attends with: on a GPU to a prompt that lies as it was, packed."""
+    """The kernels of a decode step's attention."""
     if machine.kind != "cuda":
         return automatic_attention(machine)
     fused = operators(machine)
@@ -69,7 +69,7 @@ def decode_attention(machine: Machine) -> Choice:
 
 
 def operators(machine: Machine, compiled: bool = False) -> Choice:
-    """What operators run as that have a Triton kernel and a plain torch twin."""
+    """The path of the operators that have a Triton kernel and a plain torch twin."""
     if compiled:
         return Choice("torch", "policy.compile: torch's compiler fuses plain torch itself")
     if machine.kind != "cuda" and not INTERPRETED:
@@ -82,7 +82,7 @@ def operators(machine: Machine, compiled: bool = False) -> Choice:
 
 
 def linear_layers(machine: Machine, compiled: bool = False, adapter: bool = False, sharded: bool = False) -> Choice:
-    """What linear layers of one input run as: one product where autocast would have to cast their weights."""
+    """The path of linear layers that read the same input: one product where autocast would cast their weights."""
     for apart, why in (
         (compiled, "policy.compile: torch's compiler is given the layers"),
         (machine.kind != "cuda", "no GPU: without autocast no weight has to be cast"),

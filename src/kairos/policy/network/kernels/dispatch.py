@@ -1,4 +1,4 @@
-"""The only place that says which path runs: a Triton kernel, an optional package's, or plain torch."""
+"""Decides which path an operator runs: a Triton kernel, an optional package, or plain torch. No other file does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 @cache
 def has_package(module: str) -> bool:
-    """Whether this environment can import `module`, which may lie inside a package that is missing too."""
+    """Whether this environment can import `module`; its parent package may be missing, too."""
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:
@@ -30,28 +30,33 @@ def has_package(module: str) -> bool:
 
 
 def uses_triton(x: Tensor) -> bool:
-    """Whether operators on `x` run as Triton kernels. torch's compiler is given plain torch, which it fuses itself."""
+    """Whether operators on `x` run as Triton kernels; under torch.compile they stay plain torch, which it fuses."""
     return not torch.compiler.is_compiling() and (x.is_cuda or INTERPRETED) and triton_builds()
 
 
 def uses_flash(x: Tensor) -> bool:
-    """Whether packed attention on `x` runs as flash kernels, in bf16 or fp16; else as their plain torch twin."""
+    """Whether packed attention on `x` runs as flash kernels (bf16 or fp16) or as their plain torch twin."""
     return x.is_cuda
 
 
 def packs(device: torch.device) -> bool:
-    """Whether tokens attend as they lie, end to end (flash kernels); else gathered into padded batches (SDPA)."""
+    """Whether attention takes packed tokens (flash kernels) or gathers them into padded batches (SDPA)."""
+    return device.type == "cuda"
+
+
+def runs_ahead(device: torch.device) -> bool:
+    """Whether the host runs ahead of `device`: reading a result back there makes the host wait."""
     return device.type == "cuda"
 
 
 def matmul_dtype(x: Tensor, otherwise: torch.dtype) -> torch.dtype:
-    """The dtype of matrix products where `x` is: autocast's, or `otherwise` without autocast."""
+    """The dtype of matrix products on the device of `x`: autocast's, or `otherwise` without autocast."""
     device = x.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else otherwise
 
 
 def only_multiply(*parts: nn.Linear) -> bool:
-    """Whether calling these layers is a matrix product each and no more: no adapters, no hooks, nothing compiled."""
+    """Whether calling each of these layers is a matrix product and no more: no adapter, no hooks, not compiled."""
     return not torch.compiler.is_compiling() and all(
         type(part) is nn.Linear
         and not (part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks)
@@ -60,23 +65,28 @@ def only_multiply(*parts: nn.Linear) -> bool:
 
 
 def joinable(x: Tensor, *parts: nn.Linear) -> bool:
-    """Whether one product stands for these layers: autocast would have to cast their weights anyway."""
+    """Whether these layers run as one product: autocast would cast their weights anyway."""
     return only_multiply(*parts) and all(part.weight.dtype != matmul_dtype(x, part.weight.dtype) for part in parts)
 
 
 def fuses_head(head: object, hidden_MD: Tensor) -> TypeGuard[nn.Linear]:
-    """Whether the kernels of `token_logprobs` stand for calling `head`."""
+    """Whether the kernels of `token_logprobs` replace the call of `head`."""
     return isinstance(head, nn.Linear) and head.bias is None and only_multiply(head) and uses_triton(hidden_MD)
 
 
+def pads_widths(x: Tensor) -> bool:
+    """Whether matrices on the device of `x` are padded to aligned widths, without which a GPU takes slow kernels."""
+    return x.is_cuda
+
+
 def keeps_fp32_sums(a: Tensor, dtype: torch.dtype) -> bool:
-    """Whether a product of `a` can leave torch as the fp32 numbers it was summed in, though `a` is bf16."""
+    """Whether torch can return a product of bf16 matrices in fp32, the dtype it was summed in."""
     return a.is_cuda and dtype == torch.float32 and a.dtype != dtype
 
 
 @cache
 def triton_builds() -> bool:
-    """Whether Triton is installed and can build a kernel: it wants a C compiler for what launches one."""
+    """Whether Triton is installed and can build a kernel; it needs a C compiler for the launcher."""
     if not has_package("triton"):
         return False
     x = torch.zeros(1, device="cpu" if INTERPRETED else "cuda")
@@ -91,10 +101,10 @@ def triton_builds() -> bool:
 
 
 class FlashPackage(NamedTuple):
-    """Flash kernels that torch can be given instead of its own."""
+    """A package of flash kernels that torch can use instead of its own."""
 
     modules: tuple[str, ...]
-    """Any of them brings the kernels; the first that is installed is taken."""
+    """Modules that bring the kernels; the first that is installed is used."""
     install: str
     """What to install, in words."""
 
@@ -125,12 +135,12 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Machine:
-    """What a choice depends on besides tensors; a test, or a plan for another machine, writes it down."""
+    """What a choice of path depends on besides tensors; a value, so that a plan can be made for another machine."""
 
     kind: str
     """torch's type of device: "cuda", "cpu"."""
     capability: tuple[int, int] | None = None
-    """A GPU's; None where no GPU is here to ask."""
+    """Compute capability of the GPU; None where there is no GPU to ask."""
     has: Callable[[str], bool] = has_package
     """Whether a module can be imported."""
     version: Callable[[str], str] = version
@@ -138,6 +148,7 @@ class Machine:
 
     @classmethod
     def of(cls, device: torch.device) -> Machine:
+        """This machine, with `device` as its device."""
         here = device.type == "cuda" and torch.cuda.is_available()
         return cls(device.type, torch.cuda.get_device_capability(device) if here else None)
 
@@ -153,9 +164,9 @@ def delta_net(machine: Machine) -> Choice:
 
 
 def fla_refuses(machine: Machine) -> str | None:
-    """Why flash-linear-attention gives no gradients on this GPU; None where it does.
+    """Why flash-linear-attention gives no gradients on this GPU; None where it gives them.
 
-    On Hopper, Triton 3.4.0 to 3.7.0 miscompile its backward pass, and it refuses without tilelang (its issue 640).
+    On Hopper, Triton 3.4.0 to 3.7.0 miscompile its backward pass, so it refuses without tilelang (its issue 640).
     """
     if machine.capability != (9, 0) or not machine.has("triton") or machine.has("tilelang"):
         return None

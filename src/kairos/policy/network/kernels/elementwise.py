@@ -1,7 +1,7 @@
-"""A layer's elementwise operators: one kernel forward and one backward each on a GPU, plain torch elsewhere.
+"""Elementwise operators of a layer: one Triton kernel forward and one backward each, plain torch (`*_plain`) elsewhere.
 
 transformers composes them of torch's operators, each of which reads and writes memory: fourteen for a rotary embedding.
-`*_plain` are the twins in plain torch; torch's compiler is given those, which it fuses itself.
+torch's compiler gets the plain twins and fuses them itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def gated_plain(gate: Tensor, up: Tensor) -> Tensor:
 
 
 def gated_pair(pair: Tensor) -> Tensor:
-    """silu(gate) * up of one tensor [..., 2 * F], the gate first -> [..., F]; no gradient."""
+    """silu(gate) * up, where `pair` [..., 2 * F] holds the gate and then up -> [..., F]. No gradient."""
     if not uses_triton(pair):
         return gated_plain(*pair.chunk(2, dim=-1))
     gate, up = pair.chunk(2, dim=-1)
@@ -37,7 +37,7 @@ def gated_pair(pair: Tensor) -> Tensor:
 
 
 def gated_pair_gradient(grad: Tensor, pair: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient of `gated_pair` for its contiguous input, and its output recomputed, in one pass over memory."""
+    """The gradient of `gated_pair` with respect to its contiguous input, and its output again, in one kernel."""
     if not uses_triton(pair):
         return gated_pair_gradient_plain(grad, pair)
     grad, grad_pair = grad.contiguous(), torch.empty_like(pair)
@@ -57,9 +57,9 @@ def gated_pair_gradient_plain(grad: Tensor, pair: Tensor) -> tuple[Tensor, Tenso
 
 
 def rotated(q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotary position embedding of queries and keys, whose heads may differ in number: fp32 inside, each in its dtype.
+    """Rotary position embedding of queries and keys, computed in fp32; each keeps its dtype and its number of heads.
 
-    The first R of a head's D numbers turn, those of the first half paired with those of the second.
+    The first R of a head's D numbers are rotated: number i is paired with number i + R / 2.
     """
     if not uses_triton(q_NHD):
         return rotated_plain(q_NHD, cos_NR, sin_NR), rotated_plain(k_NHD, cos_NR, sin_NR)
@@ -75,7 +75,7 @@ def rotated_plain(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> Tensor:
 
 
 def merged(a_NHD: Tensor, lse_a_HN: Tensor, b_NHD: Tensor, lse_b_HN: Tensor, out_NHD: Tensor) -> Tensor:
-    """Merge two softmaxes over different keys by their log-sum-exps, into `out`, which may be one of the two.
+    """Merge the outputs of two softmaxes over different keys by their log-sum-exps, into `out`, which may be an input.
 
     Returns the log-sum-exps of the merged softmax [H, N] (fp32). No gradient.
     """
@@ -99,7 +99,7 @@ def merged_plain(a_NHD: Tensor, lse_a_HN: Tensor, b_NHD: Tensor, lse_b_HN: Tenso
 
 
 def write_kv(k_BHD: Tensor, v_BHD: Tensor, keys_BCHD: Tensor, values_BCHD: Tensor, step: Tensor) -> None:
-    """Write each row's new key and value at place `step` [1] of caches for C tokens; no gradient."""
+    """Write each row's new key and value at index `step` [1] of its cache of C tokens. No gradient."""
     if not (uses_triton(k_BHD) and all(x.is_contiguous() for x in (k_BHD[0], v_BHD[0], keys_BCHD, values_BCHD))):
         write_kv_plain(k_BHD, v_BHD, keys_BCHD, values_BCHD, step)
         return
@@ -153,7 +153,7 @@ class _Rotated(Function):
 def _turned(q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor, backwards: bool) -> tuple[Tensor, Tensor]:
     if cos_NR.stride() != sin_NR.stride() or cos_NR.stride(-1) != 1:
         cos_NR, sin_NR = cos_NR.contiguous(), sin_NR.contiguous()
-    q, k = by_token(q_NHD), by_token(k_NHD)
+    q, k = contiguous_by_token(q_NHD), contiguous_by_token(k_NHD)
     outs, width, turning = (q.new_empty(q.shape), k.new_empty(k.shape)), q.shape[-1], cos_NR.shape[-1]
     if len(q):
         run(
@@ -166,8 +166,8 @@ def _turned(q_NHD: Tensor, k_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor, backwa
     return outs
 
 
-def by_token(x: Tensor) -> Tensor:
-    """`x` as it is where each x[i] is contiguous (heads that are views of one product), else a contiguous copy."""
+def contiguous_by_token(x: Tensor) -> Tensor:
+    """`x` itself where each x[i] is contiguous (a token's heads in a joint product), else a contiguous copy."""
     return x if x.is_contiguous() or (len(x) and x[0].is_contiguous()) else x.contiguous()
 
 
@@ -175,7 +175,7 @@ _BLOCK = 1024
 
 
 def _blocks(x: Tensor) -> tuple[int, int]:
-    """A grid: all rows, and the blocks that cover one row."""
+    """The launch grid: all rows, and the blocks that cover one row."""
     width = x.shape[-1]
     return x.numel() // width, -(-width // _BLOCK)
 

@@ -1,10 +1,9 @@
-"""Linear layers that read the same input as one matrix product, forwards and backwards.
+"""Computes linear layers that read the same input as one matrix product, forward and backward.
 
-A gated MLP is one operator of three such layers, whose inside can be recomputed in the backward pass.
+A gated MLP is one operator, which can recompute its intermediate activations in the backward pass.
 
-Autocast casts every weight by itself, rounds its gradient to bf16 and casts that back. Here weights are cast into one
-matrix, and on a GPU the fp32 weights' gradient is what the product summed in fp32: finer than torch's own, never
-coarser.
+Autocast casts every weight separately, rounds its gradient to bf16 and casts that back to fp32. Here weights are cast
+into one matrix, and on a GPU their gradients keep the fp32 sums of the product, so they are never less precise.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ T = TypeVar("T")
 
 
 def outputs(x: Tensor, *parts: nn.Linear) -> Sequence[Tensor]:
-    """The output of each part, [..., N1], [..., N2], ...: views of one product where the parts are `joinable`."""
+    """The output of each layer, [..., N1], [..., N2], ...; views of one product where the layers are `joinable`."""
     if not joinable(x, *parts):
         return [part(x) for part in parts]
     together = joint(x, *parts)
@@ -38,9 +37,9 @@ def outputs(x: Tensor, *parts: nn.Linear) -> Sequence[Tensor]:
 
 
 def joint(x: Tensor, *parts: nn.Linear, pad_columns: int = 0) -> Tensor:
-    """The outputs of parts that `only_multiply`, in a row: [..., K] -> [..., N1 + N2 + ...], in `matmul_dtype`.
+    """The concatenated outputs of layers that `only_multiply`: [..., K] -> [..., N1 + N2 + ...], in `matmul_dtype`.
 
-    `pad_columns` zeros follow each part's output. Parts narrower than `x` read only its first numbers.
+    `pad_columns` zeros follow each layer's output. A layer of fewer than K inputs reads the first ones.
     """
     x_MK = x.to(matmul_dtype(x, parts[0].weight.dtype)).flatten(0, -2)
     out_MN: Tensor = _Joint.apply(x_MK, pad_columns, *(part.weight for part in parts), *(part.bias for part in parts))
@@ -50,10 +49,10 @@ def joint(x: Tensor, *parts: nn.Linear, pad_columns: int = 0) -> Tensor:
 def joint_mlp(
     x: Tensor, gate: nn.Linear, up: nn.Linear, down: nn.Linear, recompute: bool, pad_columns: int = 0
 ) -> Tensor:
-    """down(silu(gate(x)) * up(x)) of parts that `only_multiply`, [..., K] -> [..., K].
+    """down(silu(gate(x)) * up(x)) of layers that `only_multiply`, [..., K] -> [..., K].
 
-    For the backward pass it keeps its input and, without `recompute`, the outputs of gate and up and the cast weights.
-    `pad_columns` zeros follow each of these two outputs; they add 0.
+    The backward pass keeps the input and, without `recompute`, the outputs of gate and up and the cast weights.
+    `pad_columns` zeros follow each of these two outputs; they do not change the result.
     """
     parts = (gate, up, down)
     x_MK = x.to(matmul_dtype(x, gate.weight.dtype)).flatten(0, -2)
@@ -63,7 +62,7 @@ def joint_mlp(
 
 @contextmanager
 def weights_cast_once() -> Iterator[None]:
-    """Inside this context each weight is cast once, however often it is used: for steps that do not change weights."""
+    """Inside this context each weight is cast once, however often it is used. Weights must not change inside."""
     token = _cast_once.set({})
     try:
         yield
@@ -71,24 +70,26 @@ def weights_cast_once() -> Iterator[None]:
         _cast_once.reset(token)
 
 
-def as_computed(x: Tensor, weight: Tensor) -> Tensor:
+def cast_weight(x: Tensor, weight: Tensor) -> Tensor:
     """The weight in the dtype of `x`."""
     return weight if weight.dtype == x.dtype else _matrix(x, 0, [weight], [None]).weight_NK
 
 
 class _Matrix(NamedTuple):
-    """`made_of` keeps the weights alive, so that no later weight can have the `id` of one of them."""
+    """Weights and biases of several layers, stacked and cast."""
 
     weight_NK: Tensor
     bias_N: Tensor | None
+    """None where no layer has a bias."""
     made_of: Sequence[Tensor]
+    """The weights, kept alive so that no later weight gets the `id` of one of them."""
 
 
 _cast_once: ContextVar[dict[object, _Matrix] | None] = ContextVar("weights_cast_once", default=None)
 
 
 def _matrix(x_MK: Tensor, pad_columns: int, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> _Matrix:
-    """Weights and biases stacked, as wide as `x` and in its dtype. `weights_cast_once` keeps what had to be cast."""
+    """Stack weights and biases, as wide as `x` and in its dtype. Inside `weights_cast_once` the result is cached."""
     known, key = _cast_once.get(), None
     if known is not None and all(weight.dtype != x_MK.dtype for weight in weights):
         key = (*map(id, weights), pad_columns, x_MK.shape[1], x_MK.dtype)
@@ -108,7 +109,7 @@ def _matrix(x_MK: Tensor, pad_columns: int, weights: Sequence[Tensor], biases: S
 def _stacked(
     x: Tensor, parts: Sequence[Tensor | None], rows: Sequence[slice], pad_columns: int, *columns: int
 ) -> Tensor:
-    """The parts as `rows` [N, *columns] in the dtype of `x`; zeros for what is None, beside a part, or behind it."""
+    """Copy the parts to `rows` of one tensor [N, *columns] in the dtype of `x`; zeros fill the rest."""
     given = [part for part in parts if part is not None]
     if pad_columns == 0 and len(given) == len(parts) and given[0].shape[1:] == columns:
         if len(given) == 1:
@@ -122,7 +123,7 @@ def _stacked(
 
 
 def _rows(weights: Sequence[Tensor], pad_columns: int) -> list[slice]:
-    """Where each weight lies in the joint matrix: `pad_columns` rows follow each."""
+    """The rows of each weight in the joint matrix; `pad_columns` rows follow each."""
     heights = [weight.shape[0] for weight in weights]
     begins = accumulate((height + pad_columns for height in heights[:-1]), initial=0)
     return [slice(begin, begin + height) for begin, height in zip(begins, heights, strict=True)]
@@ -133,7 +134,7 @@ class _JointCtx(Ctx):
 
 
 class _Joint(Function):
-    """`parameters` are weights, then a bias or None for each."""
+    """`parameters` are the weights, then a bias or None for each weight."""
 
     @staticmethod
     def forward(ctx: _JointCtx, x_MK: Tensor, pad_columns: int, *parameters: Tensor) -> Tensor:
@@ -166,7 +167,7 @@ class _JointMLPCtx(Ctx):
 
 
 class _JointMLP(Function):
-    """`parameters` are the weights of gate, up and down, then a bias or None for each."""
+    """`parameters` are the weights of gate, up and down, then a bias or None for each weight."""
 
     @staticmethod
     def forward(ctx: _JointMLPCtx, x_MK: Tensor, pad_columns: int, recompute: bool, *parameters: Tensor) -> Tensor:
@@ -189,7 +190,7 @@ class _JointMLP(Function):
 
     @staticmethod
     def matrices(x_MK: Tensor, pad_columns: int, parameters: Sequence[Tensor]) -> tuple[_Matrix, _Matrix]:
-        """Gate and up as one, and down, which reads the width of one of them and the zeros behind it."""
+        """The joint matrix of gate and up, and that of down, which reads their product and its `pad_columns` zeros."""
         weights, biases = _halves(parameters)
         inner_MF = x_MK.new_empty(0, weights[0].shape[0] + pad_columns)
         return _matrix(x_MK, pad_columns, weights[:2], biases[:2]), _matrix(inner_MF, 0, weights[2:], biases[2:])
@@ -220,4 +221,5 @@ class _JointMLP(Function):
 
 
 def _halves(both: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
+    """The first and the second half: what concerns weights, and what concerns biases."""
     return both[: len(both) // 2], both[len(both) // 2 :]

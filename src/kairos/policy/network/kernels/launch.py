@@ -1,4 +1,4 @@
-"""Launches Triton kernels, looking up compiled ones faster than Triton does."""
+"""Launches Triton kernels, with a faster lookup of compiled kernels than Triton's own."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from triton.compiler import CompiledKernel
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-"""Triton's own way to run kernels on a CPU: for tests."""
+"""Whether Triton interprets kernels on a CPU, which tests ask for."""
 
 
 def launch(kernel: JITFunction, grid: tuple[int, ...], x: Tensor, *others: object, **options: object) -> None:
-    """Run `kernel` on the device of `x`: Triton would take the current one.
+    """Run `kernel` on the device of `x` (Triton would take the current device).
 
-    Triton needs as long to look up what it compiled for such arguments as a kernel runs. Here it is asked once for each
-    kind of arguments, and the compiled kernel it returns is launched from then on.
+    Triton's lookup of the compiled kernel takes as long as a kernel runs. Here Triton is asked once for each kind of
+    arguments; later launches take the compiled kernel from `_launched`.
     """
     arguments = (x, *others)
     if INTERPRETED:
         kernel[grid](*arguments, **options)
         return
     with nullcontext() if x.device.index == torch.cuda.current_device() else torch.cuda.device_of(x):
-        key = (kernel, x.device, *map(_kind, arguments), *options.values())
+        key = (kernel, x.device, *map(_specialization, arguments), *options.values())
         known = _launched.get(key)
         if known is None:
             _launched[key] = kernel[grid](*arguments, **options)
@@ -40,8 +40,8 @@ def launch(kernel: JITFunction, grid: tuple[int, ...], x: Tensor, *others: objec
 _launched: dict[object, CompiledKernel] = {}
 
 
-def _kind(argument: object) -> object:
-    """What Triton compiles anew for: numbers that are 1, multiples of 16 or wide; addresses, multiples of 16 or not."""
+def _specialization(argument: object) -> object:
+    """The properties of an argument that Triton compiles a kernel for: dtype, alignment, size of an integer."""
     if isinstance(argument, Tensor):
         return argument.dtype, argument.data_ptr() % 16 == 0
     if isinstance(argument, int):
@@ -50,5 +50,5 @@ def _kind(argument: object) -> object:
 
 
 def next_power_of_2(number: int) -> int:
-    """The smallest power of two that is at least this."""
+    """The smallest power of two that is at least `number`."""
     return 1 << max(0, number - 1).bit_length()

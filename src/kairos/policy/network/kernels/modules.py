@@ -1,4 +1,4 @@
-"""Lists submodules and parameters, in a third of the time that torch takes: for code that runs at every pass."""
+"""Lists submodules and parameters in a third of torch's time, for code that runs at every pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The residual stream's operators: additions, root-mean-square norms, and both at once."""
+"""The operators of the residual stream: addition, root-mean-square norm, and both in one kernel."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch.nn.functional import rms_norm
 
 from kairos.policy.network.kernels.autograd import Ctx
 from kairos.policy.network.kernels.dispatch import uses_triton
-from kairos.policy.network.kernels.elementwise import by_token, run
+from kairos.policy.network.kernels.elementwise import contiguous_by_token, run
 from kairos.policy.network.kernels.launch import next_power_of_2
 
 
 def normed(x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
-    """Root-mean-square norm over the last dimension: fp32 inside, times `gain` (fp32), as `dtype`."""
+    """Root-mean-square norm over the last dimension times `gain` (fp32), computed in fp32, returned as `dtype`."""
     return _Normed.apply(x, None, gain, epsilon, dtype) if uses_triton(x) else normed_plain(x, gain, epsilon, dtype)
 
 
@@ -26,7 +26,7 @@ def normed_plain(x: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) ->
 
 
 def normed_sum(x: Tensor, y: Tensor, gain: Tensor, epsilon: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """x + y in the wider of their dtypes, and its norm as `dtype`."""
+    """x + y in the wider of their dtypes, and the norm of the sum as `dtype`."""
     if not uses_triton(x):
         return normed_sum_plain(x, y, gain, epsilon, dtype)
     return _Normed.apply(x, y, gain, epsilon, dtype)
@@ -38,7 +38,7 @@ def normed_sum_plain(x: Tensor, y: Tensor, gain: Tensor, epsilon: float, dtype: 
 
 
 def added(x: Tensor, y: Tensor) -> Tensor:
-    """x + y of one shape. On a GPU torch adds slowly where their dtypes differ."""
+    """x + y of one shape. On a GPU a kernel adds different dtypes, which torch does slowly."""
     return _Added.apply(x, y) if x.dtype != y.dtype and uses_triton(x) else x + y
 
 
@@ -53,7 +53,7 @@ class _Normed(Function):
     def forward(
         ctx: _DtypesCtx, x: Tensor, y: Tensor | None, gain: Tensor, epsilon: float, dtype: torch.dtype
     ) -> Tensor | tuple[Tensor, Tensor]:
-        x, width = by_token(x), x.shape[-1]
+        x, width = contiguous_by_token(x), x.shape[-1]
         rows, block = x.numel() // width, next_power_of_2(width)
         out, scale = x.new_empty(x.shape, dtype=dtype), x.new_empty(rows, dtype=torch.float32)
         total = x if y is None else x.new_empty(x.shape, dtype=torch.promote_types(x.dtype, y.dtype))
@@ -91,12 +91,12 @@ class _Normed(Function):
 
 
 def _heads(x: Tensor) -> tuple[int, int]:
-    """How many rows make one contiguous block, and the stride from block to block."""
+    """Rows of one contiguous block, and the stride between blocks."""
     return max(1, prod(x.shape[1:-1])), x.stride(0)
 
 
-_TILE = 2048  # numbers that one program of a norm holds, a whole row at least
-_PROGRAMS = 512
+_TILE = 2048  # numbers of one program of a norm; at least a whole row
+_PROGRAMS = 512  # of a norm's backward pass at most
 
 
 class _Added(Function):

@@ -1,7 +1,7 @@
-"""Log-probabilities and entropies of chosen tokens straight from hidden states, for a GPU.
+"""Log-probabilities and entropies of chosen tokens from hidden states, with Triton kernels.
 
-Logits exist in the dtype that matrices compute in, one chunk of rows at a time, and are read once; in the backward pass
-their gradient takes their place. The twin is `text.logprobs.token_logprobs_plain`.
+Logits exist for one chunk of rows at a time, in the dtype of matrix products, and are read once; the backward pass
+overwrites them with their gradient. The twin is `text.logprobs.token_logprobs_plain`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.nn.functional import linear
 
 from kairos.policy.network.kernels.autograd import Ctx
 from kairos.policy.network.kernels.dispatch import matmul_dtype
-from kairos.policy.network.kernels.joint_linear import as_computed
+from kairos.policy.network.kernels.joint_linear import cast_weight
 from kairos.policy.network.kernels.launch import launch
 from kairos.policy.network.kernels.weight_gradients import WeightGradients, add_product, product
 
@@ -26,9 +26,10 @@ _BLOCK = 4096
 def token_logprobs(
     hidden_MD: Tensor, head: nn.Linear, chosen_M: Tensor, temperature: float, banned: Tensor, entropy: bool, rows: int
 ) -> tuple[Tensor, Tensor]:
-    """Log-probs fp32 [M] of ids below the head's width and, where asked, the entropy [M]: `rows` rows at a time.
+    """Log-probs [M] (fp32) of the chosen ids and, with `entropy`, the entropies [M], in chunks of `rows` rows.
 
-    Logits of more rows than these are computed again in the backward pass; they are kept where there are no more.
+    With more than one chunk the backward pass recomputes the logits; those of a single chunk are kept. `chosen` ids
+    must be below the head's width. Without `entropy` the second tensor holds nothing of use.
     """
     x_MD = hidden_MD.to(matmul_dtype(hidden_MD, head.weight.dtype))
     return _TokenLogprobs.apply(x_MD, head.weight, chosen_M.contiguous(), temperature, banned, entropy, rows)
@@ -49,7 +50,7 @@ class _TokenLogprobs(Function):
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         from kairos.policy.network.kernels.triton import token_logprobs as kernels  # Triton is not everywhere
 
-        weight_VD = as_computed(x_MD, weight)
+        weight_VD = cast_weight(x_MD, weight)
         logprob_M, log_M, entropy_M = (x_MD.new_empty(len(x_MD), dtype=torch.float32) for _ in range(3))
         kept: Tensor | None = None
         for part in _chunks(len(x_MD), rows):
@@ -80,7 +81,7 @@ class _TokenLogprobs(Function):
         grad_x, total = torch.empty_like(x_MD) if needs_x else None, accumulator
         for part in _chunks(len(x_MD), ctx.rows):
             slopes_CV = linear(x_MD[part], weight_VD).index_fill_(1, banned, NEVER) if kept is None else kept
-            torch.autograd.graph.increment_version(slopes_CV)  # a second backward pass is told
+            torch.autograd.graph.increment_version(slopes_CV)  # so that autograd refuses a second backward pass
             rows, width = slopes_CV.shape
             launch(
                 kernels.token_logprobs_backward, (rows, -(-width // _BLOCK)), slopes_CV, chosen_M[part], log_M[part],

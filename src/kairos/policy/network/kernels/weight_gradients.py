@@ -1,7 +1,7 @@
-"""Weight gradients of matrix products, summed in fp32 and, inside `accumulating`, straight into `weight.grad`.
+"""Computes weight gradients of matrix products: summed in fp32 and, inside `accumulating`, added to `weight.grad`.
 
-autograd writes a new gradient to memory, reads it and `weight.grad`, and writes their sum: on a GPU that takes as long
-as casting all weights. A product can start from `weight.grad` instead.
+autograd writes a new gradient to memory, reads it and `weight.grad` again, and writes their sum: on a GPU that takes as
+long as casting all weights. Here the matrix product itself adds to `weight.grad`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from kairos.policy.network.kernels.dispatch import keeps_fp32_sums
 
 
 def product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
-    """a @ b as `dtype`: fp32 sums of bf16 products are not rounded on the way, where torch can do that."""
+    """a @ b as `dtype`. The fp32 sums of bf16 products are not rounded to bf16 where torch can avoid it."""
     return torch.mm(a, b, out_dtype=dtype) if keeps_fp32_sums(a, dtype) else (a @ b).to(dtype)
 
 
 def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
-    """total += product(a, b, total.dtype); fp32 sums of bf16 products on a GPU without writing the product down."""
+    """total += product(a, b, total.dtype). On a GPU bf16 products are added without being written to memory."""
     if keeps_fp32_sums(a, total.dtype):
         torch.addmm(total, a, b, out_dtype=total.dtype, out=total)
     else:
@@ -32,11 +32,11 @@ def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
 
 @contextmanager
 def accumulating(on: bool = True) -> Iterator[None]:
-    """Inside this context, backward accumulates into `weight.grad`: that of operators whose forward pass runs here.
+    """Operators whose forward pass runs inside this context accumulate into `weight.grad` in their backward pass.
 
-    autograd still does it where `weight.grad` is None or has another dtype or layout than the product, and for weights
-    with hooks. Do not use it with `torch.autograd.grad` or `backward(inputs=...)`, which would change the `grad` of
-    weights that they do not name, nor where gradients have hooks (DDP, FSDP).
+    autograd still accumulates where `weight.grad` is None or has another dtype or layout than the product, and for
+    weights with hooks. Do not use the context with `torch.autograd.grad` or `backward(inputs=...)`, which would change
+    the `grad` of other weights, nor where gradients have hooks (DDP, FSDP).
     """
     token = _accumulating.set(on)
     try:
@@ -54,15 +54,15 @@ _accumulating: ContextVar[bool] = ContextVar("accumulating", default=False)
 
 @dataclass(frozen=True)
 class WeightGradients:
-    """Computes the gradients of weights [N1, K], [N2, K], ... that are rows of one matrix, and of their biases.
+    """Computes the gradients of weights [N1, K], [N2, K], ... that are stacked in one matrix, and of their biases.
 
-    New gradients are rows of one matrix, too: contiguous views that do not overlap, which autograd keeps as `grad`.
+    New gradients are contiguous views of one matrix that do not overlap; autograd keeps them as `grad`.
     """
 
     rows: Sequence[slice]
-    """Where each weight lies in the matrix."""
+    """The rows of each weight in the matrix."""
     width: int
-    """K."""
+    """K, the inputs of each layer."""
     dtype: torch.dtype
     """Of the weights and of their gradients."""
     onto: Sequence[Tensor] = ()
@@ -76,11 +76,14 @@ class WeightGradients:
         """Each weight's `grad` where it may be accumulated into, else None."""
         if not self.onto:
             return [None] * len(self.rows)
-        return [None if _watched(weight) else _whole(weight.grad, self.dtype) for weight in self.onto]
+        return [None if _left_to_autograd(weight) else _if_addable(weight.grad, self.dtype) for weight in self.onto]
 
     def of_weights(self, grad_MN: Tensor, x_MK: Tensor | None, needed: Sequence[bool]) -> Sequence[Tensor | None]:
-        """Of x @ weight.T; None where it was accumulated. `x` may be wider than the weights, None if not kept."""
-        if x_MK is None:  # no weight needs a gradient
+        """The gradients for the product x @ weight.T; None for a weight whose gradient was accumulated or not needed.
+
+        `x` may be wider than the weights; it is None where no weight needs a gradient.
+        """
+        if x_MK is None:
             return [None] * len(needed)
         x_MK, totals = x_MK[:, : self.width], self.accumulators()
         together = _one_matrix(totals, grad_MN.shape[1]) if all(needed) else None
@@ -94,22 +97,24 @@ class WeightGradients:
         return self._each(lambda part: product(grad_MN[:, part].T, x_MK, self.dtype), rest)
 
     def of_biases(self, grad_MN: Tensor, needed: Sequence[bool]) -> Sequence[Tensor | None]:
+        """The gradients of the biases; None for one that is not needed."""
         return self._each(lambda part: grad_MN[:, part].sum(0, dtype=self.dtype), needed)
 
     def _each(self, gradient: Callable[[slice], Tensor], needed: Sequence[bool]) -> Sequence[Tensor | None]:
-        """One for each part that needs it, from a single product where all do."""
+        """`gradient` of each needed part; where all are needed, views of a single product."""
         if all(needed):
             whole = gradient(slice(None))
             return [whole[part] for part in self.rows]
         return [gradient(part) if need else None for part, need in zip(self.rows, needed, strict=True)]
 
 
-def _whole(grad: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+def _if_addable(grad: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """`grad` where a product of `dtype` can be added to it in place, else None."""
     return grad if grad is not None and grad.dtype == dtype and grad.is_contiguous() else None
 
 
 def _one_matrix(parts: Sequence[Tensor | None], height: int) -> Tensor | None:
-    """The [height, K] that the parts fill, one right behind the other, as new gradients do; else None."""
+    """The matrix [height, K] that the parts fill without gaps, as new gradients do; None where they do not."""
     first, end = parts[0], 0
     if first is None:
         return None
@@ -123,7 +128,7 @@ def _one_matrix(parts: Sequence[Tensor | None], height: int) -> Tensor | None:
     return first.as_strided((height, width), (width, 1)) if end == height else None
 
 
-def _watched(weight: Tensor) -> bool:
+def _left_to_autograd(weight: Tensor) -> bool:
     """Has gradient hooks, or is not a leaf."""
     hooks = weight._backward_hooks or getattr(weight, "_post_accumulate_grad_hooks", None)
     return bool(hooks) or not weight.is_leaf

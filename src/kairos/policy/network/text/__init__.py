@@ -1,1 +1,1 @@
-"""The text tower: transformers' layers on packed tokens."""
+"""The text tower: the forward passes of transformers' layers on packed tokens."""

@@ -1,4 +1,4 @@
-"""Text layers compiled by torch for scoring: one graph a layer, the attention operator inside it."""
+"""Compiles the text layers with torch.compile for scoring: one graph a layer, which contains its attention."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from torch import nn
 
 
 def compile_layers(layers: Iterable[nn.Module], backend: str) -> None:
-    """From now on each layer runs as `backend` ("inductor", ...) compiled it, for any number of tokens.
+    """Compile each layer with `backend` ("inductor", ...), for any number of tokens.
 
-    All layers of a kind share one compilation: their numbers are no constants of it. ValueError for an unknown backend.
+    Layers of one kind share a compilation, because their integer attributes (their index) are not compiled in as
+    constants. ValueError for an unknown backend.
     """
     if backend not in (known := torch._dynamo.list_backends(exclude_tags=())):
         raise ValueError(f"policy.compile must be null or one of {known}, got {backend}")
@@ -23,5 +24,5 @@ def compile_layers(layers: Iterable[nn.Module], backend: str) -> None:
 
 
 def uncompiled(active: bool) -> AbstractContextManager[object]:
-    """Layers run as they are written: for sampling, whose steps are captured in a graph and too many to compile."""
+    """Inside this context compiled layers run eagerly, for sampling: a CUDA graph captures its steps already."""
     return torch.compiler.set_stance("force_eager") if active else nullcontext()

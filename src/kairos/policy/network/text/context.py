@@ -1,4 +1,4 @@
-"""Which packed tokens of the text layers see which: a `Context` that layers ask, in place of a mask."""
+"""The protocol by which text layers attend and recur over packed tokens, in place of a mask and a cache."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from kairos.policy.network.delta_net.step import DeltaStep
 
 
 class Context(Protocol):
-    """Which of a layer's packed tokens see which: scoring, prefill and decoding each have their own."""
+    """Says which packed tokens attend to which; scoring, prefill and decoding have a context each."""
 
     def attend(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float, /) -> Tensor:
         """Queries [N, H, D], keys and values [N, Hkv, D] of one layer -> [N, H, D]."""
         ...
 
     def recur(self, layer: int, step: DeltaStep, /) -> Tensor:
-        """The tokens of a layer that remembers its past in a state -> [N, H, V]."""
+        """Output [N, H, V] of one gated delta net layer, whose tokens recur over their past."""
         ...

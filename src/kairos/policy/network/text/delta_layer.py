@@ -1,4 +1,4 @@
-"""A gated delta net layer on packed tokens: it computes what its tokens say, and asks its context whom they follow."""
+"""A gated delta net layer on packed tokens: it projects the tokens, its context runs the recurrence over their past."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformers.cache_utils import Cache
 from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5GatedDeltaNet
 
 from kairos.policy.network.delta_net.backends import Kernels, Torch, automatic
-from kairos.policy.network.delta_net.rule import inside_bytes
+from kairos.policy.network.delta_net.rule import working_bytes
 from kairos.policy.network.delta_net.step import DeltaStep
 from kairos.policy.network.kernels.checkpoint import recomputed
 from kairos.policy.network.kernels.elementwise import gated
@@ -25,12 +25,13 @@ class GatedDeltaNet(Qwen3_5GatedDeltaNet):
     """transformers' layer, which takes packed tokens [1, N, D] where a context is given."""
 
     kernels: Kernels | None = None
+    """The backend of the delta rule; None: `backends.automatic`."""
 
     @property
-    def passing(self) -> int:
-        """Bytes a token that the layer holds for a moment in the backward pass: `recompute` counts them once."""
+    def working_bytes_per_token(self) -> int:
+        """Bytes a token that only the layer's own backward pass needs; `recompute` counts them for one layer."""
         plain = isinstance(self._kernels(self.A_log.device), Torch)
-        return inside_bytes(self.value_dim, self.num_v_heads) if plain else 0
+        return working_bytes(self.value_dim, self.num_v_heads) if plain else 0
 
     def _kernels(self, device: torch.device) -> Kernels:
         return automatic(device) if self.kernels is None else self.kernels
@@ -64,13 +65,13 @@ class GatedDeltaNet(Qwen3_5GatedDeltaNet):
         return outputs(normed_NV, self.out_proj)[0][None]
 
     def _normed(self, output_NHV: Tensor, gate_NHV: Tensor) -> Tensor:
-        """What `self.norm` gives, from two kernels on a GPU."""
+        """The output of `self.norm`, which on a GPU takes two kernels."""
         gain, epsilon = self.norm.weight.float(), cast("float", self.norm.variance_epsilon)
         return gated(gate_NHV, normed(output_NHV, gain, epsilon, output_NHV.dtype))
 
 
-def with_context(model: nn.Module, kernels: Kernels | None) -> None:
-    """Every gated delta net of the model becomes a `GatedDeltaNet`; its parameters and their names stay."""
+def use_packed_delta_nets(model: nn.Module, kernels: Kernels | None) -> None:
+    """Turn every gated delta net of the model into a `GatedDeltaNet`; parameters and their names stay."""
     for module in model.modules():
         if isinstance(module, Qwen3_5GatedDeltaNet):
             module.__class__ = GatedDeltaNet

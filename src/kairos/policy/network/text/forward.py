@@ -1,4 +1,4 @@
-"""One pass of a family's text tower over packed tokens, with the video's features in place."""
+"""Runs a text tower over packed tokens, with video features in place of the video tokens' embeddings."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor
 
 from kairos.core.carry import carried
 from kairos.policy.network.text.context import Context
-from kairos.policy.network.towers import Seen, TextTower
+from kairos.policy.network.towers import TextTower, VideoFeatures
 
 
 def run_text(
     text: TextTower,
     ids_N: Tensor,
     positions_3N: Tensor,
-    seen: Seen | None,
+    seen: VideoFeatures | None,
     context: Context,
     places_V: Tensor | None = None,
 ) -> Tensor:
-    """Final hidden states [N, D] of tokens packed end to end. `places_V`, from `video_places`, are those of the tokens
-    that stand for what was `seen`; both are None where no token does.
+    """Final hidden states [N, D] of tokens packed end to end. `places_V`, from `video_places`, are the indices of the
+    video tokens, which take the features `seen`; both are None where there are no video tokens.
 
     The residual stream is fp32 whatever the weights are. Layers are called as modules, so that sharding and
     checkpointing hooks see them.
@@ -34,11 +34,11 @@ def run_text(
     for number, layer in enumerate(text.layers):
         hidden_1ND = layer(hidden_ND[None], position_embeddings=rotary, attention_mask=None, context=context)
         hidden_ND = hidden_1ND.squeeze(0)
-        if seen is not None and where is not None and number < len(seen.deeper):
-            hidden_ND = hidden_ND.index_add(0, where, seen.deeper[number].to(hidden_ND.dtype))
+        if seen is not None and where is not None and number < len(seen.deepstack):
+            hidden_ND = hidden_ND.index_add(0, where, seen.deepstack[number].to(hidden_ND.dtype))
     return text.norm(hidden_ND)
 
 
 def video_places(ids: Sequence[Tensor], video: int) -> Tensor:
-    """Where the video tokens lie among prompts packed end to end, int64 [V]; found on the host, which need not wait."""
+    """Indices of the video tokens among prompts packed end to end, int64 [V], found on the CPU without a sync."""
     return (torch.cat(list(ids)) == video).nonzero().squeeze(1)

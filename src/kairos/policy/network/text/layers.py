@@ -1,7 +1,7 @@
-"""The forward passes of transformers' text layers, attention and gated MLP, on packed tokens and with their elementwise
-work fused.
+"""Forward passes for transformers' text layers, attention and gated MLP: packed tokens, fused elementwise operators.
 
-Modules keep their parameters, names and hooks: only their class changes. Without a `Context` they are as they were.
+Modules keep their parameters, names and hooks; only their class changes. Without a `Context` layers and attention run
+transformers' own forward pass.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from typing import cast
 from torch import Tensor, nn
 
 from kairos.policy.network.kernels.checkpoint import recomputed
-from kairos.policy.network.kernels.dispatch import joinable, only_multiply
+from kairos.policy.network.kernels.dispatch import joinable, only_multiply, pads_widths
 from kairos.policy.network.kernels.elementwise import gated, rotated
 from kairos.policy.network.kernels.joint_linear import joint_mlp, outputs
 from kairos.policy.network.kernels.norms import added
 from kairos.policy.network.text.context import Context
-from kairos.policy.network.text.norms import Fused
+from kairos.policy.network.text.norms import FusedNorm
 
-_ALIGNED = 8  # numbers: matrices whose sides are no multiples of it run on a GPU's slow kernels
+_ALIGNED = 8  # numbers: other widths of a matrix take a GPU's slow kernels
 
 
 class PackedAttention(nn.Module):
-    """Grouped attention with rotary positions; norms of queries and keys, and a gate, where the module has them."""
+    """Grouped-query attention with rotary positions, and with query and key norms and a gate where the module has
+    them."""
 
     q_proj: nn.Linear
     k_proj: nn.Linear
@@ -41,7 +42,7 @@ class PackedAttention(nn.Module):
         context: Context | None = None,
         **others: object,
     ) -> tuple[Tensor, Tensor | None]:
-        """Tokens packed end to end, [1, N, D], that see what `context` says."""
+        """Tokens packed end to end, [1, N, D], attend as `context` says."""
         if context is None:
             return super().forward(
                 hidden_states=hidden_states, position_embeddings=position_embeddings, attention_mask=attention_mask,
@@ -64,7 +65,7 @@ class PackedAttention(nn.Module):
 
 
 class Recomputable(nn.Module):
-    """A module that, while `again` is set, keeps only its input for the backward pass and computes the rest again."""
+    """A module that, while `recompute` is set, keeps only its input and recomputes the rest in the backward pass."""
 
     recompute = False
 
@@ -76,7 +77,7 @@ class Recomputable(nn.Module):
 
 
 class GatedMLP(Recomputable):
-    """down(silu(gate(x)) * up(x)). On a GPU a width that is no multiple of 8 is filled up with zeros, which add 0."""
+    """down(silu(gate(x)) * up(x)). On a GPU its inner width is padded with zeros to a multiple of 8."""
 
     gate_proj: nn.Linear
     up_proj: nn.Linear
@@ -84,24 +85,25 @@ class GatedMLP(Recomputable):
 
     def forward(self, x: Tensor) -> Tensor:
         parts = self.gate_proj, self.up_proj, self.down_proj
-        pad_columns = -self.gate_proj.out_features % _ALIGNED if x.is_cuda else 0
+        pad_columns = -self.gate_proj.out_features % _ALIGNED if pads_widths(x) else 0
         if joinable(x, *parts) or (pad_columns and only_multiply(*parts)):
             return self.joint(x, pad_columns)
         return self.maybe_recomputed(self.apart, x)
 
     def joint(self, x: Tensor, pad_columns: int) -> Tensor:
-        """With `pad_columns` more columns."""
+        """As one operator, with `pad_columns` zeros behind the outputs of gate and up."""
         return joint_mlp(x, self.gate_proj, self.up_proj, self.down_proj, self.recompute, pad_columns)
 
     def apart(self, x: Tensor) -> Tensor:
+        """Layer by layer."""
         return outputs(gated(self.gate_proj(x), self.up_proj(x)), self.down_proj)[0]
 
 
 class PackedLayer(nn.Module):
-    """Attention or a delta net, and an MLP, each of the norm of the residual stream and added to it."""
+    """A pre-norm layer: attention or a delta net, then an MLP, each added to the residual stream."""
 
     input_layernorm: nn.Module
-    post_attention_layernorm: Fused
+    post_attention_layernorm: FusedNorm
     mlp: nn.Module
 
     def forward(
@@ -111,7 +113,7 @@ class PackedLayer(nn.Module):
         context: Context | None = None,
         **others: object,
     ) -> Tensor:
-        """Tokens packed end to end, [1, N, D], that see what `context` says."""
+        """Tokens packed end to end, [1, N, D], attend or recur as `context` says."""
         if context is None:
             return super().forward(hidden_states, position_embeddings=position_embeddings, **others)
         x = self.input_layernorm(hidden_states)
@@ -119,5 +121,5 @@ class PackedLayer(nn.Module):
             x = cast("nn.Module", self.linear_attn)(x, context=context)
         else:
             x, _ = cast("nn.Module", self.self_attn)(x, position_embeddings, context=context)
-        hidden_states, x = self.post_attention_layernorm.of_sum(hidden_states, x)
+        hidden_states, x = self.post_attention_layernorm.add_and_norm(hidden_states, x)
         return added(hidden_states, self.mlp(x))

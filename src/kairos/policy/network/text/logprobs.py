@@ -1,4 +1,4 @@
-"""Log-probabilities and entropies of chosen tokens, in fp32 and in chunks: [B, L, V] never exists."""
+"""Log-probabilities and entropies of chosen tokens, in fp32 and in chunks: logits [B, L, V] never exist."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from kairos.policy.network.kernels.joint_linear import outputs
 from kairos.policy.network.kernels.token_logprobs import NEVER, token_logprobs
 
 CHUNK_ELEMENTS = 2**28
+"""Logits of one chunk at most."""
 
 
 def scoring_temperature(temperature: float) -> float:
@@ -22,7 +23,7 @@ def scoring_temperature(temperature: float) -> float:
 
 
 def restrict(logits_NV: Tensor, temperature: float, banned: Tensor) -> Tensor:
-    """fp32 logits at `temperature`, the banned tokens out of reach: what is sampled is what is trained."""
+    """fp32 logits at `temperature`, with banned tokens masked out. Sampling and scoring share this function."""
     logits = logits_NV.float()
     if temperature != 1.0:
         logits = logits / temperature
@@ -40,7 +41,7 @@ def chosen_logprobs(
 ) -> tuple[Tensor, Tensor | None]:
     """Log-softmax of `head(hidden)` at the chosen tokens, fp32 [M], and the entropy [M] where asked.
 
-    More than one chunk (of `chunk_elements` logits) is computed again in the backward pass instead of kept.
+    With more than one chunk (of `chunk_elements` logits) the backward pass recomputes the logits.
     """
     if not len(chosen_M):
         empty = hidden_MD.new_zeros(0, dtype=torch.float32) + 0.0 * hidden_MD.sum()
@@ -81,13 +82,13 @@ def token_logprobs_plain(
 
 
 def _entropy(logits_MV: Tensor) -> Tensor:
-    """-sum(p log p) of each row, never negative. The largest logit moves to 0 first: large ones then round no worse."""
+    """-sum(p log p) of each row, never negative. Logits are shifted to a maximum of 0 first, for precision."""
     log_p_MV = (logits_MV - logits_MV.detach().amax(-1, keepdim=True)).log_softmax(-1)
     return -(log_p_MV.exp() * log_p_MV).sum(-1)
 
 
 def _logits(head: Callable[[Tensor], Tensor], hidden_MD: Tensor) -> Tensor:
-    """A layer's gradient is fp32 from every chunk, and adds up so."""
+    """The head's logits; through `outputs` its weight gradient is fp32 in every chunk, and so is the chunks' sum."""
     return outputs(hidden_MD, head)[0] if isinstance(head, nn.Linear) else head(hidden_MD)
 
 

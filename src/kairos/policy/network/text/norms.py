@@ -1,6 +1,6 @@
-"""Root-mean-square norms in one kernel each, with what is added before them, whose output is what a matrix wants.
+"""Root-mean-square norms as one kernel each, with the preceding addition, and with output in the matrices' dtype.
 
-transformers writes them out: six kernels forward, and under autocast an fp32 output that every matrix casts anew.
+transformers' norms take six kernels forward, and under autocast return fp32, which every matrix product casts again.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from kairos.policy.network.kernels.dispatch import matmul_dtype
 from kairos.policy.network.kernels.norms import normed, normed_sum
 
 
-class Fused(nn.Module):
-    """The forward pass of a norm with `weight` and `variance_epsilon`: fp32 inside; bf16 out under autocast."""
+class FusedNorm(nn.Module):
+    """The forward pass of a norm with `weight` and `variance_epsilon`: fp32 inside, bf16 out under autocast."""
 
     weight: nn.Parameter
 
@@ -30,14 +30,14 @@ class Fused(nn.Module):
         wide = torch.promote_types(hidden_states.dtype, self.weight.dtype)
         return normed(hidden_states, self.gain(), self.epsilon(), matmul_dtype(hidden_states, wide))
 
-    def of_sum(self, residual: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """residual + x, and what `forward` gives of it. Hooks on the norm are not called."""
+    def add_and_norm(self, residual: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """residual + x, and its norm. Does not call hooks on the module."""
         wide = torch.promote_types(torch.promote_types(residual.dtype, x.dtype), self.weight.dtype)
         return normed_sum(residual, x, self.gain(), self.epsilon(), matmul_dtype(residual, wide))
 
 
-class FusedAroundOne(Fused):
-    """The same for a norm that adds 1 to its weight, and calls its epsilon `eps`."""
+class FusedOffsetNorm(FusedNorm):
+    """A norm whose gain is 1 + `weight`, and whose epsilon is named `eps`."""
 
     def gain(self) -> Tensor:
         return 1.0 + self.weight.float()
@@ -46,8 +46,8 @@ class FusedAroundOne(Fused):
         return cast("float", self.eps)
 
 
-def fuse_norms(model: nn.Module, kind: type[nn.Module], fused: type[Fused] = Fused) -> None:
-    """Every norm of this kind in the model computes as `fused`; its parameters and their names stay."""
+def fuse_norms(model: nn.Module, kind: type[nn.Module], fused: type[FusedNorm] = FusedNorm) -> None:
+    """Give every norm of class `kind` in the model the forward pass of `fused`; parameters and their names stay."""
     for module in model.modules():
         if type(module) is kind:
             module.__class__ = mixin_class(fused, kind)
@@ -55,5 +55,5 @@ def fuse_norms(model: nn.Module, kind: type[nn.Module], fused: type[Fused] = Fus
 
 @lru_cache
 def mixin_class(ours: type[nn.Module], theirs: type[nn.Module]) -> type[nn.Module]:
-    """A class whose methods are looked up in ours first."""
+    """A subclass of both classes; a method is looked up in `ours` first."""
     return type(f"{ours.__name__}{theirs.__name__}", (ours, theirs), {})

@@ -1,1 +1,1 @@
-"""How frames become the features of video tokens: what the families' towers share."""
+"""Turns frames into the features of video tokens: patches, towers, and the cache of their features."""

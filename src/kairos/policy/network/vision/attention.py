@@ -1,4 +1,4 @@
-"""The attention of both kinds of tower: a patch sees its segment (a temporal patch, a window), and nothing else."""
+"""The attention of the vision towers: a patch attends to its own segment (a temporal patch or a window) only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kairos.policy.network.kernels.joint_linear import outputs
 
 
 class WithinSegments(nn.Module):
-    """The forward pass of transformers' vision attention on patches packed end to end, their rotation in one kernel."""
+    """Forward pass for transformers' vision attention on patches packed end to end, with a fused rotary embedding."""
 
     qkv: nn.Linear
     proj: nn.Linear
@@ -27,7 +27,7 @@ class WithinSegments(nn.Module):
         segments: Sequence[Stretch] | None = None,
         **others: object,
     ) -> Tensor:
-        """Patches [N, D] that see what `segments` says; without any, as transformers computes it."""
+        """Patches [N, D] attend inside `segments`; without `segments`, as transformers computes it."""
         if segments is None or position_embeddings is None:
             return super().forward(
                 hidden_states=hidden_states, cu_seqlens=cu_seqlens, position_embeddings=position_embeddings, **others

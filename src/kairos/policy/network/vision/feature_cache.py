@@ -1,4 +1,4 @@
-"""Runs the vision tower once for every distinct clip, and not at all for a clip that a frozen tower has seen before."""
+"""Runs the vision tower once for each distinct clip, and not at all where a frozen tower's features are stored."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from torch import Tensor
 from kairos.core.protocols import FeatureStore
 from kairos.core.types import Prompt
 from kairos.policy.network.layouts import frames_in, layout_of
-from kairos.policy.network.towers import Seen, Towers
+from kairos.policy.network.towers import Towers, VideoFeatures
 from kairos.policy.network.vision.feature_keys import ClipNames, TowerName
 
 
-class SeeOnce:
-    """`(towers, prompts, frozen) -> Seen`. Only a frozen tower's features are kept in `store`.
+class FeatureCache:
+    """`(towers, prompts, frozen) -> VideoFeatures`. Stores only features of a frozen tower.
 
-    A clip that is to be kept passes the tower alone: its features never depend on what it was batched with, so that a
-    run that goes on, or another that reads the same files, computes bit for bit the same. An entry of the store is
-    [levels, N, D]: the tokens, and what is added behind the text layers. What the `family` is written as (its cut
-    into patches) is part of the name that features are kept under.
+    A clip whose features are stored passes the tower alone: so they do not depend on the batch, and a resumed run, or
+    another run that reads the same files, computes the same bits. An entry of `store` is [levels, N, D]: the tokens'
+    features, then the deepstack features. Its key names the clip, the tower and `repr(family)` (its cut into patches).
     """
 
     def __init__(self, store: FeatureStore | None, family: object) -> None:
@@ -28,23 +27,23 @@ class SeeOnce:
         self._clip, self._tower = ClipNames(), TowerName()
         self._counts: dict[str, int] = {}
 
-    def __call__(self, towers: Towers, prompts: Sequence[Prompt], frozen: bool) -> Seen:
-        """ValueError when there are not as many features as tokens that stand for them."""
+    def __call__(self, towers: Towers, prompts: Sequence[Prompt], frozen: bool) -> VideoFeatures:
+        """ValueError when the tower returns another number of features than the prompts have video tokens."""
         if frozen and self.store is not None:
-            return self._kept(towers, prompts, self.store)
-        return self._together(towers, prompts)
+            return self._from_store(towers, prompts, self.store)
+        return self._in_one_pass(towers, prompts)
 
-    def keep_name(self, towers: Towers) -> None:
-        """For weights that are about to be sharded: the tower is called what it is now."""
+    def fix_tower_name(self, towers: Towers) -> None:
+        """Keep the tower's present name in the keys: weights that are sharded afterwards cannot be hashed."""
         self._tower.keep(towers.vision, self.family)
 
     def counted(self) -> dict[str, int]:
-        """What happened since the last call: clips that passed the tower, features found in the store and not found."""
+        """Counts since the last call: clips that passed the tower, hits and misses of the store."""
         counts, self._counts = self._counts, dict.fromkeys(self._counts, 0)
         return counts
 
     @torch.no_grad()
-    def _kept(self, towers: Towers, prompts: Sequence[Prompt], store: FeatureStore) -> Seen:
+    def _from_store(self, towers: Towers, prompts: Sequence[Prompt], store: FeatureStore) -> VideoFeatures:
         tower, device = self._tower(towers.vision, self.family), towers.device
         keys = [f"{tower}/{self._clip(prompt)}" for prompt in prompts]
         found: dict[str, Tensor] = {}
@@ -58,17 +57,17 @@ class SeeOnce:
             self._count("feature_misses" if entry is None else "feature_hits")
             if entry is None:
                 seen = self._run(towers, [prompt])
-                entry = torch.stack([seen.tokens_ND, *seen.deeper])
+                entry = torch.stack([seen.tokens_ND, *seen.deepstack])
                 missed.append(key)
             found[key] = entry.to(device, non_blocking=True)
-        for key in missed:  # after the tower's last pass: room on the host takes time that the device then has work for
+        for key in missed:  # after the tower's last pass: the device works while the host allocates
             store.put(key, found[key])
         whole = torch.cat([found[key] for key in keys], dim=1)
-        return Seen(whole[0], tuple(whole[1:]))
+        return VideoFeatures(whole[0], tuple(whole[1:]))
 
-    def _together(self, towers: Towers, prompts: Sequence[Prompt]) -> Seen:
-        """One pass for all, each clip in it once; the gradients of prompts that share a clip add up."""
-        places = [_place(prompt) for prompt in prompts]
+    def _in_one_pass(self, towers: Towers, prompts: Sequence[Prompt]) -> VideoFeatures:
+        """One pass over the distinct clips. The gradients of prompts that share a clip add up."""
+        places = [_frames_identity(prompt) for prompt in prompts]
         distinct: dict[object, Prompt] = {}
         for place, prompt in zip(places, prompts, strict=True):
             distinct.setdefault(place, prompt)
@@ -82,9 +81,9 @@ class SeeOnce:
             clips = features_ND.split(sizes)
             return torch.cat([clips[index[place]] for place in places])
 
-        return Seen(spread(seen.tokens_ND), tuple(spread(deep) for deep in seen.deeper))
+        return VideoFeatures(spread(seen.tokens_ND), tuple(spread(deep) for deep in seen.deepstack))
 
-    def _run(self, towers: Towers, prompts: Sequence[Prompt]) -> Seen:
+    def _run(self, towers: Towers, prompts: Sequence[Prompt]) -> VideoFeatures:
         self._count("tower_clips", len(prompts))
         seen = towers.see(prompts)
         counts = [_tokens(towers, prompt) for prompt in prompts]
@@ -104,8 +103,8 @@ def _tokens(towers: Towers, prompt: Prompt) -> int:
     return int((layout_of(prompt).ids_L == towers.video_token).sum())
 
 
-def _place(prompt: Prompt) -> object:
-    """Where the frames lie: those of one clip are the same memory, also when two prompts mapped its file."""
+def _frames_identity(prompt: Prompt) -> object:
+    """Equal for prompts that show the same frames: the frames' address and strides, and those the layout takes."""
     frames, layout = frames_in(prompt), layout_of(prompt)
     taken = None if layout.frames is None else tuple(layout.frames.tolist())
     return frames.data_ptr(), tuple(frames.shape), frames.stride(), taken

@@ -1,4 +1,4 @@
-"""Names for what a vision tower sees and for the tower itself: equal names mean equal features, on every machine."""
+"""Names clips and vision towers by content, for the keys of stored features: equal names mean equal features."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from kairos.policy.network.layouts import frames_in, layout_of
 from kairos.video.store.mapped import content_name
 
 VERSION = "3"
-"""To be raised when our own code of a tower changes what it computes."""
-_OF_NO_EFFECT = {"transformers_version", "dtype", "torch_dtype"}
+"""Raise it when our code changes what a tower computes."""
+_IGNORED_KEYS = {"transformers_version", "dtype", "torch_dtype"}
 
 
 class ClipNames:
-    """Names of the frames that prompts show, by content.
+    """`(prompt) -> name` of the frames that the prompt shows, by content.
 
-    Mapped clips have one already: their file's name, which tells content and pixel budget. Other frames are hashed,
-    once a tensor, and again when it was written to.
+    A memory-mapped clip is named by its file, which depends on content and pixel budget. Other frames are hashed once a
+    tensor, and again after the tensor was written to.
     """
 
     def __init__(self) -> None:
         self._hashed: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
     def __call__(self, prompt: Prompt) -> str:
-        """The clip, and a hash of the part of it that the prompt's layout takes."""
+        """The clip's name, and a hash of which of its frames the prompt's layout takes."""
         frames, layout = frames_in(prompt), layout_of(prompt)
         name = content_name(prompt.clip) or self._hash(frames)
         taken = None if layout.frames is None else layout.frames.tolist()
@@ -49,9 +49,9 @@ class ClipNames:
 
 
 class TowerName:
-    """A hash of a tower's weights and configuration, computed again when they were written to, moved or converted.
+    """`(tower, family) -> name`: a hash of weights and configuration, renewed after a write, a move or a conversion.
 
-    What a write through `.data` changed goes unnoticed. After `keep` the name stays: shards are gathered and let go.
+    A write through `.data` goes unnoticed. After `keep` the name never changes: FSDP reallocates the weights.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class TowerName:
         self._kept = False
 
     def __call__(self, tower: nn.Module, family: object) -> str:
-        """32 hexadecimal digits; the device's kind counts, because its kernels round differently."""
+        """32 hexadecimal digits. The type of device is part of the hash: kernels of another one round differently."""
         if self._kept:
             return self._name
         stamp = [(id(p), p._version, p.dtype, p.device) for p in parameters_of(modules_of(tower))]
@@ -69,13 +69,13 @@ class TowerName:
         return self._name
 
     def keep(self, tower: nn.Module, family: object) -> None:
-        """The tower's name from now on."""
+        """Hash the tower now and keep this name."""
         self._kept, self._name = True, _name_of(tower, family)
 
 
 def _name_of(tower: nn.Module, family: object) -> str:
     config = cast("PreTrainedConfig", tower.config).to_dict()
-    sizes = {name: value for name, value in config.items() if name not in _OF_NO_EFFECT and not name.startswith("_")}
+    sizes = {name: value for name, value in config.items() if name not in _IGNORED_KEYS and not name.startswith("_")}
     device = next(tower.parameters()).device.type
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps([VERSION, repr(family), device, sizes], sort_keys=True, default=str).encode())

@@ -1,4 +1,4 @@
-"""The times of a clip's temporal patches, and whether its frames are spread evenly over it, as decoded ones are."""
+"""The times of a clip's temporal patches, and whether its frames are evenly spread, as a decoded clip's are."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from torch import Tensor
 from kairos.core.types import VideoClip
 from kairos.policy.network.vision.patches import Cut
 
-_NEAR = 0.5  # of the frames' spacing: how far rounding to the video's own frames may move one
+_NEAR = 0.5  # of the frames' spacing: how far decoding may move a frame to a frame of the video
 
 
 def patch_seconds(cut: Cut, clip: VideoClip) -> Tensor:
-    """When the frames of each temporal patch are shown, fp64 [patches, frames of a patch], in seconds."""
+    """Presentation times of the frames in each temporal patch, fp64 [patches, frames of a patch], in seconds."""
     index = cut.frames(clip)
     return (clip.seconds_T if index is None else clip.seconds_T[index]).double().view(-1, cut.temporal)
 
 
 def evenly_spread(clip: VideoClip) -> bool:
-    """Whether equal steps lead through all frames, from the clip's beginning to its end; frames that were chosen from
-    a clip with `take` usually are not.
+    """Whether the frames are equally spaced from the beginning of the clip to its end. Frames that `take` chose
+    usually are not.
 
     >>> clip = VideoClip("a", None, torch.arange(6) / 2.0, 3.0)
     >>> evenly_spread(clip), evenly_spread(clip.take(torch.tensor([0, 2, 4])))

@@ -1,4 +1,4 @@
-"""The vision tower of Qwen2.5-VL: most blocks see windows of a frame, a few whole frames; no learnt positions."""
+"""The vision tower of Qwen2.5-VL: most blocks attend within windows, a few within temporal patches."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch.nn.functional import linear
 
 from kairos.core.carry import carried
 from kairos.policy.network.attention.within_segments import Stretch
-from kairos.policy.network.towers import Seen
-from kairos.policy.network.vision.patches import Grid, rotary_angles, spots
+from kairos.policy.network.towers import VideoFeatures
+from kairos.policy.network.vision.patches import Grid, patch_coordinates, rotary_angles
 from kairos.policy.network.vision.windows import windows
 
 
 class Qwen25Tower(Protocol):
-    """What is used of transformers' tower; its blocks are called as modules."""
+    """The part of transformers' tower that is used; its blocks are called as modules."""
 
     patch_embed: nn.Module
     rotary_pos_emb: nn.Module
@@ -29,8 +29,8 @@ class Qwen25Tower(Protocol):
     merger: nn.Module
 
 
-def look(tower: Qwen25Tower, patches: Tensor, grids: Sequence[Grid]) -> Seen:
-    """Features of all tokens. Inside the tower a frame's tokens lie window by window, equal windows together."""
+def run_tower(tower: Qwen25Tower, patches: Tensor, grids: Sequence[Grid]) -> VideoFeatures:
+    """Features of all tokens. Inside the tower a frame's tokens are ordered by window, windows of one size together."""
     device, merge = patches.device, tower.spatial_merge_size
     unit, side = merge**2, tower.window_size // merge // tower.patch_size
     orders, where, whole, parted, start = [], [], [], [], 0
@@ -39,8 +39,8 @@ def look(tower: Qwen25Tower, patches: Tensor, grids: Sequence[Grid]) -> Seen:
         frames = start + len(order) * torch.arange(grid.time)
         orders.append((frames[:, None] + order).flatten())
         start += grid.time * len(order)
-        spot = spots(grid, merge, device).unflatten(0, (-1, unit))
-        where.append(spot[carried(order, device)].flatten(0, 1))
+        coordinate = patch_coordinates(grid, merge, device).unflatten(0, (-1, unit))
+        where.append(coordinate[carried(order, device)].flatten(0, 1))
         whole.append(Stretch(grid.time, ((1, unit * len(order)),)))
         parted.append(Stretch(grid.time, tuple((count, unit * length) for count, length in sizes)))
     order = torch.cat(orders)
@@ -53,4 +53,4 @@ def look(tower: Qwen25Tower, patches: Tensor, grids: Sequence[Grid]) -> Seen:
     for number, block in enumerate(tower.blocks):
         segments = whole if number in tower.fullatt_block_indexes else parted
         hidden = block(hidden, cu_seqlens=None, position_embeddings=rotary, segments=segments)
-    return Seen(tower.merger(hidden).index_select(0, back))
+    return VideoFeatures(tower.merger(hidden).index_select(0, back))

@@ -1,4 +1,4 @@
-"""The vision tower of Qwen3-VL and Qwen3.5: learnt positions, resampled to the frames; every temporal patch alone."""
+"""The vision tower of Qwen3-VL and Qwen3.5: attention within temporal patches, interpolated learnt positions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from kairos.policy.network.attention.within_segments import Stretch
-from kairos.policy.network.towers import Seen
-from kairos.policy.network.vision.patches import Grid, rotary_angles, spots
+from kairos.policy.network.towers import VideoFeatures
+from kairos.policy.network.vision.patches import Grid, patch_coordinates, rotary_angles
 
 
 class Qwen3Tower(Protocol):
-    """What is used of transformers' tower; its blocks are called as modules."""
+    """The part of transformers' tower that is used; its blocks are called as modules."""
 
     patch_embed: nn.Module
     pos_embed: nn.Module
@@ -26,37 +26,39 @@ class Qwen3Tower(Protocol):
     merger: nn.Module
 
 
-def look(
-    tower: Qwen3Tower, patches: Tensor, grids: Sequence[Grid], deepstack: Sequence[tuple[int, nn.Module]] = ()
-) -> Seen:
-    """Features of all tokens. `deepstack`: after which block which merger takes the features of a deeper level."""
+def run_tower(
+    tower: Qwen3Tower, patches: Tensor, grids: Sequence[Grid], mergers: Sequence[tuple[int, nn.Module]] = ()
+) -> VideoFeatures:
+    """Features of all tokens. `mergers` pairs a block's index with the merger of its deepstack features."""
     project, merge = cast("nn.Conv3d", tower.patch_embed.proj), tower.spatial_merge_size
     hidden = linear(patches.to(project.weight.dtype), project.weight.flatten(1), project.bias)
-    where = [spots(grid, merge, patches.device) for grid in grids]
+    where = [patch_coordinates(grid, merge, patches.device) for grid in grids]
     table = torch.cat([
-        _interpolated(tower.pos_embed, spot, grid, tower.num_grid_per_side).repeat(grid.time, 1)
-        for spot, grid in zip(where, grids, strict=True)
+        _interpolated(tower.pos_embed, coordinate, grid, tower.num_grid_per_side).repeat(grid.time, 1)
+        for coordinate, grid in zip(where, grids, strict=True)
     ])  # fmt: skip
     hidden = hidden + table.to(hidden.dtype)
     rotary = rotary_angles(cast("Tensor", tower.rotary_pos_emb.inv_freq), where, grids)
     segments = [Stretch(grid.time, ((1, grid.height * grid.width),)) for grid in grids]
-    deeper, levels = [], dict(deepstack)
+    deepstack, merger_of = [], dict(mergers)
     for number, block in enumerate(tower.blocks):
         hidden = block(hidden, cu_seqlens=None, position_embeddings=rotary, segments=segments)
-        if number in levels:
-            deeper.append(levels[number](hidden))
-    return Seen(tower.merger(hidden), tuple(deeper))
+        if number in merger_of:
+            deepstack.append(merger_of[number](hidden))
+    return VideoFeatures(tower.merger(hidden), tuple(deepstack))
 
 
-def _interpolated(embedding: nn.Module, spots: Tensor, grid: Grid, side: int) -> Tensor:
-    """The square table of learnt positions, resampled bilinearly (corners aligned) to one temporal patch."""
+def _interpolated(embedding: nn.Module, coordinates: Tensor, grid: Grid, side: int) -> Tensor:
+    """Learnt positions of one temporal patch: the square table, interpolated bilinearly with aligned corners."""
     sides = grid.height, grid.width
-    scale = torch.tensor([(side - 1) / max(length - 1, 1) for length in sides]).to(spots.device, non_blocking=True)
-    source = spots * scale
+    scale = torch.tensor([(side - 1) / max(length - 1, 1) for length in sides]).to(
+        coordinates.device, non_blocking=True
+    )
+    source = coordinates * scale
     low = source.floor().long()
     high = (low + 1).clamp(max=side - 1)
     fraction = source - low
-    total = torch.zeros((), device=spots.device)
+    total = torch.zeros((), device=coordinates.device)
     for row, row_weight in ((low[:, 0], 1 - fraction[:, 0]), (high[:, 0], fraction[:, 0])):
         for column, weight in ((low[:, 1], 1 - fraction[:, 1]), (high[:, 1], fraction[:, 1])):
             total = total + embedding(row * side + column) * (row_weight * weight)[:, None]

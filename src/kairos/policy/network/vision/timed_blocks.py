@@ -1,4 +1,4 @@
-"""The layout of Qwen3-VL and Qwen3.5: a clip is one video block per temporal patch, each behind its time in words."""
+"""The layout of Qwen3-VL and Qwen3.5: one video block per temporal patch, each behind its timestamp as text."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def timed_blocks(
     markers: Markers,
     outer_markers: bool,
 ) -> Layout:
-    """Each block is `<1.3 seconds>`, a start, its tokens, an end; the time is the middle of its first and last frame,
-    as the clip's own `seconds_T` say.
+    """Lay out the text `before`, the clip's blocks, and the text `after`.
 
-    `outer_markers` puts one more start and end around all blocks.
+    A block is `<1.3 seconds>`, a start, its video tokens, an end. The time is the mean of its first and last frame's
+    `seconds_T`. `outer_markers` puts one more start and end around all blocks.
     """
     grid, seconds = cut.grid(clip), patch_seconds(cut, clip)
     times = ((seconds[:, 0] + seconds[:, -1]) / 2).tolist()
@@ -58,8 +58,8 @@ def _spacing(times: Sequence[float]) -> float:
 def positions(video_L: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Rotary positions (time, height, width), int64 [3, L], of text with video blocks of `rows` x `columns` tokens.
 
-    Text counts one a token; a block starts where the text stands, spreads over rows and columns, and moves the text on
-    by max(rows, columns).
+    A text token advances all axes by 1. A block starts at the next position, counts up its rows and columns, and
+    advances all axes by max(rows, columns).
     """
     text = np.cumsum(~video_L)
     seen = np.cumsum(video_L)

@@ -1,4 +1,4 @@
-"""Windows of a frame's tokens: the order in which equal windows lie together, and their sizes."""
+"""Orders a frame's tokens by window, windows of one size together, and counts the windows of each size."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def windows(rows: int, columns: int, side: int) -> tuple[Tensor, tuple[tuple[int, int], ...]]:
-    """Tokens of a frame of `rows` x `columns`, window after window of `side` x `side`, and (count, length) of them.
+    """The order of a frame's `rows` x `columns` tokens by window of `side` x `side`, and the windows' (count, length).
 
-    At the lower and right edge windows are what remains; they come last, so there are four sizes at most. The order
-    int64 [rows * columns] says which token comes where.
+    The order, int64 [rows * columns], lists token indices. Windows at the lower and right edge are smaller: there are
+    at most four sizes, the whole windows first.
 
     >>> windows(3, 2, 2)[1]
     ((1, 4), (1, 2))
@@ -27,7 +27,7 @@ def windows(rows: int, columns: int, side: int) -> tuple[Tensor, tuple[tuple[int
 
 
 def _strips(length: int, side: int) -> list[tuple[int, int, int]]:
-    """What whole windows cover, and what remains: (start, length, side of a window)."""
+    """Cut one axis into whole windows and the rest: (start, length, side of a window) of each that is not empty."""
     rest = length % side
     whole, remains = (0, length - rest, side), (length - rest, rest, rest)
     return [strip for strip in (whole, remains) if strip[1]]

@@ -1,1 +1,1 @@
-"""Triton kernels; imported only where they are launched, because Triton is not on every machine."""
+"""Triton kernels. Import them only where they are launched: Triton is not on every machine."""

@@ -1,4 +1,4 @@
-"""Triton kernels of `attention.decode`: softmaxes over parts of the keys, then their merge."""
+"""Triton kernels of `attention.decode`: one attends to parts of the keys, one merges the parts."""
 
 # pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportCallIssue=false
 
@@ -15,9 +15,10 @@ def decode_split(
     GROUP: tl.constexpr, REPEAT: tl.constexpr, KEY_HEADS: tl.constexpr, WIDTH: tl.constexpr,
     TILES: tl.constexpr, TILE: tl.constexpr, ROW_TILE: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The first `prompt_programs` of a key head attend to parts of prompts, the others to parts of rows' own tokens.
+    """The first `prompt_programs` programs of a key head attend to parts of prompts, the others to parts of rows.
 
-    A prompt's GROUP * REPEAT queries lie in TILES of TILE. What a part gives is `out` and `lse` at [row, head, part].
+    A prompt's GROUP * REPEAT queries are cut into TILES tiles of TILE. A part's results go to `out` and `lse` at
+    [row, head, part].
     """
     head, number = tl.program_id(0) % KEY_HEADS, tl.program_id(0) // KEY_HEADS
     parts = prompt_parts + row_parts
@@ -46,7 +47,7 @@ def _look(
     QUERIES: tl.constexpr, REPEAT: tl.constexpr, KEY_HEADS: tl.constexpr, WIDTH: tl.constexpr,
     TILE: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One tile of the QUERIES that begin at `row` over the tokens from `begin` to `end`; base-2 logs, -inf for none."""
+    """One tile of QUERIES queries, from `row` on, over tokens `begin` to `end`; base-2 logs, -inf for none."""
     query = tile * TILE + tl.arange(0, TILE)
     place = (row + query // REPEAT).to(tl.int64) * (KEY_HEADS * REPEAT) + head * REPEAT + query % REPEAT
     column = tl.arange(0, COLUMNS)[None, :]
@@ -75,7 +76,7 @@ def _look(
 
 @triton.jit(do_not_specialize=["parts"])
 def decode_join(out, lse, joined, parts, WIDTH: tl.constexpr, COLUMNS: tl.constexpr, BLOCK: tl.constexpr):
-    """One head of one row: its parts weighted by their base-2 logs; those at -inf may hold anything."""
+    """Merges the parts of one head of one row by their base-2 log-sum-exps; a part at -inf may hold anything."""
     place, column = tl.program_id(0).to(tl.int64), tl.arange(0, COLUMNS)
     top = -1e30  # finite: a block may have no part that saw anything
     total = 0.0

@@ -1,4 +1,4 @@
-"""Triton kernels of `delta_net.convolution`: every token with its own past, forward and backward."""
+"""Triton kernels of `delta_net.convolution`, forward and backward: every token has a window of its own."""
 
 # pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportCallIssue=false
 
@@ -10,7 +10,7 @@ import triton.language as tl
 
 @triton.jit
 def _place(tokens, width, TOKENS: tl.constexpr, BLOCK: tl.constexpr):
-    """This program's tokens and channels, which of them there are, and where they lie in [tokens, width]."""
+    """This program's tokens and channels, which of them exist, and their offsets in [tokens, width]."""
     token = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = (token < tokens)[:, None] & (channel < width)[None, :]
@@ -19,10 +19,10 @@ def _place(tokens, width, TOKENS: tl.constexpr, BLOCK: tl.constexpr):
 
 @triton.jit
 def _past(edge_of, windows, token, tap, tokens, REACH: tl.constexpr):
-    """The token at `tap` of each token's window; `tokens` where there is none."""
+    """The token at place `tap` of each token's window; the index `tokens` where there is none."""
     edge = tl.load(edge_of + token, mask=token < tokens, other=-1)
-    told = tl.load(windows + edge * REACH + tap, mask=edge >= 0, other=0)
-    return tl.where(token < tokens, tl.where(edge < 0, token - (REACH - 1) + tap, told), tokens)
+    listed = tl.load(windows + edge * REACH + tap, mask=edge >= 0, other=0)
+    return tl.where(token < tokens, tl.where(edge < 0, token - (REACH - 1) + tap, listed), tokens)
 
 
 @triton.jit
@@ -30,7 +30,7 @@ def _convolved(
     x, x_row, weight, edge_of, windows, token, channel, tokens, width,
     REACH: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """[TOKENS, BLOCK], rounded as x is, in fp32."""
+    """The convolution [TOKENS, BLOCK], in fp32, rounded to the dtype of x."""
     total = tl.zeros([TOKENS, BLOCK], tl.float32)
     for tap in tl.static_range(REACH):
         past = _past(edge_of, windows, token, tap, tokens, REACH)
@@ -57,7 +57,7 @@ def convolve_inner(
     grad, x, x_row, weight, edge_of, windows, inner, parts, tokens, width,
     REACH: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The gradient before silu, and this program's share [tap, channel] of the weight's."""
+    """The gradient before silu, and this program's share [tap, channel] of the weight's gradient."""
     token, channel, inside, at = _place(tokens, width, TOKENS, BLOCK)
     convolved = _convolved(x, x_row, weight, edge_of, windows, token, channel, tokens, width, REACH, TOKENS, BLOCK)
     share = 1 / (1 + tl.exp(-convolved))
@@ -77,7 +77,7 @@ def convolve_inner(
 def convolve_backward(
     inner, weight, edge_of, out, tokens, width, REACH: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """A token's gradient from later tokens whose window is simply the tokens before them."""
+    """A token's gradient from the later tokens that are no edge tokens."""
     token, channel, inside, at = _place(tokens, width, TOKENS, BLOCK)
     total = tl.zeros([TOKENS, BLOCK], tl.float32)
     for step in tl.static_range(REACH):

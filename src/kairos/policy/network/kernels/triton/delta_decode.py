@@ -1,4 +1,4 @@
-"""Triton kernels of `delta_net.decode`: one token more for each sequence, states written in place."""
+"""Triton kernels of `delta_net.decode`: one more token for each sequence, states updated in place."""
 
 # pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportCallIssue=false
 
@@ -10,7 +10,7 @@ import triton.language as tl
 
 @triton.jit
 def convolve(mixed, recent, weight, out, mixed_row, width, REACH: tl.constexpr, BLOCK: tl.constexpr):
-    """silu of a channel's last REACH inputs times its weights; `recent` [row, REACH - 1, channel] moves on by one."""
+    """silu(convolution) of a channel's last REACH inputs; shifts `recent` [row, REACH - 1, channel] by one."""
     row, channel = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = channel < width
     new = tl.load(mixed + row * mixed_row + channel, mask=inside, other=0.0)
@@ -33,7 +33,7 @@ def delta(
     HEADS: tl.constexpr, SHARE: tl.constexpr, KEYS: tl.constexpr, VALUES: tl.constexpr,
     ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """BLOCK columns of one head's state [KEYS, VALUES]; SHARE value heads share a key head."""
+    """The delta rule on BLOCK columns of one head's state [KEYS, VALUES]; SHARE value heads share a key head."""
     place = tl.program_id(0).to(tl.int64)
     row, head = place // HEADS, place % HEADS
     key, value = tl.arange(0, ROWS), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)

@@ -1,4 +1,4 @@
-"""Triton kernels of `elementwise` and `norms`: one pass over memory each, fp32 inside, rounded once."""
+"""Triton kernels of `elementwise` and `norms`: each reads memory once, computes in fp32 and rounds once."""
 
 # pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportCallIssue=false
 
@@ -10,7 +10,7 @@ import triton.language as tl
 
 @triton.jit
 def gate_forward(gate, up, out, stride, width, BLOCK: tl.constexpr):
-    """Part of a row of `width`; the rows of gate and up are `stride` apart."""
+    """silu(gate) * up on one block of a row of `width` numbers; the rows of gate and up are `stride` apart."""
     row, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside, at = column < width, row * stride + column
     g = tl.load(gate + at, mask=inside, other=0.0).to(tl.float32)
@@ -22,7 +22,7 @@ def gate_forward(gate, up, out, stride, width, BLOCK: tl.constexpr):
 def gate_backward(
     grad, gate, up, grad_gate, grad_up, out, stride, width, GIVEN: tl.constexpr, BLOCK: tl.constexpr
 ):  # fmt: skip
-    """With `GIVEN` also the output of `gate_forward`, into `out`."""
+    """The gradients of `gate_forward`'s inputs; with `GIVEN` also its output, into `out`."""
     row, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside, at = column < width, row * stride + column
     dy = tl.load(grad + row * width + column, mask=inside, other=0.0).to(tl.float32)
@@ -41,7 +41,7 @@ def rotate(
     WIDTH: tl.constexpr, HALF: tl.constexpr, HEADS_Q: tl.constexpr, HEADS_K: tl.constexpr, COLUMNS: tl.constexpr,
     REST: tl.constexpr, BACKWARDS: tl.constexpr,
 ):  # fmt: skip
-    """One token of q or, in the second column of the grid, of k."""
+    """Rotates one token of q or, in the second column of the grid, of k."""
     token = tl.program_id(0).to(tl.int64)
     if tl.program_id(1) == 0:
         _rotate(
@@ -61,7 +61,7 @@ def _rotate(
     WIDTH: tl.constexpr, HALF: tl.constexpr, HEADS: tl.constexpr, COLUMNS: tl.constexpr, REST: tl.constexpr,
     BACKWARDS: tl.constexpr,
 ):  # fmt: skip
-    """A token's heads [heads, WIDTH], of which the first 2 * HALF numbers turn and the others stay."""
+    """Rotates the first 2 * HALF numbers of each head of a token [heads, WIDTH] and copies the others."""
     head = tl.arange(0, HEADS)[:, None]
     column = tl.arange(0, COLUMNS)[None, :]
     inside = (head < heads) & (column < HALF)
@@ -91,7 +91,7 @@ def _rotate(
 
 @triton.jit
 def add(x, y, out, size, BLOCK: tl.constexpr):
-    """Part of `size` numbers."""
+    """x + y on one block of `size` numbers."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
     total = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
@@ -104,9 +104,9 @@ def norm_forward(
     x, y, gain, total, out, scale, rows, width, heads, stride_x, epsilon,
     ADDED: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """`heads` rows of x make one contiguous block; blocks are `stride_x` apart.
+    """The norm of ROWS rows of x; with `ADDED` of x + y, which goes to `total`.
 
-    With `ADDED` it is the norm of x + y, which goes to `total`.
+    `heads` rows of x make one contiguous block; blocks are `stride_x` apart.
     """
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
     column = tl.arange(0, BLOCK)[None, :]
@@ -129,9 +129,9 @@ def norm_backward(
     grad, grad_total, x, gain, scale, grad_x, grad_y, grad_gain, rows, width, heads, stride_x, turns,
     ADDED: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One program takes `turns` times ROWS rows; its share of the gain's gradient is a row of `grad_gain`.
+    """The gradient of the norm on `turns` times ROWS rows; a program's share of the gain's is a row of `grad_gain`.
 
-    With `ADDED` x is a sum that has a gradient besides: both of its parts get the two together.
+    With `ADDED` x is a sum with a gradient of its own; both summands get the total of the two gradients.
     """
     column = tl.arange(0, BLOCK)
     w = tl.load(gain + column, mask=column < width, other=0.0).to(tl.float32)

@@ -1,4 +1,4 @@
-"""Triton kernels of `token_logprobs`: a row of logits in one pass, and its gradient written over it."""
+"""Triton kernels of `token_logprobs`: one reads each row of logits once, one overwrites it with its gradient."""
 
 # pyright: reportGeneralTypeIssues=false, reportOperatorIssue=false, reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportCallIssue=false
 
@@ -12,7 +12,7 @@ import triton.language as tl
 def token_logprobs_forward(
     logits, chosen, logprob, normaliser, entropy, temperature, width, ENTROPY: tl.constexpr, BLOCK: tl.constexpr
 ):  # fmt: skip
-    """One row of `width` logits: log-softmax at the chosen one, log-sum-exp, and with `ENTROPY` the entropy."""
+    """For one row of `width` logits: log-softmax of the chosen one, log-sum-exp, and with `ENTROPY` the entropy."""
     row, column = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)
     top = tl.full([], -3e38, tl.float32)
     total = tl.zeros([], tl.float32)
@@ -40,7 +40,7 @@ def token_logprobs_backward(
     logits, chosen, normaliser, entropy, grad, grad_entropy, temperature, width,
     ENTROPY: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """A block of a row of logits becomes their gradient."""
+    """Overwrites one block of a row of logits with their gradient."""
     row, column = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside, place = column < width, logits + row * width + column
     log, asked = tl.load(normaliser + row), tl.load(grad + row)
