@@ -1,4 +1,4 @@
-"""What decoding under guard costs, what the clip store saves, and that a long clip opens like a short one.
+"""Measures the cost of guarded decoding, the gain of the clip store, and the time to open a long and a short clip.
 
     python benchmarks/clip_store.py [--real-data <folder>] [--out results/clip_store.json]
 
@@ -95,7 +95,7 @@ def decoding(sources: Sequence[VideoSource], loader: ClipLoader, repeats: int) -
 
 
 def loading(sources: Sequence[VideoSource], loader: ClipLoader, folder: Path, repeats: int) -> dict[str, float]:
-    """Seconds to have every clip in memory of its own, summed over `sources`: stored uint8 against float32 by torch.
+    """Seconds to copy every clip into memory, summed over `sources`: stored uint8 against torch's float32.
 
     Warm: as in a second epoch, where the process has the clip mapped already; "first" is its first opening.
     """

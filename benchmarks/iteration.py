@@ -1,12 +1,12 @@
-"""Where one GRPO iteration's time goes: seconds per phase, and the share of it in which the GPU computes.
+"""Measures one GRPO iteration: seconds per phase, and the share of them in which the GPU computes.
 
     python benchmarks/iteration.py                             # Qwen2.5-VL-3B on one GPU, 4 and 16 prompts x 8
     python benchmarks/iteration.py --policy mini --prompts 2 --set trainer=cpu frames=mini data=mini data.clips=4 \\
         data.val_clips=2 sampling.max_actions=8                # tiny, on a CPU
 
 A whole run: clips of the mini world at 640x360, rendered and cached beforehand (31 s, 62 frames, about 4,096 visual
-tokens a prompt), random weights, a frozen tower whose features are kept. Two iterations warm up, the third is watched.
-Writes results/iteration.json; the runs lie in runs/iteration-<prompts>.
+tokens a prompt), random weights, a frozen tower whose features are stored. Two iterations warm
+up; the third is profiled. Writes results/iteration.json; the runs lie in runs/iteration-<prompts>.
 """
 
 from __future__ import annotations

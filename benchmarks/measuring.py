@@ -1,4 +1,4 @@
-"""What the speed benchmarks share: a policy with random weights, prompts of a given size, clocks, floors, results."""
+"""Helpers of the speed benchmarks: a policy with random weights, prompts of a given size, timing, floors, results."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def emptied(device: torch.device) -> None:
 
 
 def peak(device: torch.device) -> int:
-    """Bytes that were allocated at most since `emptied`; 0 on a CPU, which does not count them."""
+    """Peak of allocated bytes since `emptied`; 0 on a CPU, where torch does not count them."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
 
 
@@ -126,7 +126,7 @@ def held(language: LanguagePolicy) -> int:
 
 
 def copies(language: LanguagePolicy) -> int:
-    """Bytes of the bf16 copies of trained matrices on a GPU: all alive where nothing is computed again, else some."""
+    """Bytes of the bf16 copies of trained matrices on a GPU: an upper bound where layers are recomputed."""
     matrices = [m.weight for m in language.modules() if isinstance(m, nn.Linear)]
     return sum(2 * w.numel() for w in matrices if w.is_cuda and w.requires_grad and w.dtype == torch.float32)
 
@@ -136,8 +136,11 @@ class Work:
     """Floating-point operations of one forward pass over a group's unique tokens, in the text tower and its head."""
 
     matrices: float
+    """Products of the text layers' weights."""
     attention: float
+    """Products of queries, keys and values."""
     head: float
+    """Products of the head's weight."""
 
     @property
     def update(self) -> float:
@@ -146,7 +149,7 @@ class Work:
 
 
 def work(language: LanguagePolicy, prompt: int, group: int, length: int) -> Work:
-    """`prompt` tokens once and `group` rows of `length`, each row's last token not fed."""
+    """Operations for `prompt` tokens once and `group` rows of `length` tokens, of which the last is not fed."""
     text = language.towers.text
     matrices = [m for layer in text.layers for m in layer.modules() if isinstance(m, nn.Linear)]
     fed = length - 1
@@ -167,7 +170,7 @@ def video_tokens(language: LanguagePolicy, prompt: Prompt) -> int:
 
 
 def machine(device: torch.device) -> dict[str, object]:
-    """Versions and names for a result."""
+    """Hardware and versions, to be stored with a result."""
     named = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "device": named,
@@ -178,13 +181,13 @@ def machine(device: torch.device) -> dict[str, object]:
 
 
 def iteration_of(run: Path, number: int) -> dict[str, float]:
-    """What a run logged of one iteration."""
+    """The metrics that a run logged in one iteration."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_bytes().splitlines()]
     return next(row for row in rows if row["iteration"] == number and "time/iteration" in row)
 
 
 def stored(path: Path) -> dict[str, object]:
-    """What an earlier call wrote, to go on from."""
+    """The result that an earlier call wrote, which this call continues."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 

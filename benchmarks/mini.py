@@ -1,4 +1,4 @@
-"""The miniature tables: trains what is missing of them side by side, within a time limit, and writes their results.
+"""Trains the missing runs of the miniature tables in parallel, within a time limit, and writes the tables' results.
 
     python benchmarks/mini.py --minutes 8 --out packs            # all tables of conf/table/mini, on every GPU there is
     python benchmarks/mini.py --minutes 8 --state packs --out packs --tables a b
@@ -107,7 +107,7 @@ def main() -> None:
 
 
 def table_files(folder: Path, names: Sequence[str]) -> list[Path]:
-    """The files of the tables that are named, in full or by their letter; all in the order of their names without any.
+    """The files of the tables named in full or by their letter; without names all tables, in alphabetical order.
 
     ValueError when there is no such table.
     """
@@ -119,7 +119,7 @@ def table_files(folder: Path, names: Sequence[str]) -> list[Path]:
 
 
 def prepare(study: Study, end: float) -> None:
-    """Render and decode once what all runs look at, and measure prompts for the tables that choose among them."""
+    """Render and decode the clips of all runs once, and measure prompts for the tables that select among them."""
     if not (study.runs / "prepared").exists():
         everything = ["experiment=mini/grpo", *study.overrides, SPLITS]
         if _run(["scripts/cache_videos.py", *everything], end):
@@ -158,7 +158,7 @@ def tabulate(table: TableDefinition, study: Study, output: Path) -> str:
 
 
 def _run(command: Sequence[str], end: float) -> bool:
-    """Whether a script of ours succeeded before `end`; what it says goes to the terminal."""
+    """Run one of our scripts; returns whether it succeeded before `end`. Its output goes to the terminal."""
     print(f"$ python {' '.join(command)}", flush=True)
     environment = {"OMP_NUM_THREADS": "1"} | os.environ
     process = subprocess.Popen([sys.executable, str(SCRIPTS.parent / command[0]), *command[1:]], env=environment)

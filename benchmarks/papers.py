@@ -1,4 +1,4 @@
-"""Every paper-scale experiment for two iterations, on generated clips of its data set's size: seconds and memory.
+"""Measures seconds and memory of every paper-scale experiment: two iterations, on generated clips of its size.
 
     python benchmarks/papers.py                                # those that fit one GPU
     python benchmarks/papers.py --experiments timezero_charades_7b --devices 4      # 7B, sharded over four

@@ -1,4 +1,4 @@
-"""What sampling costs: our live engine, transformers' `generate` and vLLM on the same prompts, in one run.
+"""Measures sampling: our live engine, transformers' `generate` and vLLM on the same prompts, in one run.
 
     python benchmarks/rollout.py                               # Qwen2.5-VL-3B on one H200; vLLM where it is installed
     python benchmarks/rollout.py --model mini --frames 8 64 64 --tokens 8 --prompts 1 2 --device cpu      # tiny

@@ -1,13 +1,13 @@
-"""What one group's update costs, forward and backward, with the prompt shared and with it repeated, against the floor.
+"""Measures one group's update, forward and backward, with a shared and with a repeated prompt, against the floor.
 
     python benchmarks/update.py                                # 3B and 7B on one H200, and the sweep of 3B
     python benchmarks/update.py --models qwen2_5_vl_3b --no-sweep
     python benchmarks/update.py --models mini --frames 8 64 64 --length 12 --device cpu --no-sweep      # tiny
 
 Random weights; a prompt of 64 frames (4,096 visual tokens), G completions of C tokens; bf16 compute over fp32 weights.
-`cached`: the tower is frozen and its features are kept; `trained`: it runs once a group, forward and backward.
+`cached`: the tower is frozen and its features are stored; `trained`: it runs once a group, forward and backward.
 `repeated` lays every row out with its own prompt through the same kernels, caching and recomputation; `repeated, tower
-per row` runs the tower for every row and computes everything again, as published trainers do. `s` is one update that
+per row` runs the tower for every row and recomputes everything, as published trainers do. `s` is one update that
 nothing goes before or after, `in a row` one of several that follow one another, as the groups of an optimiser's step
 do: the host prepares the next while the GPU computes. Finished cells are kept: a repeated command does only what is
 missing. Writes results/update.json and update.png.
@@ -65,11 +65,17 @@ class Cell:
     """One line of the table."""
 
     model: str
+    """Of conf/policy."""
     layout: str
+    """shared; repeated; repeated, tower per row."""
     tower: str
+    """cached or trained."""
     recompute: str
+    """none, selective or full."""
     group: int
+    """Rows, G."""
     length: int
+    """Tokens of a completion, C."""
 
     @property
     def name(self) -> str:
@@ -98,7 +104,7 @@ def sweep(model: str, groups: Sequence[int], lengths: Sequence[int]) -> list[Cel
 
 
 class Bench:
-    """One model at a time on the device, rebuilt only where the next cell trains other parts."""
+    """Holds one model at a time on the device, rebuilt only where the next cell trains other parts."""
 
     def __init__(
         self, device: torch.device, clip: Clip, repeats: int, attn: Attention, overrides: Sequence[str]
@@ -109,7 +115,7 @@ class Bench:
         self.language: LanguagePolicy | None = None
 
     def measure(self, cell: Cell, repeats: int) -> dict[str, object]:
-        """One update alone, the median of `repeats`; where there are several, also one of as many in a row."""
+        """Time one update alone, the median of `repeats`; with several repeats also the mean of as many in a row."""
         language = self._policy(cell.model, cell.tower)
         language.scorer = SharedPrefix(self.attn) if cell.layout == "shared" else Repeated(self.attn)
         recompute.use(language.towers.model, cell.recompute)
@@ -177,7 +183,7 @@ class Bench:
 
 
 def with_own_frames(batch: RolloutBatch) -> RolloutBatch:
-    """Every row with a prompt, and a copy of its frames, of its own."""
+    """Give every row its own prompt, with its own copy of the frames."""
     apart = unshared(batch)
     copies = [replace(p, clip=replace(p.clip, frames_TCHW=_frames(p).clone())) for p in apart.prompts]
     return replace(apart, prompts=tuple(copies))

@@ -1,4 +1,4 @@
-"""Which tensors an operator of torch casts to bf16, for tests that count."""
+"""Says which tensors a torch operator casts to bf16, for tests that count casts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ _SOURCES: dict[object, Callable[[Sequence[Any]], Sequence[Tensor]]] = {
 
 
 def cast_to_bf16(function: object, args: Sequence[Any], out: object) -> list[Tensor]:
-    """The fp32 tensors that a call, as a dispatch mode sees it, wrote as bf16."""
+    """The fp32 tensors that one operator call, seen by a dispatch mode, converted to bf16."""
     sources = _SOURCES[function](args) if function in _SOURCES else ()
     return [x for x in sources if x.dtype == torch.float32 and cast("Tensor", out).dtype == torch.bfloat16]

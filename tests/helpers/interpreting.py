@@ -1,4 +1,4 @@
-"""What tests of Triton kernels share: the kernels run on a GPU where there is one, else interpreted, in a process of
+"""Runs tests of Triton kernels: on a GPU where there is one, else interpreted in a process of
 their own, because Triton reads the variable that says so when it is imported."""
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ needs_kernels = pytest.mark.skipif(
 
 
 def interpret(file: str) -> None:
-    """All tests of a file with its kernels interpreted; skips where they run themselves, or Triton is not there."""
+    """Run all tests of a file with interpreted kernels; skip where a GPU runs the kernels, or Triton is missing."""
     if find_spec("triton") is None:
         pytest.skip("Triton is not installed (it comes with torch for CUDA)")
     if torch.cuda.is_available() or INTERPRETED:

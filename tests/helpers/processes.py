@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def run(command: list[str], folder: Path, repository: Path, *mine: Path) -> subprocess.CompletedProcess[str]:
-    """`SCRIPT` in the command is scripts/train.py; folders of `mine` are on Python's path too."""
+    """Run `command` in `folder`; `SCRIPT` stands for scripts/train.py, `mine` lists more folders for Python's path."""
     places = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # of whoever runs the tests
     environment = {name: value for name, value in os.environ.items() if name not in places}
     environment |= {

@@ -1,4 +1,4 @@
-"""Small real videos for the tests of this room, rendered by PyAV, and the ways in which files go wrong."""
+"""Renders small real videos with PyAV, damages files, and defines decoders that fail, for the tests of video/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds and fits small runs in this process, and reads what they wrote."""
+"""Builds and trains small runs in this process, and reads the files they wrote."""
 
 from __future__ import annotations
 

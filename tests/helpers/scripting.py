@@ -1,4 +1,4 @@
-"""Runs a script in this process."""
+"""Loads a script as a module, to run it in this process."""
 
 from __future__ import annotations
 

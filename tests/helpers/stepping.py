@@ -1,4 +1,4 @@
-"""Single training steps of the toy, outside a trainer's loop."""
+"""Runs single training steps of the toy policy, outside a trainer's loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kairos.train.grpo import GRPOModule
 
 
 def attached(*overrides: str) -> GRPOModule:
-    """A module outside a trainer's loop, with an optimiser, for single steps."""
+    """A module with an optimiser but no trainer, for single steps."""
     built = build(
         [*TOY, "name=step", "objective=surrogate", "optimizer=sgd", "optimizer.learning_rate=1.0", *overrides]
     )

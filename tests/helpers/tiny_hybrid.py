@@ -29,7 +29,7 @@ HYBRID = Architecture(
 
 
 def hybrid(folder: str, scorer: CompletionScorer | None = None, freeze: tuple[str, ...] = ()) -> LanguagePolicy:
-    """Weights larger than the usual start, so that every part matters."""
+    """Weights larger than usual initial ones, so that every part affects the result."""
     processor = LanguageProcessor(folder, family=Qwen35())
     built = LanguagePolicy(processor, config=HYBRID, scorer=scorer, freeze=freeze, seed=3)
     built.build()
@@ -43,7 +43,7 @@ def hybrid(folder: str, scorer: CompletionScorer | None = None, freeze: tuple[st
 
 @torch.no_grad()
 def forget_slowly(built: LanguagePolicy) -> None:
-    """Decays of 0.7 % to 60 % a token, so that what lies far back matters."""
+    """Let states decay by 0.7 % to 60 % a token, so that distant tokens affect the result."""
     for module in built.modules():
         if isinstance(module, GatedDeltaNet):
             module.A_log.copy_(torch.linspace(-5, -0.5, len(module.A_log)))

@@ -53,7 +53,7 @@ WINDOWED = Architecture(
 
 @dataclass(frozen=True)
 class Tiny:
-    """A family at the size of tests. `token` is the side of a token in pixels, `after` changes fresh weights."""
+    """A family at test size. `token` is the side of a token in pixels; `after` changes the drawn weights."""
 
     family: Family
     config: Callable[[PreTrainedTokenizerBase], PreTrainedConfig]
@@ -68,7 +68,7 @@ class Tiny:
         recompute: str = "none",
         adapter: LoRA | None = None,
     ) -> LanguagePolicy:
-        """Weights larger than the usual start, so that every part of the model matters."""
+        """Weights larger than usual initial ones, so that every part of the model affects the result."""
         built = LanguagePolicy(
             LanguageProcessor(folder, family=self.family), config=self.config, scorer=scorer, freeze=freeze,
             recompute=recompute, adapter=adapter, seed=3,
@@ -134,7 +134,7 @@ def prompt(uid: str, question: str, video: VideoClip | None = None) -> Prompt:
 
 
 def prompts(token: int = 32) -> list[Prompt]:
-    """Three, of different lengths and sizes of picture, one with an odd number of frames; two tokens are a side."""
+    """Three prompts whose clips differ in length and frame size, one with an odd number of frames."""
     side = 2 * token
     return [
         prompt("a", "When is the red square visible?", clip("a", height=side, width=side, seed=1)),
@@ -148,14 +148,14 @@ def prompts(token: int = 32) -> list[Prompt]:
 
 
 def policy(folder: str, scorer: CompletionScorer | None = None, freeze: tuple[str, ...] = ()) -> LanguagePolicy:
-    """A Qwen3-VL, for tests that any family will do for."""
+    """A tiny Qwen3-VL, for tests that hold for any family."""
     return FAMILIES["qwen3_vl"].policy(folder, scorer, freeze)
 
 
 def batch(
     prompts_: list[Prompt], group_of_B: list[int], lengths: list[int], vocabulary: int, temperature: float = 1.0
 ) -> RolloutBatch:
-    """Random completions of the given lengths; padding holds nonsense that must not matter."""
+    """Random completions of the given lengths; padding holds random tokens, which must not matter."""
     generator = torch.Generator().manual_seed(11)
     rows, width = len(lengths), max(lengths)
     actions = torch.randint(7, vocabulary - 20, (rows, width), generator=generator)

@@ -1,4 +1,4 @@
-"""The language policy as a module: cheap to construct, saved and loaded whole, with a reference that stays."""
+"""The language policy as a module: cheap to construct, saved and loaded completely, with a frozen reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paths that a plan names are those that a policy takes."""
+"""The paths that a plan names are the ones that a policy takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A teacher: frozen weights of another origin that score what the trained policy wrote."""
+"""A teacher: frozen other weights that score the trained policy's completions."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def test_timed_blocks_lie_where_vllm_puts_them(case: dict[str, list]) -> None:
 
 
 def test_the_record_tells_fractions_of_seconds_and_text_behind_all_axes() -> None:
-    """What goes wrong elsewhere is in it: seconds cut to whole ones, text behind rows and columns only, and fp32."""
+    """The record covers what other code gets wrong: truncated seconds, text behind rows and columns only, and fp32."""
     by_seconds = {case["seconds_per_grid"]: case["positions"] for case in RECORD["one_block"] if case["grid"][0] == 16}
     start = RECORD["before"]
     assert by_seconds[1.0][0][start + 63] == start + 30

@@ -1,4 +1,4 @@
-"""Frames that were chosen here and there keep their own times in every family; evenly spread ones are as ever."""
+"""Frames that are not evenly spread keep their own times in every family; evenly spread ones share the duration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory estimate: exact where parameters say it, close to what autograd keeps and to what was measured."""
+"""The memory estimate: exact for parameters, close to the tensors that autograd saves and to measured activations."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_the_formula_is_what_autograd_keeps(name: str, tolerance: float, gpu: bo
 
 
 def saved(policy: LanguagePolicy, words: int, side: int, autocast: bool) -> tuple[int, int]:
-    """(bytes that are kept beside the parameters, tokens of the prompt)."""
+    """(bytes saved for the backward pass besides the parameters, tokens of the prompt)."""
     asked = tiny.prompt("a", "red " * words, tiny.clip("a", frames=4, height=2 * side, width=2 * side))
     asked = replace(asked, layout=policy.processor(asked))
     kept: dict[int, tuple[int, Tensor]] = {}

@@ -1,4 +1,4 @@
-"""A published model's sizes are enough to run it: random weights, a small tokenizer, no network."""
+"""A published model runs from its sizes alone: random weights, a small tokenizer, no network."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def test_the_kernels_as_triton_interprets_them() -> None:
 
 @pytest.fixture(autouse=True)
 def unwritten_memory_is_not_a_number() -> Iterator[None]:
-    """Deterministic algorithms fill it so."""
+    """Unwritten memory is NaN: deterministic algorithms fill it."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     yield
     torch.use_deterministic_algorithms(False)
@@ -41,7 +41,7 @@ def agree(
     lengths: tuple[int, ...], group: int, heads: tuple[int, int, int], used: list[int], room: int,
     kind: torch.dtype = KIND,
 ) -> None:  # fmt: skip
-    """`used` tokens of the rows in turn; what lies behind them is not a number."""
+    """Rows have used the tokens that `used` lists, in turn; the rest of their cache is NaN."""
     (many, few, width), rows = heads, len(lengths) * group
     cuts = torch.tensor([0, *lengths]).cumsum(0).to(DEVICE, torch.int32)
     told = PromptKV(*(drawn(sum(lengths), few, width, kind=kind, seed=seed) for seed in (1, 2)), cuts, max(lengths))
@@ -97,7 +97,7 @@ def test_in_half_precision() -> None:
 
 
 class JointRows(PackedRows):
-    """Refuses to be looked at alone."""
+    """Fails where rows attend to their own tokens in a separate call."""
 
     def append_and_attend(self, *given: object) -> tuple[Tensor, Tensor]:
         raise AssertionError("rows and prompts are looked at in one call")
@@ -105,7 +105,7 @@ class JointRows(PackedRows):
 
 @needs_kernels
 def test_steps_of_packed_caches_are_those_of_padded_ones() -> None:
-    """With room that grows; the flash kernels are not asked."""
+    """The rows' cache grows on the way; no flash kernel is called."""
     lengths, group, (many, few, width), steps = (7, 3), 2, (4, 2, 16), 6
     rows, results = len(lengths) * group, []
     for device, prompts, own in ((DEVICE, PackedPrompts, JointRows), (torch.device("cpu"), PaddedPrompts, PaddedRows)):

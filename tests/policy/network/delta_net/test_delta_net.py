@@ -43,7 +43,7 @@ def token_by_token(
 
 
 def drawn(sequences: int, length: int) -> list[Tensor]:
-    """Decays from almost none to almost all within a token."""
+    """Random inputs whose decay in one token ranges from almost none to almost all."""
     shapes = [(KEY_HEADS, KEYS), (KEY_HEADS, KEYS), (HEADS, VALUES), (HEADS,), (HEADS,)]
     q, k, v, decay, beta = (torch.randn(sequences, length, *shape) for shape in shapes)
     return [q, k, v, -(2 * decay).exp(), beta.sigmoid(), torch.randn(sequences, HEADS, KEYS, VALUES)]
@@ -86,7 +86,7 @@ def test_one_token_more_is_a_sequence_one_longer() -> None:
 
 @pytest.fixture
 def layer() -> GatedDeltaNet:
-    """Its states fade slowly, so that what the prompt said still counts at a completion's end."""
+    """Its states decay slowly, so that the prompt still affects a completion's last token."""
     config = Qwen3_5TextConfig(
         hidden_size=24, num_hidden_layers=1, layer_types=["linear_attention"], linear_key_head_dim=KEYS,
         linear_value_head_dim=VALUES, linear_num_key_heads=KEY_HEADS, linear_num_value_heads=HEADS,
@@ -211,7 +211,7 @@ def test_prefill_and_single_tokens_are_the_whole_sequence(layer: GatedDeltaNet) 
 
 
 def test_what_was_remembered_without_gradients_serves_with_them(layer: GatedDeltaNet) -> None:
-    """Evaluation runs in inference mode; training may lie the same lengths out again."""
+    """Evaluation runs in inference mode, and training may then ask for the index tensors of the same lengths."""
     segments = Segments((7, 11), (3, 5), (0, 1))
     with torch.inference_mode():
         packed(layer, torch.randn(len(segments), 24), segments)
@@ -253,7 +253,7 @@ def test_where_the_package_gives_no_gradients_torch_computes_and_says_so(
 
 
 class Alive(TorchDispatchMode):
-    """Counts the bytes of all storages that are alive, and the most that were."""
+    """Counts the bytes of all live storages, and their peak."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -27,14 +27,14 @@ def drawn(*shape: int, kind: torch.dtype = torch.float32, seed: int = 0) -> Tens
 
 
 def close(ours: Tensor, theirs: Tensor, kind: torch.dtype = torch.float32) -> None:
-    """As near as `kind` is fine: what was rounded to bf16 on the way is no nearer in fp32."""
+    """Equal within the precision of `kind`; a value that was rounded to bf16 on the way stays at that precision."""
     assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
     difference = ((ours.float() - theirs.float()).norm() / theirs.float().norm().clamp(min=1e-30)).item()
     assert difference <= FINE[kind], difference
 
 
 def agree(fast: Callable[..., Tensor], plain: Callable[..., Tensor], *inputs: Tensor) -> None:
-    """Values, and gradients for every input that asks for one; the twin computes in fp32 and rounds."""
+    """Values agree, and gradients of every input that requires one; the twin computes in fp32 and rounds."""
     assert uses_triton(inputs[0])
     results = []
     for function, wide in ((fast, False), (plain, True)):
@@ -87,7 +87,7 @@ def test_a_rotation_of_heads_that_lie_among_others() -> None:
 def test_a_rotation_of_queries_and_keys_at_once(
     kind: torch.dtype, heads: int, keys: int, width: int, turning: int
 ) -> None:
-    """Views of one product, values behind them; each apart is what its heads are in the whole."""
+    """Queries and keys are views of a joint product; rotated together they equal each rotated alone."""
     product = drawn(7, (heads + 2 * keys) * width, kind=kind).requires_grad_()
     angles = drawn(7, turning, seed=3)
 
@@ -127,7 +127,7 @@ def test_a_norm(kind: torch.dtype, shape: tuple[int, ...], monkeypatch: pytest.M
 def test_a_sum_and_its_norm(
     kinds: tuple[torch.dtype, torch.dtype], shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each part of it as its dtype: the gradient is that of the sum and that through the norm."""
+    """Each summand gets its gradient in its own dtype: that of the sum plus that through the norm."""
     monkeypatch.setattr(fused_norms, "_PROGRAMS", 4)
     wide = torch.promote_types(*kinds)
     coarse = torch.float32 if kinds == (torch.float32, torch.float32) else torch.bfloat16

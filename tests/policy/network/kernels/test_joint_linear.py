@@ -1,4 +1,4 @@
-"""One product instead of several: the same values and gradients, weights cast once where they are remembered."""
+"""A joint product gives the layers' values and gradients, and casts weights once inside `weights_cast_once`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def drawn(*shape: int) -> Tensor:
 
 
 def results(x: Tensor, parts: nn.ModuleList, pieces: Callable[..., object]) -> list[Tensor]:
-    """What comes out, and a gradient for all that wants one."""
+    """The outputs, and the gradient of every tensor that requires one."""
     pieces_ = list(pieces(x, *parts))  # type: ignore[call-overload]
     loss = torch.stack([(piece.float().sin() * (n + 1)).sum() for n, piece in enumerate(pieces_)]).sum()
     wanted = [leaf for leaf in (x, *parts.parameters()) if leaf.requires_grad]
@@ -110,7 +110,7 @@ def test_recomputed_it_is_the_same() -> None:
 
 
 def test_no_gradient_shares_a_number_with_another() -> None:
-    """Though they are views of one matrix: each is changed in place, added to and taken away by itself."""
+    """Gradients are views of one matrix, and yet each can be changed, added to or dropped separately."""
     parts, x = linears(), drawn(7, 8)
     parameters = list(parts.parameters())
     expected = torch.autograd.grad(torch.cat(separate(x, *parts), dim=-1).sin().sum(), parameters)
@@ -132,7 +132,7 @@ def test_no_gradient_shares_a_number_with_another() -> None:
 
 
 class Copies(TorchDispatchMode):
-    """How many numbers are cast to bf16."""
+    """Counts the numbers that are cast to bf16."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -233,7 +233,7 @@ def mlp(biased: bool) -> nn.ModuleList:
 @pytest.mark.parametrize("biased", [True, False])
 @pytest.mark.parametrize("low", [False, True], ids=["fp32", "autocast"])
 def test_an_mlp_in_one_gives_what_its_layers_give(low: bool, biased: bool, frozen: str) -> None:
-    """Whether it is computed again or not, and filled up with zeros or not: all bit for bit the same."""
+    """Recomputed or not, padded or not: all are the same bit for bit."""
     parts, x, found = mlp(biased), drawn(7, 8), []
     for name, parameter in parts.named_parameters():
         parameter.requires_grad_(not frozen or frozen not in name)

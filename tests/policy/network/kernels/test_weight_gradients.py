@@ -29,7 +29,7 @@ LAYERS: dict[str, tuple[Layer, int]] = {  # and how many matrices it adds; zeros
 
 @pytest.fixture
 def added(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    """What products are added to."""
+    """Collects the tensors that products are added to."""
     totals: list[Tensor] = []
 
     def add(total: Tensor, a: Tensor, b: Tensor) -> None:
@@ -51,7 +51,7 @@ def drawn(seed: int) -> Tensor:
 
 
 def passes(layer: Layer, parts: nn.ModuleList, low: bool, on: bool, count: int = 3) -> list[Tensor | None]:
-    """The gradients after several passes, of the parts and of what went into the last."""
+    """The gradients of the layers and of the last input, after several passes."""
     for seed in range(count):
         x = drawn(seed)
         with accumulating(on), torch.autocast(DEVICE, torch.bfloat16) if low else nullcontext():
@@ -147,7 +147,7 @@ def test_what_a_weight_was_computed_from_gets_its_gradient(added: list[Tensor]) 
 
 
 def test_what_lies_between_two_gradients_is_not_touched(added: list[Tensor]) -> None:
-    """One buffer for all gradients; two rows of another's are between them, as many as zeros follow a part."""
+    """Gradients lie in one buffer with two other rows between them, as many as `pad_columns` would leave."""
     parts = linears(biased=False)
     buffer = torch.zeros(6 + 2 + 6 + 2, 8, device=DEVICE)
     parts[0].weight.grad, parts[1].weight.grad = buffer[:6], buffer[8:14]

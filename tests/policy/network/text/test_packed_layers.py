@@ -1,5 +1,5 @@
-"""Layers with our forward passes: joint products and zeros that fill up a width change nothing; without a context a
-layer is theirs."""
+"""Our forward passes of layers: joint products and padded widths change nothing; without a context a layer computes
+as transformers does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often the vision tower really runs: once a clip, and never for a clip that a frozen tower has seen before."""
+"""The vision tower runs once for each clip, and not at all for a clip whose features are stored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def keeping(folder: str, store: object = None, freeze: tuple[str, ...] = ("visio
 
 
 def passes(language: LanguagePolicy) -> list[int]:
-    """Gets the number of patches at every pass through the tower's first block, from now on."""
+    """A list that gets the number of patches of every later pass through the tower's first block."""
     seen: list[int] = []
     language.model.model.visual.blocks[0].register_forward_hook(lambda block, args, out: seen.append(len(args[0])))
     return seen

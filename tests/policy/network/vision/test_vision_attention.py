@@ -1,4 +1,4 @@
-"""The towers' attention against transformers' own, which is told where segments begin by numbers."""
+"""The towers' attention against transformers' own, which takes segments as cumulative lengths."""
 
 from __future__ import annotations
 
