@@ -10,7 +10,8 @@ from torch import Tensor
 
 from kairos.core.protocols import Policy
 from kairos.core.types import Origin, Prompt, RolloutBatch, RolloutGroup, Sampling, Target, VideoClip
-from kairos.policy.frame_agent import TemporalAgent, neighbours, time_encoding
+from kairos.policy.frame_agent.agent import TemporalAgent
+from kairos.policy.frame_agent.scorer import inside, time_encoding
 
 
 def prompt(frames: int = 40, width: int = 24, uid: str = "p") -> Prompt:
@@ -36,18 +37,23 @@ def as_batch(groups: list[RolloutGroup], temperature: float, advantages: Tensor)
     )
 
 
-def test_it_is_a_policy_with_the_published_number_of_trained_parameters() -> None:
+def test_it_is_a_policy_with_the_published_numbers_of_parameters() -> None:
     agent = TemporalAgent()
     assert isinstance(agent, Policy)
-    assert sum(parameter.numel() for parameter in agent.parameters()) == 2_952_960
+    assert sum(parameter.numel() for parameter in agent.parameters()) == 3_543_552
+    assert sum(parameter.numel() for parameter in agent.parameters() if parameter.requires_grad) == 2_952_960
+    small = TemporalAgent(unused_projection=False)
+    assert sum(parameter.numel() for parameter in small.parameters()) == 2_952_960
+    assert all(torch.equal(agent.get_parameter(name), parameter) for name, parameter in small.named_parameters())
     assert all(parameter.dtype == torch.float32 for parameter in agent.parameters())
 
 
 @pytest.mark.parametrize("frames", [1, 5, 12, 30])
 def test_frame_j_sees_from_six_before_to_five_after(frames: int) -> None:
-    near_TW, inside_TW = neighbours(frames, 12)
+    inside_TW = inside(frames, 12)
+    assert inside_TW.shape == (frames, 12)
     for j in range(frames):
-        seen = near_TW[j][inside_TW[j]].tolist()
+        seen = [j - 6 + w for w in range(12) if inside_TW[j, w]]
         assert seen == list(range(max(0, j - 6), min(frames - 1, j + 5) + 1))
 
 

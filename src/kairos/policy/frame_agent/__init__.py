@@ -1,0 +1,1 @@
+"""TSPO's temporal agent: a policy whose actions are frames."""

@@ -1,0 +1,107 @@
+"""A policy whose actions are frames: it reads frame features and a question's, and chooses K frames to look at.
+
+Source: TSPO (arXiv 2508.04369). K frames are drawn without replacement by Gumbel top-k over the scores divided by the
+temperature. What their log-probability is, is a part of its own (`choice`).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from kairos.core.seeds import uniforms
+from kairos.core.types import ActionStats, Prompt, Rollout, RolloutBatch, RolloutGroup, Sampling
+from kairos.policy.frame_agent.choice import FrameChoice, Independent
+from kairos.policy.frame_agent.published import read_published
+from kairos.policy.frame_agent.scorer import FrameScorer
+
+
+class TemporalAgent(FrameScorer):
+    """Scores frames of `prompt.clip.features["clip"]` [T, D] for `prompt.features["question"]` [D].
+
+    The temperature of `Sampling` divides the scores; temperature 0 takes the K best. `weights` is a safetensors file
+    (or a folder with one) of a published agent; without it the agent starts from `seed`. See `FrameScorer` for the
+    other sizes.
+    """
+
+    microbatch_unit = "row"
+
+    def __init__(
+        self,
+        width: int = 768,
+        heads: int = 8,
+        window: int = 12,
+        seed: int = 0,
+        unused_projection: bool = True,
+        choice: FrameChoice | None = None,
+        weights: str | None = None,
+    ) -> None:
+        super().__init__(width, heads, window, seed, unused_projection)
+        self.choice: FrameChoice = Independent() if choice is None else choice
+        self.weights = weights
+
+    def build(self) -> None:
+        """Load the published weights, where some were named."""
+        if self.weights is not None:
+            self.load_state_dict(read_published(self.weights, self.projection is not None))
+
+    def encode(self, text: str) -> Tensor:
+        raise ValueError(f"the temporal agent's actions are frames; it cannot write {text!r}")
+
+    @torch.no_grad()
+    def sample(self, prompts: Sequence[Prompt], group_size: int, sampling: Sampling, seed: int) -> list[RolloutGroup]:
+        """K = `sampling.max_actions` frames a row (all where there are fewer); the text is empty.
+
+        Actions are in the order drawn where the log-probability depends on it (`choice.ordered`), else in time.
+        """
+        groups = []
+        for prompt in prompts:
+            scores_T = self.scores_of(prompt).cpu()
+            count = min(sampling.max_actions, len(scores_T))
+            if sampling.temperature == 0:
+                keys_GT = scores_T.expand(group_size, -1)
+            else:
+                noise_GT = uniforms(seed, prompt.uid, group_size, len(scores_T))
+                keys_GT = (scores_T / sampling.temperature).log_softmax(-1).double() - (-noise_GT.log()).log()
+            chosen_GK = keys_GT.topk(count, dim=-1).indices
+            if not self.choice.ordered:
+                chosen_GK = chosen_GK.sort(dim=-1).values
+            logprobs_GK = torch.zeros(chosen_GK.shape)
+            if sampling.temperature:
+                logprobs_GK, _ = self.choice(scores_T / sampling.temperature, chosen_GK, torch.ones(chosen_GK.shape))
+            rows = (Rollout("", *drawn) for drawn in zip(chosen_GK, logprobs_GK, strict=True))
+            groups.append(RolloutGroup(prompt, tuple(rows)))
+        return groups
+
+    def score(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
+        """What `choice` says of the chosen frames [B, K]; the scores of a prompt are computed once for all its rows."""
+        temperature, device = batch.temperature or 1.0, self.query.weight.device
+        group_of_B = batch.group_of_B.to(device)
+        mask_BA = batch.mask_BA.to(device)
+        logprobs_BA, entropy_BA = torch.zeros_like(mask_BA), torch.zeros_like(mask_BA)
+        for group, prompt in enumerate(batch.prompts):
+            rows = (group_of_B == group).nonzero().squeeze(1)
+            chosen_RA = batch.actions_BA.to(device)[rows]
+            logprobs, entropies = self.choice(self.scores_of(prompt) / temperature, chosen_RA, mask_BA[rows])
+            logprobs_BA = logprobs_BA.index_copy(0, rows, logprobs)
+            entropy_BA = entropy_BA.index_copy(0, rows, entropies)
+        return ActionStats(logprobs_BA, entropy_BA if entropy else None)
+
+    def forward(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
+        return self.score(batch, entropy)
+
+    def reference(self) -> TemporalAgent:
+        return copy.deepcopy(self).requires_grad_(False).eval()
+
+    def scores_of(self, prompt: Prompt) -> Tensor:
+        """The scores of a prompt's frames [T]. ValueError where their features, or the question's, are not there."""
+        device = self.query.weight.device
+        if "clip" not in prompt.clip.features or "question" not in prompt.features:
+            raise ValueError(
+                f'prompt {prompt.uid}: the temporal agent needs clip.features["clip"] and features["question"], '
+                f"got {sorted(prompt.clip.features)} and {sorted(prompt.features)}"
+            )
+        return self.scores(prompt.clip.features["clip"].to(device), prompt.features["question"].to(device))
