@@ -179,6 +179,15 @@ class Aggregation(Protocol):
     def __call__(self, mask_BA: Tensor, group_of_B: Tensor, weights_B: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
+class FrameSampler(Protocol):
+    """Which K frames of a prompt's clip to look at, in the order of time: int64 [K], all of them where there are fewer.
+
+    K = `count` is the same for every sampler that is compared.
+    """
+
+    def __call__(self, prompt: Prompt, count: int) -> Tensor: ...
+
+
 class Budget(Protocol):
     """Every parameter that changes a pixel of a stored clip, as text, for the key and for the complaint."""
 

@@ -1,0 +1,1 @@
+"""Frame samplers: which K frames of a clip a model looks at."""
