@@ -12,25 +12,45 @@ from kairos.core.types import RolloutGroup
 
 @dataclass(frozen=True)
 class EvidenceHit:
-    """1.0 where at least one chosen frame lies in an evidence span (ends included), else 0.0: [G].
+    """1.0 where at least `frames` chosen frames lie in an evidence span (ends included), else 0.0: [G].
 
     Actions are frame indices of the prompt's clip (TSPO's toy example). ValueError when the prompt has no evidence,
     a rollout no actions, or an index lies outside the clip.
     """
 
+    frames: int = 1
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise ValueError(f"frames must be >= 1, got {self.frames}")
+
     def __call__(self, group: RolloutGroup) -> Tensor:
-        prompt = group.prompt
-        if not prompt.target.evidence:
-            raise ValueError(
-                f"prompt {prompt.uid!r} (task {prompt.task!r}) has no evidence; restrict the term with `tasks`"
-            )
-        seconds_T = prompt.clip.seconds_T
-        inside_T = torch.zeros(len(seconds_T), dtype=torch.bool)
-        for span in prompt.target.evidence:
-            inside_T |= (seconds_T >= span.start) & (seconds_T <= span.end)
-        return torch.tensor(
-            [float(inside_T[_frames(rollout.actions_A, len(seconds_T))].any()) for rollout in group.rollouts]
+        return torch.tensor([float(hits_A.sum() >= self.frames) for hits_A in _hits(group)])
+
+
+@dataclass(frozen=True)
+class EvidenceShare:
+    """Share of the chosen frames that lie in an evidence span (ends included): [G] in [0, 1] (TSPO's R_T).
+
+    With evidence in r of n stretches of equal length, frames chosen at random score r / n. Errors as `EvidenceHit`.
+    """
+
+    def __call__(self, group: RolloutGroup) -> Tensor:
+        return torch.tensor([float(hits_A.float().mean()) if len(hits_A) else 0.0 for hits_A in _hits(group)])
+
+
+def _hits(group: RolloutGroup) -> list[Tensor]:
+    """For each rollout, which of its chosen frames show evidence: bool [A]."""
+    prompt = group.prompt
+    if not prompt.target.evidence:
+        raise ValueError(
+            f"prompt {prompt.uid!r} (task {prompt.task!r}) has no evidence; restrict the term with `tasks`"
         )
+    seconds_T = prompt.clip.seconds_T
+    inside_T = torch.zeros(len(seconds_T), dtype=torch.bool)
+    for span in prompt.target.evidence:
+        inside_T |= (seconds_T >= span.start) & (seconds_T <= span.end)
+    return [inside_T[_frames(rollout.actions_A, len(seconds_T))] for rollout in group.rollouts]
 
 
 def _frames(actions_A: Tensor | None, frames: int) -> Tensor:
