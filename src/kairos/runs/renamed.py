@@ -34,7 +34,8 @@ RENAMED = {
     "kairos.policy.gathered": "kairos.policy.network.attention.gathered_sdpa",
     "kairos.policy.mini": "kairos.policy.models.mini_config",
     "kairos.policy.packing": "kairos.policy.scoring.packing",
-    "kairos.policy.temporal_agent": "kairos.policy.frame_agent",
+    "kairos.policy.frame_agent.TemporalAgent": "kairos.policy.frame_agent.agent.TemporalAgent",
+    "kairos.policy.temporal_agent": "kairos.policy.frame_agent.agent",
     "kairos.policy.varlen": "kairos.policy.network.attention.varlen",
     "kairos.train.datamodule": "kairos.train.feed.datamodule",
     "kairos.train.strategies": "kairos.train.devices.strategies",
@@ -52,6 +53,9 @@ ADDED: Mapping[str, object] = {
     "module.references": {},
     "*.family.single_frames": False,
     "*objective.terms.*.reference": "start",
+    "*policy.unused_projection": False,
+    "*policy.weights": None,
+    "*policy.choice._target_": "kairos.policy.frame_agent.choice.Independent",
 }
 """Keys that older configurations lack (patterns), and the value with which nothing is different."""
 

@@ -72,7 +72,10 @@ class TemporalAgent(FrameScorer):
             logprobs_GK = torch.zeros(chosen_GK.shape)
             if sampling.temperature:
                 logprobs_GK, _ = self.choice(scores_T / sampling.temperature, chosen_GK, torch.ones(chosen_GK.shape))
-            rows = (Rollout("", *drawn) for drawn in zip(chosen_GK, logprobs_GK, strict=True))
+            rows = (
+                Rollout("", chosen_K, logprobs_K, chosen_K=chosen_K.sort().values)
+                for chosen_K, logprobs_K in zip(chosen_GK, logprobs_GK, strict=True)
+            )
             groups.append(RolloutGroup(prompt, tuple(rows)))
         return groups
 
