@@ -1,4 +1,4 @@
-"""The one answer scanner: reads spans and a choice from a completion through a `Grammar` value, and says why it failed.
+"""Reads the spans and the choice that a completion states, as a `Grammar` says, or the reason why it states none.
 
 `read` takes linear time on any text and never raises.
 """
@@ -27,17 +27,21 @@ EXTRA = "more_than_the_answer"
 REASONS = (
     UNCLOSED_THINK, NO_BLOCK, SEVERAL_BLOCKS, NO_PAIR, SEVERAL_PAIRS, REVERSED, EMPTY, NOT_FINITE, NO_CHOICE, EXTRA
 )  # fmt: skip
-"""Every reason that `read` gives."""
+"""Every reason that `read` can give for an answer that it could not read."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a completion says. A reason is None where the reading succeeded; spans are proper, in the order written."""
+    """What a completion says."""
 
     spans: tuple[Span, ...]
+    """Proper spans in seconds, in the order written; empty where `span_reason` says why."""
     choice: str | None
+    """The letter of the stated option."""
     span_reason: str | None
+    """One of `REASONS`; None where spans were read."""
     choice_reason: str | None
+    """One of `REASONS`; None where a choice was read."""
 
 
 def read(text: str, grammar: Grammar) -> Answer:
@@ -75,7 +79,7 @@ def blocks(text: str, tag: str = "answer", any_case: bool = False) -> Iterator[s
 
 
 def _block(text: str, grammar: Grammar) -> tuple[str | None, int]:
-    """The block that counts (None: there is none), and how many were looked at, at least 1."""
+    """The answer block to read, None where there is none, and how many blocks were examined (at least 1)."""
     contents = blocks(text, grammar.answer_tag, grammar.any_case)
     content, count = next(contents, None), 1
     if grammar.block != "first":
@@ -91,7 +95,7 @@ def _read_part(text: str, grammar: Grammar) -> Answer:
 
 
 def _read_untagged(text: str, grammar: Grammar) -> Answer:
-    """No block: an only pair is the answer, and a leading letter."""
+    """Reads a text without an answer block: a single pair of times, and a letter that the text begins with."""
     spans, reason = (), NO_BLOCK
     for pattern in grammar.patterns:
         if found := list(islice(pattern.find(text), None if grammar.many else 2)):
@@ -103,7 +107,7 @@ def _read_untagged(text: str, grammar: Grammar) -> Answer:
 
 
 def _read_whole(text: str, grammar: Grammar) -> Answer:
-    """The block must be a letter, a pair (or pairs joined by commas or "and"), or a letter, white space and a pair."""
+    """Reads a block that holds only a letter, a pair of times (or several, joined by commas or "and"), or both."""
     found = _chosen(text, grammar)
     before = text[: found[0].begin] if found else text
     between = [text[left.end : right.begin] for left, right in pairwise(found)]
@@ -118,7 +122,7 @@ def _read_whole(text: str, grammar: Grammar) -> Answer:
 
 
 def _chosen(text: str, grammar: Grammar) -> list[Found]:
-    """All matches of the first pattern that occurs, or the one that it picks."""
+    """The matches of the first pattern that occurs: all of them where the grammar lists spans, else the picked one."""
     for pattern in grammar.patterns:
         pairs = pattern.find(text)
         chosen = next(pairs, None)

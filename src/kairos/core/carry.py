@@ -1,4 +1,4 @@
-"""From the host to a device without waiting for it."""
+"""Copies a tensor from the host to a GPU without making the host wait."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from torch import Tensor
 
 
 def carried(x: Tensor, device: torch.device | str) -> Tensor:
-    """`x` on `device`. From pageable memory to a GPU the host would wait for all the work given before; so it goes
-    through pinned memory, which torch keeps until the copy is done (and which its compiler does not know)."""
+    """`x` on `device`, by way of pinned memory: a copy from pageable memory would wait for all queued GPU work.
+
+    torch keeps the pinned memory until the copy is done. Its compiler does not support pinning: there a plain copy.
+    """
     if torch.device(device).type != "cuda" or x.is_cuda or torch.compiler.is_compiling():
         return x.to(device)
     return x.pin_memory().to(device, non_blocking=True)

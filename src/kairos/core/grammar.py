@@ -1,4 +1,4 @@
-"""How an answer is written, as a value: which block is read and what is looked for in it; and four shared grammars."""
+"""Grammars: values that say which part of a completion is the answer and how times and a letter are written in it."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ from kairos.core.patterns import Letter, Pair, Pattern
 
 @dataclass(frozen=True)
 class Grammar:
-    """How an answer is written.
-
-    `patterns` are tried in order; the first that occurs decides. `block`: which `<answer>` block is read ("only":
-    there must be exactly one; "text": tags are not looked for). `missing`: what happens without a block: "fail",
-    "text" (the whole text is read as if it were the block) or "single" (it is read when it holds exactly one pair, or
-    begins with the letter). `cut_thinking`: what stands up to the last `</think>` is not read, and a `<think>` left
-    open is a failure. `whole`: the block is the answer (a letter, a pair, or both) and nothing else. `many`: an answer
-    lists spans, so all pairs are read, else the one that the pattern picks; it also says how several annotated spans
-    are compared and written (`kairos.core.spans.alternatives`). `any_case`: tags in any case.
-    """
+    """How an answer is written, for `kairos.core.answers.read`."""
 
     patterns: tuple[Pattern, ...]
+    """How times may be written. Tried in order: the first pattern that occurs is used, and no other."""
     cut_thinking: bool = False
+    """Ignore all text up to the last `</think>`; a `<think>` left open is a failure."""
     block: Literal["first", "last", "only", "text"] = "last"
+    """Which `<answer>` block is read. "only": there must be exactly one. "text": the whole text, tags ignored."""
     missing: Literal["fail", "text", "single"] = "fail"
+    """Without a block: fail, read the whole text, or read it only if it has a single pair or begins with the letter."""
     whole: bool = False
+    """The block must hold nothing but the answer: a letter, times, or both."""
     many: bool = False
+    """An answer lists spans: all are read, and compared with the annotation as sets (`spans.alternatives`)."""
     choice: Letter = field(default_factory=Letter)
+    """How the letter of a choice is written."""
     answer_tag: str = "answer"
     think_tag: str = "think"
     any_case: bool = False
+    """Tags count in upper and lower case."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "patterns", tuple(self.patterns))
@@ -44,6 +43,7 @@ class Grammar:
 
 
 STRICT = Grammar((Pair(("to",), spacing="one", any_case=False),), cut_thinking=True, block="only", whole=True)
+"""One answer block that holds "3.5 to 6.0", "B" or "B 3.5 to 6.0" and nothing else."""
 
 STRICT_LIST = Grammar(
     (Pair(("to",), spacing="one", any_case=False), JsonSpans()),
@@ -82,4 +82,4 @@ LENIENT_LIST = Grammar(
     choice=Letter(any_case=True),
     any_case=True,
 )
-"""As `LENIENT`, but all spans are read: "and" stands between two spans, or in one where nothing else does."""
+"""As `LENIENT`, but all spans are read. "and" separates two spans; only where no other word is found, two times."""

@@ -1,4 +1,4 @@
-"""What times look like in an answer that is JSON, or holds some: patterns as values, each found in linear time."""
+"""Patterns for times written as JSON; each is found in linear time."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from kairos.core.patterns import Found
 from kairos.core.spans import Span
 
 _LONGEST_JSON = 100_000
-"""Characters. What is longer is no answer, and building a huge dictionary takes more than linear time."""
+"""Characters. Longer JSON is not parsed: building a huge dictionary takes more than linear time."""
 
 
 @dataclass(frozen=True)
 class JsonKeys:
-    """A JSON object with the keys `start` and `end` in any order; numbers in quotes, or bare where `unquoted`.
+    """A JSON object with the keys `start` and `end` in any order; numbers in quotes, or bare if `unquoted`.
 
-    The whole text is the object, or with `embedded` what lies between the first and the last brace.
+    >>> [found.span for found in JsonKeys().find('{"start_time": "3.5", "end_time": 6}')]
+    [Span(start=3.5, end=6.0)]
     """
 
     start: str = "start_time"
     end: str = "end_time"
     unquoted: bool = True
+    """Numbers need no quotes."""
     embedded: bool = False
+    """The object reaches from the first brace to the last; otherwise it is the whole text."""
     pick: Literal["first", "last"] = "first"
 
     def find(self, text: str) -> Iterator[Found]:
@@ -36,7 +39,7 @@ class JsonKeys:
 
 @dataclass(frozen=True)
 class JsonList:
-    """A JSON object whose `key` is [start, end], or a list of such pairs; braces as in `JsonKeys`."""
+    """A JSON object whose `key` holds [start, end], or a list of such pairs; `embedded` as in `JsonKeys`."""
 
     key: str = "time"
     embedded: bool = False
@@ -55,7 +58,7 @@ class JsonList:
 class JsonSpans:
     """A bare list of pairs, `[[start, end], ...]`, or one pair `[start, end]`: from the first "[" to the last "]".
 
-    Where one of its items is no pair of numbers, nothing is found: a list is read as a whole or not at all.
+    If one item is not a pair of numbers, nothing is found.
 
     >>> [found.span for found in JsonSpans().find("It is seen at [[1, 2.5], [6, 8]].")]
     [Span(start=1.0, end=2.5), Span(start=6.0, end=8.0)]

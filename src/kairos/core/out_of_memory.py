@@ -11,9 +11,10 @@ PLAN = "`python scripts/plan.py <the same overrides>` says how much each change 
 
 
 class OutOfMemory(ValueError):
-    """The device has too little memory. `doing` completes "out of memory while ...", with numbers.
+    """The device has too little memory.
 
-    `advice` says what can be changed; whoever knows more about the run may replace it while the error passes by.
+    `doing` completes "out of memory while ...", with numbers; `said` is torch's own message. `advice` says what to
+    change: a caller that knows more about the run may replace it and raise the error again.
     """
 
     def __init__(self, doing: str, said: str, advice: str = PLAN) -> None:

@@ -1,8 +1,8 @@
-"""What a pair of times, or the letter of a choice, looks like in running text: patterns as values.
+"""Patterns for a pair of times and for the letter of a choice in running text; each is found in linear time.
 
-Each is found in linear time; those of JSON are in `kairos.core.json_patterns`.
+Patterns for JSON are in `kairos.core.json_patterns`.
 Regular expressions here have possessive quantifiers, one character class or a repeat of two at most, so none of them
-backtracks far. Groups are not possessive: Python before 3.11.5 forgets where such a one began when it fails.
+backtracks far. Groups are not possessive: before Python 3.11.5 a possessive group that fails loses its start.
 """
 
 from __future__ import annotations
@@ -49,20 +49,20 @@ class Pattern(Protocol):
 class Pair:
     r"""Two numbers around a separator: what `(\d+\.?\d*)SEPARATOR(\d+\.?\d*)` finds, in linear time.
 
-    `spacing` "one" wants exactly one space on each side of the separator, "any" takes any white space or none.
-    `units` allows s, sec, secs, second, seconds behind each number; `signs` reads a sign in front of it (else a sign
-    is no part of the number); `clock` reads mm:ss and hh:mm:ss.
-
     >>> [found.span for found in Pair(("to",)).find("3.5 to 6, then 7 to 8")]
     [Span(start=3.5, end=6.0), Span(start=7.0, end=8.0)]
     """
 
     separators: tuple[str, ...] = ("to", "and")
     spacing: Literal["one", "any"] = "any"
+    """Around the separator: exactly one space on each side, or any white space or none."""
     any_case: bool = True
     units: bool = False
+    """s, sec, secs, second or seconds may follow each number."""
     signs: bool = False
+    """A sign before a number is read; otherwise it is ignored."""
     clock: bool = False
+    """mm:ss and hh:mm:ss are read."""
     pick: Literal["first", "last"] = "last"
 
     def __post_init__(self) -> None:
@@ -128,7 +128,7 @@ class Letter:
 
 
 def seconds(number: str | float) -> float:
-    """What 3.5, "3.5", "-3.5", "0:03.5" or "1:02:03" says, in seconds; infinite on overflow."""
+    """The seconds that 3.5, "3.5", "-3.5", "0:03.5" or "1:02:03" means; infinite on overflow."""
     if not isinstance(number, str) or ":" not in number:
         return float(number.replace("\u2212", "-")) if isinstance(number, str) else number
     total = 0.0
@@ -144,9 +144,9 @@ def _check_pick(pick: str) -> None:
 
 @lru_cache(maxsize=256)
 def _compile(pair: Pair) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """(run of a number's characters) separator (sign) (number): right here, and from the next run on.
+    """Two patterns of (characters of a number) separator (sign) (number): one to match here, one to search ahead.
 
-    Looking behind lets every run be tried once, at its first character, which keeps the search linear.
+    The look-behind tries each run of such characters once, at its first character, so the search is linear.
     """
     run = r"[\d.:]" if pair.clock else r"[\d.]"
     number = _CLOCK if pair.clock else r"\d++\.?+\d*+"
@@ -160,7 +160,7 @@ def _compile(pair: Pair) -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 
 def _last_number(run: str, clock: bool) -> str:
-    r"""The longest `\d+\.?\d*` that ends where the run ends, "" if none; of a clock run all of it or nothing."""
+    r"""The longest `\d+\.?\d*` at the end of the run, "" if there is none; a clock time is whole or nothing."""
     if clock:
         run = run.lstrip(".:")
         return run if _CLOCK_ONLY.fullmatch(run) else ""
@@ -172,7 +172,7 @@ def _last_number(run: str, clock: bool) -> str:
 
 
 def _signed(text: str, begin: int) -> bool:
-    """Whether the number at `begin` has a sign: one that no letter or digit touches from the left."""
+    """Whether a sign stands before the number at `begin`, and no letter or digit directly before the sign."""
     return text[begin - 1] in _SIGNS and not text[max(0, begin - 2) : begin - 1].isalnum()
 
 

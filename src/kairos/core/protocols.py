@@ -1,4 +1,4 @@
-"""The seams of the house: what each replaceable part promises. Nothing here has behaviour."""
+"""The protocols of all replaceable parts: signatures and what they promise, without behaviour."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 class Scorer(Protocol):
-    """Anything that can say how likely given actions are: the policy itself, or a frozen reference."""
+    """Computes the log-probs of given actions: the policy itself, or a frozen reference."""
 
     def __call__(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats: ...
 
 
 class Reference(Scorer, Protocol):
-    """A scorer that is configured by itself and never trained, such as a teacher; any policy will do.
+    """A configured scorer that is never trained, such as a teacher; every policy is one.
 
-    Constructing one is cheap; `build()` loads weights, where a term of the loss compares with it.
+    Constructing one is cheap. `build()` loads weights and is called only if a term of the loss compares with it.
     """
 
     def build(self) -> None: ...
@@ -41,10 +41,10 @@ class Reference(Scorer, Protocol):
 
 @runtime_checkable
 class ChecksTokens(Protocol):
-    """A reference that can tell whether its actions are those of the trained policy."""
+    """A reference that checks whether it has the same actions (tokens) as the trained policy."""
 
     def check_tokens(self, trained: Policy) -> None:
-        """ValueError, with what differs, where they are not."""
+        """ValueError that says what differs."""
         ...
 
 
@@ -78,12 +78,12 @@ class Policy(Protocol):
 
 @runtime_checkable
 class PreparesLearning(Protocol):
-    """A policy that wants a context around its updates, such as a faster way to sum gradients."""
+    """A policy that needs a context around its updates, for example to sum gradients faster."""
 
     def learning(self, alone: bool) -> AbstractContextManager[None]:
         """Entered around every forward, backward and optimiser step of an iteration.
 
-        `alone`: no other process waits for a gradient, so backward may add to `grad` in a way of its own.
+        `alone`: gradients are not averaged with other processes, so backward may write `grad` without autograd's hooks.
         """
         ...
 
@@ -122,6 +122,8 @@ class RolloutEngine(Protocol):
 
 
 class Reward(Protocol):
+    """The rewards of one group: raw terms and their total, each [G]."""
+
     def __call__(self, group: RolloutGroup) -> Scores: ...
 
 
@@ -189,7 +191,7 @@ class FrameSampler(Protocol):
 
 
 class Budget(Protocol):
-    """Every parameter that changes a pixel of a stored clip, as text, for the key and for the complaint."""
+    """Every parameter that changes a pixel of a stored clip, as text: part of its key, and named in error messages."""
 
     def describe(self) -> Mapping[str, str]: ...
 

@@ -1,4 +1,4 @@
-"""Sums over the processes of one run, for parts that need a statistic of the whole step; no-ops on one process."""
+"""Sums over all processes of a run, for parts that need a statistic of the whole step; no-ops on one process."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def world() -> int:
 def total(value: Tensor) -> Tensor:
     """The sum of `value` over all ranks, on every rank and on the device of `value`.
 
-    Every rank must call it equally often and with equal shapes, or all of them wait for ever: a rank that has nothing
-    to add gives zeros.
+    Every rank must call this equally often and with equal shapes, or all ranks wait for ever. A rank with nothing to
+    add passes zeros.
     """
     if world() == 1:
         return value

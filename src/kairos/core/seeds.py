@@ -1,4 +1,4 @@
-"""Sampling noise as a pure function of (seed, uid, row, position): nothing to save, independent of batching."""
+"""Sampling noise as a pure function of (seed, uid, row, position): it has no state and does not depend on batching."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def mix(*parts: int | str) -> int:
-    """A 63-bit seed out of numbers and names, the same on every machine.
+    """Hashes numbers and names into a 63-bit seed, the same on every machine.
 
     >>> mix(0, "clip", 3) == mix(0, "clip", 3) != mix(0, "clip", 4)
     True

@@ -1,4 +1,4 @@
-"""Time spans and sets of them: the only intersection over union, and the one rule for several annotated spans."""
+"""Time spans, sets of spans, their IoU, and the rule for prompts with several annotated spans."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Span(NamedTuple):
-    """An event in time: seconds from the start of the clip, `start < end` when it is proper."""
+    """An event in time: `start` and `end` in seconds from the start of the clip."""
 
     start: float
     end: float
@@ -47,7 +47,7 @@ def ious(a: Tensor, b: Tensor) -> Tensor:
 
 
 def union(spans: Sequence[Span]) -> tuple[Span, ...]:
-    """The same seconds as disjoint spans in order; spans without length are left out."""
+    """Merges overlapping spans: disjoint spans in order that cover the same seconds; improper ones are dropped."""
     merged: list[Span] = []
     for span in sorted(s for s in spans if s.proper):
         if merged and span.start <= merged[-1].end:
@@ -81,9 +81,9 @@ def set_ious(span: Tensor, disjoint: Tensor) -> Tensor:
 
 
 def alternatives(annotated: Sequence[Span], many: bool) -> tuple[tuple[Span, ...], ...]:
-    """The right answers, each a set of spans: all spans together where the grammar lists spans, else each span alone.
+    """The right answers, each a set of spans: one set of all spans if the grammar lists spans, else each span alone.
 
-    The one rule for several annotated spans; `many` is that of the template's grammar.
+    `many` is that of the template's grammar. Rewards, metrics, floors and injections all use this rule.
 
     >>> alternatives([Span(0, 1), Span(4, 9)], many=True)
     ((Span(start=0, end=1), Span(start=4, end=9)),)
@@ -96,7 +96,7 @@ def alternatives(annotated: Sequence[Span], many: bool) -> tuple[tuple[Span, ...
 
 
 def answer_iou(answered: Sequence[Span], annotated: Sequence[Span], many: bool) -> float:
-    """IoU of an answer with the best of the right answers, 0 where either has no span.
+    """The highest IoU of an answer with any of the right answers (`alternatives`); 0 if there is no span.
 
     ValueError for several answered spans of a grammar that does not list spans.
     """
@@ -106,7 +106,7 @@ def answer_iou(answered: Sequence[Span], annotated: Sequence[Span], many: bool) 
 
 
 def to_write(annotated: Sequence[Span], many: bool) -> tuple[Span, ...]:
-    """What a right answer states: the longest span, or where the grammar lists spans, the union of all of them."""
+    """The spans that a written answer states: the union of all if the grammar lists spans, else the longest one."""
     if many:
         return union(annotated)
     return max(alternatives(annotated, many), key=lambda right: right[0].length)

@@ -1,4 +1,4 @@
-"""How many threads torch computes with on the host."""
+"""Context managers that limit how many CPU threads torch uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """At most `count` inside, at least one."""
+    """Inside this context torch uses at most `count` CPU threads, and at least one."""
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, min(count, before)))
     try:
@@ -20,5 +20,5 @@ def threads(count: int) -> Iterator[None]:
 
 
 def one_host_thread(device: torch.device) -> AbstractContextManager[None]:
-    """One thread where a GPU computes: the host's tensors are small then, and waking all threads takes milliseconds."""
+    """One CPU thread if `device` is a GPU: CPU tensors are small then, and waking threads takes milliseconds."""
     return threads(1) if device.type == "cuda" else nullcontext()

@@ -1,4 +1,4 @@
-"""The vocabulary of the project: what a clip, a prompt, a rollout and a batch are.
+"""The data types that all rooms share: clip, prompt, rollout, group and batch.
 
 Axis letters in names: `P` prompts, `G` rollouts per prompt, `B` rows, `A` actions per row, `T` frames, `K` chosen
 frames, `L` tokens, `C H W` channels, height, width. All times are seconds from the start of the clip.
@@ -33,16 +33,15 @@ class Origin(IntEnum):
 
 @dataclass(frozen=True)
 class VideoSource:
-    """Where a clip comes from: a video file or a folder of frames, and the part of it that is meant.
-
-    `start` and `end` name a sub-clip in seconds of the source (None: from the beginning, to the end);
-    `fps` is the frame rate of a folder of frames, and unused for a file.
-    """
+    """Where a clip comes from: a video file or a folder of frames, or a part of one."""
 
     path: str
     start: float | None = None
+    """Seconds of the source at which the clip begins; None: at its beginning."""
     end: float | None = None
+    """Seconds of the source at which the clip ends; None: at its end."""
     fps: float | None = None
+    """Frames a second of a folder of frames; unused for a file."""
 
     def __str__(self) -> str:
         if self.start is None and self.end is None:
@@ -54,21 +53,21 @@ class VideoSource:
 
 @dataclass(frozen=True)
 class VideoClip:
-    """Frames of one clip, decoded and resized once.
-
-    `frames_TCHW` is uint8, or None where only features exist; `seconds_T` are presentation times from the start of
-    the clip; `duration` is in seconds; `features` are tensors by name whose first axis is T. `content` is a name that
-    only equal frames share, where somebody knows one.
-    """
+    """Frames of one clip, decoded and resized once."""
 
     uid: str
     frames_TCHW: Tensor | None
+    """uint8; None where only features exist."""
     seconds_T: Tensor
+    """Presentation times in seconds from the start of the clip."""
     duration: float
+    """Seconds."""
     features: Mapping[str, Tensor] = field(default_factory=dict)
+    """Tensors [T, ...] by name, such as an embedding of each frame."""
     content: str | None = None
+    """A name that clips share only if their frames are equal; None if unknown."""
     source: VideoSource | None = None
-    """Where the clip can be decoded again; None where there is no video behind it."""
+    """Where the clip can be decoded again; None for a clip without a video file."""
 
     def __post_init__(self) -> None:
         if self.frames_TCHW is not None and len(self.frames_TCHW) != len(self.seconds_T):
@@ -90,20 +89,21 @@ class VideoClip:
 
 @dataclass(frozen=True)
 class Target:
-    """What is right, as far as the data says. Read only by credit, injections, the annotations engine and evaluation.
-
-    `spans` are the annotated events, `choice` the letter of the right option, `evidence` the spans that prove it,
-    `highlights` pairs of (seconds, saliency), `demonstration` the text of a written-out reasoning, without the answer.
-    """
+    """The annotation of a prompt. Read only by credit, injections, the annotations engine and evaluation."""
 
     spans: tuple[Span, ...] = ()
+    """The annotated events."""
     choice: str | None = None
+    """The letter of the right option."""
     evidence: tuple[Span, ...] = ()
+    """When the right option can be seen."""
     highlights: tuple[tuple[float, float], ...] = ()
+    """Pairs of (seconds, saliency)."""
     demonstration: str | None = None
+    """A written-out reasoning, without the answer."""
 
     def reason(self, answer: Answer) -> str | None:
-        """Why `answer` does not answer this target: spans are asked for where it has spans, a choice likewise."""
+        """Why `answer` lacks what this target has (spans, a choice, or both); None if it lacks nothing."""
         if self.spans and answer.span_reason:
             return answer.span_reason
         return answer.choice_reason if self.choice else None
@@ -111,19 +111,18 @@ class Target:
 
 @dataclass(frozen=True)
 class Layout:
-    """One prompt as the model sees it.
-
-    `ids_L` are token ids with every vision token in place, `positions_3L` the rotary positions (time, height, width),
-    `grid_thw_N3` the patch grid of each video block, `seconds_per_grid` the seconds between two temporal patches,
-    None where they are not evenly spaced. `frames` says which frames of the clip the blocks show, padding included
-    (None: all, in order).
-    """
+    """One prompt as the model sees it."""
 
     ids_L: Tensor
+    """Token ids, one for every vision token included."""
     positions_3L: Tensor
+    """Rotary positions: time, height, width."""
     grid_thw_N3: Tensor
+    """Patches in time, height and width of each of N video blocks."""
     seconds_per_grid: float | None
+    """Seconds between two temporal patches; None if they are not evenly spaced."""
     frames: Tensor | None = None
+    """Indices of the clip's frames that the blocks show, padding included; None: all frames in order."""
 
     def __len__(self) -> int:
         return len(self.ids_L)
@@ -131,18 +130,26 @@ class Layout:
 
 @dataclass(frozen=True)
 class Prompt:
-    """One question about one clip, and what counts as right. `uid` is stable across runs."""
+    """One question about one clip, with its annotation."""
 
     uid: str
+    """Stable across runs: rollouts are a function of it."""
     task: str
+    """grounding, choice, grounded_qa, needle, ..."""
     source: str
+    """Name of the data set."""
     clip: VideoClip
     question: str
+    """The question alone, without options and instructions."""
     target: Target
     options: tuple[str, ...] = ()
+    """Texts of the options, without letters."""
     template: Template | None = None
+    """How the prompt is worded and how its answers are read."""
     features: Mapping[str, Tensor] = field(default_factory=dict)
+    """Tensors by name, such as an embedding of the question."""
     layout: Layout | None = None
+    """Written by the loader's workers; None: the policy makes it when it needs it."""
 
 
 class Template(Protocol):
@@ -162,26 +169,24 @@ class Template(Protocol):
 
 @dataclass(frozen=True)
 class Failure:
-    """A prompt that could not be used, and why. It is counted and named, never dropped."""
+    """A prompt that could not be used, and why. Failures are counted and logged, never silently dropped."""
 
     uid: str
     reason: str
     missed: bool = False
-    """Its clip was decoded all the same, because the clip store lacked it."""
+    """Its clip was decoded before the failure, because the clip store lacked it."""
 
 
 @dataclass(frozen=True)
 class PromptBatch:
-    """What one Lightning batch is: `weights_P` is 0 for a stand-in of a prompt that failed, else 1.
-
-    `counts` are whole numbers by name that the log sums over ranks as `throughput/<name>`: "misses" are the clips that
-    had to be decoded because the clip store lacked them.
-    """
+    """One Lightning batch: the prompts of one iteration on one rank."""
 
     prompts: tuple[Prompt, ...]
     weights_P: Tensor
+    """1, or 0 for a prompt that only fills the place of a failed one."""
     failures: tuple[Failure, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    """Counts by name, logged as `throughput/<name>`, summed over ranks. "misses": clips that the store lacked."""
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -189,17 +194,18 @@ class PromptBatch:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How actions are drawn. `temperature` 0 is the mode; `max_actions` bounds tokens, or is the number of frames K.
-
-    `top_p` 1.0 and `top_k` 0 keep the whole distribution: what is sampled is the policy that is trained.
-    `group_size` is G, the rollouts per prompt that a step learns from, injected ones included.
-    """
+    """How actions are drawn. The defaults sample from the policy's whole distribution."""
 
     temperature: float = 1.0
+    """0 is greedy: the likeliest token, or the K highest-scored frames."""
     top_p: float = 1.0
+    """Sample from the likeliest tokens that together have this probability; 1.0: from all."""
     top_k: int = 0
+    """Sample from this many likeliest tokens; 0: from all."""
     max_actions: int = 256
+    """The most tokens of an answer, or the number of frames K."""
     group_size: int = 8
+    """G, the rollouts per prompt that a step learns from, injected ones included."""
 
     def __post_init__(self) -> None:
         if self.temperature < 0:
@@ -221,20 +227,19 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Rollout:
-    """One answer. `text` is empty when actions are frames.
-
-    `actions_A` (int64) are the actions in the order chosen, the end token included when the policy ended; None when
-    an injection wrote the text: the policy encodes it when the batch is built. `behavior_logprobs_A` (float32) are the
-    log-probabilities under the distribution that was sampled; None when the policy did not sample the row.
-    """
+    """One answer to a prompt."""
 
     text: str
+    """The answer; empty if actions are frames and nobody wrote an answer from them."""
     actions_A: Tensor | None
+    """int64, in the order chosen, with the end token if the policy ended; None: encoded from `text` for the batch."""
     behavior_logprobs_A: Tensor | None = None
+    """float32, under the distribution that was sampled; None if the policy did not sample the row."""
     origin: Origin = Origin.POLICY
     truncated: bool = False
+    """The answer ran into `max_actions`."""
     chosen_K: Tensor | None = None
-    """Which frames of the clip the policy chose (int64, in time), where its actions are frames and not text."""
+    """Indices of the frames that the policy chose (int64, in order of time), where its actions are frames."""
 
 
 @dataclass(frozen=True)
@@ -255,19 +260,24 @@ class RolloutGroup:
 
 @dataclass(frozen=True)
 class Scores:
-    """Rewards of one group: raw `terms` by name [G], the shaped and weighted `total_G`, the parser's reasons by row."""
+    """The rewards of one group."""
 
     terms: Mapping[str, Tensor]
+    """Raw terms by name, each [G]: neither shaped nor weighted."""
     total_G: Tensor
+    """The sum of the shaped and weighted terms."""
     reasons: tuple[str | None, ...]
+    """For each rollout why its answer could not be read; None if it could."""
 
 
 @dataclass(frozen=True)
 class ActionStats:
-    """What a policy says of given actions: `logprobs_BA` at the sampling temperature (fp32), `entropy_BA` or None."""
+    """What a policy computes for given actions."""
 
     logprobs_BA: Tensor
+    """fp32, at the sampling temperature."""
     entropy_BA: Tensor | None = None
+    """Entropy of the distribution at every action; None unless asked for."""
 
 
 @dataclass(frozen=True)
@@ -295,29 +305,35 @@ _ROW_FIELDS = (
 
 @dataclass(frozen=True)
 class RolloutBatch:
-    """Rows ready to learn from; each prompt is stored once, and `group_of_B` says whose row it is.
-
-    `mask_BA` is 1.0 where an action counts. Behaviour and old log-probs are [B, A] or None; behaviour log-probs are NaN
-    in rows that the policy did not sample. `reference_logprobs` holds those of frozen scorers by name, each [B, A].
-    """
+    """The rows (rollouts) of several groups, padded to one length, ready to learn from."""
 
     prompts: tuple[Prompt, ...]
+    """Each prompt once, [P]."""
     group_of_B: Tensor
+    """int64: index into `prompts` of each row's prompt."""
     actions_BA: Tensor
+    """int64, padded."""
     mask_BA: Tensor
+    """1.0 where an action counts, 0.0 at padding."""
     origin_B: Tensor
+    """`Origin` of each row."""
     advantages_B: Tensor
     weights_B: Tensor
+    """0 removes a row from every term of the loss and from its denominator."""
     temperature: float = 1.0
+    """At which the rows were sampled."""
     behavior_logprobs_BA: Tensor | None = None
+    """Of the distribution that was sampled; NaN in rows that the policy did not sample."""
     old_logprobs_BA: Tensor | None = None
+    """Of the policy before this iteration's updates; None if only one update follows."""
     reference_logprobs: Mapping[str, Tensor] = field(default_factory=dict)
+    """Of frozen scorers by name, each [B, A]."""
 
     def __len__(self) -> int:
         return len(self.group_of_B)
 
     def take(self, rows: Sequence[int] | Tensor) -> RolloutBatch:
-        """The batch of only these rows, in this order: prompts that no row needs are left out, groups renumbered."""
+        """A batch of these rows, in this order, with only the prompts that they need; `group_of_B` is renumbered."""
         index = torch.as_tensor(rows, dtype=torch.long)
         groups = self.group_of_B[index]
         kept, renumbered = torch.unique(groups, return_inverse=True)
@@ -328,7 +344,7 @@ class RolloutBatch:
         return replace(self, prompts=prompts, reference_logprobs=references, **sliced)
 
     def to(self, device: torch.device | str) -> RolloutBatch:
-        """The same batch with its row tensors on `device`; prompts stay where they are, and so does `group_of_B`."""
+        """The same batch with its row tensors on `device`; prompts and `group_of_B` stay where they are."""
         moved = {
             name: carried(value, device)
             for name in _ROW_FIELDS

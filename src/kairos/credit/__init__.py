@@ -1,1 +1,1 @@
-"""From a group of rollouts to numbers: rewards, shapes, injections, advantages and gates."""
+"""Credit assignment: rewards, shapes, injections, advantages and gates of groups of rollouts."""

@@ -1,4 +1,4 @@
-"""Advantages: how much better than expected a rollout was. Most are a rule for one group, which `PerGroup` applies."""
+"""Advantages: how much better than its group each rollout was. Most are rules for one group, applied by `PerGroup`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kairos.credit.earned import refuse_group_rule
 
 @dataclass(frozen=True)
 class PerGroup:
-    """Every group by itself: `rule` gets the rewards [G] of one group and its rows that the policy wrote [G].
+    """Applies `rule` to each group separately: (rewards_G, on_policy_G) -> (advantages_G, weights_G).
 
     >>> [(advantages, _)] = PerGroup(MeanCentred())([torch.tensor([0.0, 1.0])], [torch.tensor([True, True])])
     >>> advantages.tolist()
@@ -31,7 +31,7 @@ class PerGroup:
 class GroupNormalized:
     """(r - mean) / (std + epsilon) over all rows of the group, injected ones included; std is unbiased (GRPO).
 
-    A group of one has no spread to compare with: its advantage is 0. Computed in float64, so equal rewards give 0.
+    A group of one gets advantage 0. Computed in float64, so equal rewards give exactly 0.
     """
 
     epsilon: float = 1e-4
@@ -65,13 +65,13 @@ class LeaveOneOut:
 
 @dataclass(frozen=True)
 class Anchored:
-    """(r - mean) / (std + epsilon) over the policy's rows alone: an injected row shifts nothing (TempSamp-R1).
+    """(r - mean) / (std + epsilon), with mean and unbiased std of the policy's rows alone (TempSamp-R1).
 
-    An injected row gets `factor` times the largest advantage of the policy's rows, so 0 where these do not differ;
-    without any row of the policy every advantage is 0. std is unbiased.
+    If no row is the policy's, every advantage is 0.
     """
 
     factor: float = 1.2
+    """An injected row gets this times the largest advantage of the policy's rows."""
     epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
@@ -91,15 +91,17 @@ class Anchored:
 
 @dataclass(frozen=True)
 class Downscaled:
-    """Multiplies injected rewards by `scale`, cuts them to `cap`, and lets `advantage` see the rest (TempSamp-R1).
+    """Scales down the rewards of injected rows, then applies `advantage` to all rows (TempSamp-R1).
 
-    The paper scales to 80 % of the largest reward, which an annotation earns; the released code has a scale (1) and a
-    cap (none).
+    The paper scales to 80 % of the largest possible reward; the released code sets scale 1 and no cap.
     """
 
     advantage: Advantage = field(default_factory=lambda: PerGroup(GroupNormalized()))
+    """Computes the advantages from the scaled rewards."""
     scale: float = 0.8
+    """Factor of injected rewards."""
     cap: float | None = None
+    """Most that an injected reward counts after scaling; None: no bound."""
 
     def __post_init__(self) -> None:
         refuse_group_rule(self.advantage)
@@ -118,7 +120,7 @@ class Downscaled:
 
 @dataclass(frozen=True)
 class One:
-    """Every row counts the same, whatever its reward: supervised learning."""
+    """Advantage 1 for every row, whatever its reward: supervised learning."""
 
     def __call__(self, rewards_G: Tensor, on_policy_G: Tensor) -> tuple[Tensor, Tensor]:
         return torch.ones(len(rewards_G)), torch.ones(len(rewards_G))

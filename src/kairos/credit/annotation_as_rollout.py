@@ -1,4 +1,4 @@
-"""The annotation as one more rollout that shifts no baseline: an estimator that keeps few rows of a group."""
+"""An advantage that adds the annotation to the group without shifting its baseline, and prunes most rows (OraRL)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class AnnotationAsRollout:
-    """Advantages from the policy's own mean; a bounded one for the annotation; most rows pruned (OraRL).
+    """Centres on the mean of the policy's rows, bounds the annotation's advantage, and prunes most rows (OraRL).
 
     1. A = r - mean over the policy's rows. Positive ones are multiplied by
        clip((std of all / (std of the policy's + epsilon)) ^ 1/4, 1, `gain`); then the policy's rows are centred again.
@@ -19,17 +19,21 @@ class AnnotationAsRollout:
        get weight 0.
     4. The kept rows are centred; the annotation is held at or above 0; all are scaled by a factor in [0.25, 1].
 
-    Published are these steps, the numbers, and a "kappa = 0.5" and an "RMS match" without what they act on. Chosen
-    here: standard deviations are those of the population; `kappa` multiplies the kept negatives, before step 4 centres;
-    the factor brings the root mean square of the kept rows down to that of the policy's advantages after step 1; an
-    annotation that is kept alone is neither centred nor scaled (it would vanish). A group without an injected row is
-    step 1 alone, all rows kept: r - mean with the gain at 1.
+    The paper gives these steps and numbers, and mentions "kappa = 0.5" and an "RMS match" without saying what they
+    apply to. Chosen here: standard deviations are those of the population; `kappa` multiplies the kept negatives before
+    step 4 centres; the factor of step 4 matches the root mean square of the kept rows to that of the policy's
+    advantages after step 1; an annotation that is kept alone is neither centred nor scaled (it would vanish). A group
+    without an injected row gets r - mean, and all rows are kept.
     """
 
     gain: float = 4.0
+    """Upper bound of the factor in step 1."""
     positives: int = 1
+    """Rows of positive advantage that are kept."""
     negatives: int = 2
+    """Rows of negative advantage that are kept."""
     kappa: float = 0.5
+    """Factor of the kept negatives, in [0, 1]."""
     epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
@@ -67,7 +71,7 @@ class AnnotationAsRollout:
         return torch.minimum(2.0 * worth, (1.2 * best).clamp(0.05, 1.0))
 
     def _kept(self, advantages_G: Tensor, on_policy_G: Tensor) -> Tensor:
-        """Rows of advantage 0 are neither positive nor negative; rounding errors of equal rewards count as 0."""
+        """[G] bool: the rows that step 3 keeps. Advantages up to 1e-9 (rounding errors of equal rewards) count as 0."""
         kept_G = ~on_policy_G
         for sign, count in ((1.0, self.positives), (-1.0, self.negatives)):
             strength_G = torch.where(on_policy_G, sign * advantages_G, -torch.inf)

@@ -1,4 +1,4 @@
-"""From the rewards of a step to advantages and weights: the one place where training and `score.py` compute them."""
+"""Computes advantages and weights from the rewards of a step, for training and for `score.py`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kairos.core.protocols import Advantage, Gate
 
 @dataclass(frozen=True)
 class Earned:
-    """What the rollouts of one group are learned with. What is logged and written down is this, and nothing else."""
+    """The advantages and weights with which the rollouts of one group are learned; the same numbers are logged."""
 
     advantages_G: Tensor
     """float [G]"""
@@ -25,18 +25,18 @@ class Earned:
 
     @classmethod
     def nothing(cls, rows: int) -> Earned:
-        """Of a group that stands in for a prompt that failed."""
+        """For a group that only fills the place of a failed prompt."""
         return cls(torch.zeros(rows), torch.zeros(rows), 0.0)
 
     def unused(self) -> Earned:
-        """The same, of a group that is not learned from: its weights are 0."""
+        """The same advantages with all weights 0, for a group that is not learned from."""
         return replace(self, weights_G=torch.zeros_like(self.weights_G))
 
 
 def earned(advantage: Advantage, gate: Gate, rewards: Sequence[Tensor], on_policy: Sequence[Tensor]) -> list[Earned]:
-    """One `Earned` a group, in order, from the total rewards [G] of all groups of a step and who wrote their rows [G].
+    """One `Earned` for each group of a step, in order. `rewards` and `on_policy` hold one [G] tensor for each group.
 
-    ValueError where the advantage answers with another number of groups or rows than it was given.
+    ValueError if the advantage returns another number of groups or rows than it was given.
     """
     pairs = advantage(rewards, on_policy)
     given, got = [len(rewards_G) for rewards_G in rewards], [(len(a_G), len(w_G)) for a_G, w_G in pairs]

@@ -17,13 +17,11 @@ class NoGate:
 
 @dataclass(frozen=True)
 class MinimumSpread:
-    """0.0 for a group whose rewards (largest less smallest) spread less than `minimum`, else 1.0.
-
-    Only rows of the policy are looked at, unless `injected` counts the others too.
-    """
+    """0.0 for a group whose rewards (largest minus smallest) spread less than `minimum`, else 1.0."""
 
     minimum: float = 1e-6
     injected: bool = False
+    """Injected rows count too; otherwise only rows of the policy."""
 
     def __post_init__(self) -> None:
         if self.minimum <= 0:

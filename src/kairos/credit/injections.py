@@ -20,17 +20,18 @@ class NoInjection:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """The annotation, in the template's words, as one more answer of the group (TempSamp-R1).
+    """Adds the annotation, written by the template, to the group (TempSamp-R1).
 
-    The engine is asked for one row less and the annotation takes position `slot` of the group (the paper). With
-    `overwrite` the engine is asked for all rows and the one at `slot` is lost (the released code); with `append`
-    nothing is lost and the group grows by one row, `slot` unused (OraRL). ValueError when the group would hold no
-    row of the policy, `slot` lies outside it, or the prompt has no template.
+    By default the engine writes G - 1 rows and the annotation is inserted (the paper). ValueError if the group would
+    hold no row of the policy, `slot` lies outside it, or the prompt has no template.
     """
 
     slot: int = -1
+    """Position of the annotation in the group."""
     overwrite: bool = False
+    """The engine writes G rows and the annotation replaces the one at `slot` (the released code)."""
     append: bool = False
+    """The engine writes G rows and the annotation follows as row G + 1; `slot` is unused (OraRL)."""
 
     def __post_init__(self) -> None:
         if self.overwrite and self.append:

@@ -1,8 +1,8 @@
-"""Scores completions that are written down: the bench for reward design. No policy, no video, no GPU.
+"""Scores completions from a file, to try out rewards without policy, video or GPU.
 
-A file need not fit into memory, and rows of one group need not stand together. It is read twice: first every row is
-checked and its place noted, then one group after another is scored. At the end the advantage sees all groups of a step
-at once, as in training. Nothing is written before all rows are checked.
+The file need not fit into memory, and rows of one group need not be adjacent. It is read twice: first every row is
+checked and its offset noted, then the groups are scored one by one. At the end the advantage is called with all groups
+of a step at once, as in training. Nothing is written before all rows are checked.
 """
 
 from __future__ import annotations
@@ -26,26 +26,29 @@ from kairos.credit.rows import Row, RowError, parse, read_rows
 
 @dataclass
 class Tally:
-    """What the summary says: sums over rows, reasons by number, and the groups. Injected rows count apart."""
+    """Counts over all scored rows, which `score.py` prints."""
 
     rows: int = 0
     injected: int = 0
+    """Rows that the policy did not write; they are in no sum and no reason."""
     groups: int = 0
     sums: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """(sum, number of rows) of each term, and of the total."""
     reasons: dict[str, int] = field(default_factory=dict)
+    """How often each reason for an unreadable answer occurred."""
 
     def add(self, name: str, value: float) -> None:
         total, count = self.sums.get(name, (0.0, 0))
         self.sums[name] = (total + value, count + 1)
 
     def means(self) -> dict[str, tuple[float, int]]:
-        """(mean, how many rows) by name, over rows of the policy."""
+        """(mean, number of rows) by name, over rows of the policy."""
         return {name: (total / count, count) for name, (total, count) in self.sums.items()}
 
 
 @dataclass(frozen=True)
 class _Rewarded:
-    """A group as far as its step needs it: the lines of its rows, their total rewards [G], and who wrote them [G]."""
+    """One group as the advantage needs it: line numbers, total rewards, and which rows are the policy's."""
 
     lines: Sequence[int]
     totals_G: Tensor
@@ -54,9 +57,10 @@ class _Rewarded:
 
 @dataclass(frozen=True)
 class Rescorer:
-    """`template` says how a completion is read and judged; reward, advantage and gate are those of training."""
+    """Reward, advantage and gate as in training, applied to rows of a file."""
 
     template: Template
+    """Reads completions and judges their format."""
     reward: Reward
     advantage: Advantage
     gate: Gate
@@ -65,7 +69,7 @@ class Rescorer:
         refuse_group_rule(self.advantage)
 
     def run(self, source: Path, output: Path) -> Tally:
-        """One JSON row of output a row of `source`, in the same order. RowError at the first row that cannot be used.
+        """Write one JSON row for each row of `source`, in the same order. RowError at the first unusable row.
 
         Rows hold `line`, `terms` (raw, by name), `total` (shaped and weighted), `span` (seconds, or null; `spans`, a
         list of them, where the grammar lists spans), `choice` where the target has one, `reason` (why the answer could
@@ -97,7 +101,7 @@ class Rescorer:
     def _score_file(
         self, rows: Iterator[list[Row]], groups: Sequence[Sequence[tuple[int, int]]], scored: TextIO, tally: Tally
     ) -> dict[str | None, list[_Rewarded]]:
-        """Writes scored rows in the order of their lines, without advantages. Gives the groups of every step."""
+        """Write scored rows, without advantages, in the order of their lines; returns the groups of each step."""
         due = iter(sorted(line for places in groups for line, _ in places))
         waiting: dict[int, dict[str, object]] = {}
         steps: dict[str | None, list[_Rewarded]] = {}
@@ -115,7 +119,7 @@ class Rescorer:
         return steps
 
     def _credit(self, steps: Mapping[str | None, Sequence[_Rewarded]]) -> dict[int, dict[str, float]]:
-        """By line: what a row of a group earned."""
+        """Advantage and weight of each row of a group, by line number."""
         credit: dict[int, dict[str, float]] = {}
         for groups in steps.values():
             found = earned(self.advantage, self.gate, [g.totals_G for g in groups], [g.on_policy_G for g in groups])
@@ -128,7 +132,7 @@ class Rescorer:
         return credit
 
     def score(self, rows: Sequence[Row], tally: Tally) -> tuple[list[dict[str, object]], Tensor]:
-        """Output rows for the rows of one group, or for one row that has none, and their total rewards [G]."""
+        """Output rows for the rows of one group, or for a single row without a group, and their total rewards [G]."""
         first = rows[0]
         for row in rows:
             if (row.target, row.task, str(row.duration)) != (first.target, first.task, str(first.duration)):
@@ -184,13 +188,13 @@ def _groups(source: Path) -> list[list[tuple[int, int]]]:
 
 
 def _prompt(row: Row, template: Template) -> Prompt:
-    """Its uid is the row's file and line, so that whatever goes wrong in a reward names them."""
+    """A prompt whose uid is the row's file and line, so that errors of a reward name them."""
     clip = VideoClip(row.place, None, torch.zeros(0), row.duration)
     return Prompt(row.place, row.task, "rows", clip, row.question, row.target, template=template)
 
 
 def _rollout(row: Row) -> Rollout:
-    """Its actions are as many as the row says, and no more is known of them: zeros that take no memory."""
+    """A rollout with as many actions as the row says; their values are unknown, so they are zeros without storage."""
     actions_A = None if row.length is None else torch.zeros((), dtype=torch.long).expand(row.length)
     return Rollout(row.completion, actions_A, origin=row.origin, truncated=row.truncated)
 

@@ -1,4 +1,4 @@
-"""Completions written down as JSON, one a line: what a row may hold, and what is wrong with one that cannot be used.
+"""Reads rows of completions from JSONL and checks them; an error names file, line and field.
 
 | field | |
 |---|---|
@@ -7,15 +7,15 @@
 | `choice` | the letter of the right option |
 | `highlights` | [[second, saliency], ...] |
 | `duration` | seconds of the clip; required where a reward depends on it |
-| `group` | rows of one prompt, which get advantages; in rollouts.jsonl `iteration` and `uid` name the group |
-| `iteration` | groups of one iteration are a step, which an advantage sees at once; without it all of the file are |
+| `group` | name of the prompt whose rows get advantages together; in rollouts.jsonl `iteration` and `uid` are it |
+| `iteration` | groups of one iteration are a step, which the advantage sees at once; without it the file is one step |
 | `origin` | policy (default), ground_truth or demonstration |
 | `prompt` | the question; `question` in rollouts.jsonl |
 | `length` | of the answer, in actions (tokens); required where a reward depends on it |
 | `truncated` | whether the answer was cut off: false by default |
-| `task` | grounding, choice, grounded_qa, ...: by default what `target`, `choice` and `highlights` make of it |
+| `task` | grounding, choice, grounded_qa, ...; by default inferred from `target`, `choice` and `highlights` |
 
-Other fields are not read. Spans need not be proper: an annotation of no length is scored 0, as everything is.
+Other fields are ignored. A target span may have no length: its IoU with every answer is 0.
 """
 
 from __future__ import annotations
@@ -39,23 +39,24 @@ class RowError(ValueError):
 
 @dataclass(frozen=True)
 class Row:
-    """One completion and what counts as right. `place` names file and line; `group` is None where it stands alone.
-
-    `step` names the step of the group, None where nothing is said. `length` is in actions (tokens), None where it is
-    not said.
-    """
+    """One completion with its annotation."""
 
     place: str
+    """File and line, for messages."""
     completion: str
     target: Target
     task: str
     duration: float
+    """Seconds of the clip, NaN if not given."""
     group: str | None
+    """Name of the group; None for a row that belongs to none."""
     origin: Origin
     question: str
     length: int | None = None
+    """Actions (tokens); None if not given."""
     truncated: bool = False
     step: str | None = None
+    """Name of the step that the group belongs to; None: all groups of the file are one step."""
 
 
 def read_rows(file: Path) -> Iterator[tuple[int, int, Row]]:
@@ -145,7 +146,7 @@ def _truncated(value: object, place: str) -> bool:
 
 
 def _number(value: object) -> float:
-    """NaN for what is no number, or too large to be one."""
+    """The value as float; NaN if it is not a number or overflows."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
     try:

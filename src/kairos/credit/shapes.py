@@ -28,8 +28,11 @@ class LogExp:
     """
 
     knee: float = 0.8
+    """The reward that stays as it is."""
     above: float = 0.01
+    """Factor of the logarithm above the knee."""
     below: float = 1.0
+    """Steepness of the exponential below the knee."""
 
     def __post_init__(self) -> None:
         if not 0 < self.knee <= 1:
@@ -47,7 +50,7 @@ class LogExp:
 
 @dataclass(frozen=True)
 class Power:
-    """sign(r) * |r| ** exponent: above 1 favours what is nearly right, below 1 what is barely right."""
+    """sign(r) * |r| ** exponent: above 1 it lowers mediocre rewards, below 1 it raises them."""
 
     exponent: float = 2.0
 

@@ -1,1 +1,1 @@
-"""Which prompts are drawn, and in what order."""
+"""Which prompts a run trains on, and in what order."""

@@ -1,4 +1,4 @@
-"""Selectors that decide prompt by prompt: by spread, by right and wrong answers, by difficulty, by range."""
+"""Selectors that keep a prompt by its own rewards: their range, spread, difficulty, or right and wrong answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Mixed:
-    """Keeps prompts that some rollouts got right and some wrong; right means a value of at least `right`."""
+    """Keeps prompts with both right and wrong rollouts; a rollout is right if its value is at least `right`."""
 
     right: float = 0.5
     of: Sequence[str] = ACCURACY
@@ -37,9 +37,9 @@ class Mixed:
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Keeps prompts whose difficulty, 1 - mean value, lies in [`low`, `high`]; of them the `count` hardest (None: all).
+    """Keeps prompts whose difficulty, 1 - mean value, lies in [`low`, `high`].
 
-    With `count` the hardest comes first.
+    With `count` only so many of them, the hardest first.
     """
 
     low: float = 0.0
@@ -54,9 +54,9 @@ class Difficulty:
 
 @dataclass(frozen=True)
 class Variance:
-    """Keeps prompts whose values have a standard deviation of at least `least`; of them the `count` widest (None: all).
+    """Keeps prompts whose values have a standard deviation of at least `least`.
 
-    A budget comes out widest first, ties in the order of the rows.
+    With `count` only so many of them, the widest first, ties in the order of the rows.
     """
 
     least: float = 0.05
@@ -70,11 +70,11 @@ class Variance:
 
 @dataclass(frozen=True)
 class VarianceAware:
-    """Keeps prompts that have something to teach, by the kind of their answer (Temporal-R1's data selection).
+    """Keeps prompts that are neither always right nor always wrong (Temporal-R1's data selection).
 
-    A discrete term (a choice): some rollouts right and some wrong. A continuous one (a span): a standard deviation of
-    at least `least`, and a best rollout of at least `good`; what always fails and what always succeeds is dropped.
-    A prompt with both must pass both. The paper shows the three buckets without their thresholds.
+    A discrete term (a choice) needs right and wrong rollouts. A continuous term (a span) needs a standard deviation of
+    at least `least` and a best rollout of at least `good`. A prompt with both terms must pass both. The paper gives no
+    thresholds.
     """
 
     least: float = 0.1
@@ -99,7 +99,7 @@ class VarianceAware:
 
 @dataclass(frozen=True)
 class Chain:
-    """One selector after another, in the mapping's order; one that is None is left out."""
+    """Applies selectors one after another, in the mapping's order; None removes one that a configuration inherits."""
 
     steps: Mapping[str, Selector | None]
 

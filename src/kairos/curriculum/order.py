@@ -1,4 +1,4 @@
-"""The order of prompts as a pure function of (seed, epoch, cursor, selection): nothing to save, so resume is exact."""
+"""The order of prompts as a pure function of (seed, epoch, step, selection): without state, so resume is exact."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ def permutation(size: int, seed: int, epoch: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Order:
-    """Every prompt once an epoch: shuffled anew each epoch, or in the order of the data set.
-
-    `selection` (a file) or `subset` say which prompts take part, None: all. `refilter` chooses anew after every epoch.
-    """
+    """Draws every prompt that takes part once an epoch."""
 
     shuffle: bool = True
+    """Shuffle anew each epoch; otherwise in the order of the data set."""
     selection: str | None = None
+    """A selection file that names the prompts that take part; None: all."""
     subset: Subset | None = None
+    """Chooses the prompts that take part before the run; None: all."""
     refilter: Refiltering | None = None
+    """Chooses again after every epoch; None: never."""
 
     def __post_init__(self) -> None:
         if self.selection is not None and self.subset is not None:
@@ -33,22 +34,26 @@ class Order:
 
 @dataclass(frozen=True)
 class EpochBatches:
-    """The batches of one epoch for one rank: lists of `prompts` indices into a data set of `size`.
+    """The batches of one epoch for one rank: lists of `prompts` indices into the data set.
 
-    Every step draws `prompts * world` indices of the epoch's order, and each rank gets its slice of them; the last
-    incomplete step is dropped. `start` skips that many steps (resume). `selection` names the indices that take part
-    (None: all). `shuffle=False` keeps their order. ValueError when not even one step can be drawn.
+    Every step draws `prompts * world` indices in the epoch's order, and each rank gets its slice; the last incomplete
+    step is dropped. ValueError if there are fewer prompts than one step draws.
     """
 
     size: int
+    """Prompts in the data set."""
     prompts: int
+    """Prompts per rank and step."""
     seed: int
     epoch: int
     start: int = 0
+    """Steps of the epoch to skip (resume)."""
     rank: int = 0
     world: int = 1
+    """Number of ranks."""
     shuffle: bool = True
     selection: Sequence[int] | None = None
+    """Indices of the prompts that take part, in order; None: all."""
 
     def __post_init__(self) -> None:
         if self.prompts < 1 or not 0 <= self.rank < self.world:

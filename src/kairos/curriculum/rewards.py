@@ -1,4 +1,4 @@
-"""The rewards of a prompt's K rollouts from repeated inference, as one line of a JSONL file."""
+"""The rewards of a prompt's rollouts from repeated inference: one line of JSONL for each prompt."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from statistics import fmean, pstdev
 from typing import Protocol
 
 ACCURACY = ("tiou", "iou", "highlights", "choice")
-"""Raw terms that measure how right an answer is; of a prompt the first that it has is read."""
+"""Raw terms that measure how right an answer is; selectors read the first one that a prompt has."""
 STATED = "difficulty"
-"""Name of the value that the data itself states for a prompt that was not measured."""
+"""Name of the value of an unmeasured prompt, which the data set itself gives."""
 TOTAL = "total"
 
 
 @dataclass(frozen=True)
 class PromptRewards:
-    """`rewards` are the K totals, `terms` the K raw values of every term that scored the prompt.
-
-    `duration` of the clip and `length` of the longest annotated span are in seconds, None where nothing says so.
-    """
+    """The rewards of K rollouts of one prompt."""
 
     uid: str
     task: str
     source: str
+    """Name of the data set."""
     rewards: tuple[float, ...] = ()
+    """K totals."""
     terms: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """K raw values of each term that scored the prompt, by name."""
     duration: float | None = None
+    """Seconds of the clip, None if unknown."""
     length: float | None = None
+    """Seconds of the longest annotated span, None if there is none."""
 
     def values(self, of: Sequence[str] = ACCURACY) -> tuple[float, ...]:
-        """The K values of the first term of `of` that the prompt has; "total" is the reward itself."""
+        """The K values of the first term in `of` that the prompt has; "total" stands for the rewards."""
         held = {**self.terms, TOTAL: self.rewards}
         found = next((name for name in of if held.get(name)), None)
         if found is None:
@@ -51,7 +53,7 @@ class PromptRewards:
 
 
 class Selector(Protocol):
-    """Returns some of the rows, in their order unless the selector says otherwise; a row may be returned twice."""
+    """Returns the selected rows, in their order unless the selector says otherwise; a row may come twice."""
 
     def __call__(self, rows: Sequence[PromptRewards]) -> list[PromptRewards]: ...
 

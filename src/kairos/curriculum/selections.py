@@ -1,4 +1,4 @@
-"""Selection files: which prompts take part, as JSON of uids with a hash."""
+"""Selection files: JSON with the uids of the prompts that take part, and a hash of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Selection:
-    """Uids of the prompts that take part, in order. A uid that stands twice is drawn twice (see `unique_uids`)."""
+    """Uids of the prompts that take part, in order. A repeated uid is drawn repeatedly (see `unique_uids`)."""
 
     uids: tuple[str, ...]
 
@@ -28,7 +28,7 @@ class Selection:
         return hashlib.sha256(json.dumps(self.uids).encode()).hexdigest()
 
     def indices(self, uids: Sequence[str]) -> list[int]:
-        """Where the selected prompts stand in a data set of these `uids`; ValueError names those that it lacks."""
+        """Indices of the selected prompts in a data set of these `uids`; ValueError names missing ones."""
         position = {uid: index for index, uid in enumerate(uids)}
         unknown = [uid for uid in self.uids if uid not in position]
         if unknown:
@@ -66,7 +66,7 @@ def write_selection(path: str | Path, selection: Selection) -> None:
 
 
 def read_selection(path: str | Path) -> Selection:
-    """ValueError when the file is no selection, or its uids are not those that it was written with."""
+    """Read a selection file; ValueError if it is none, or its uids were changed after it was written."""
     try:
         content = json.loads(Path(path).read_text())
         selection, expected = Selection(tuple(content["uids"])), content["hash"]

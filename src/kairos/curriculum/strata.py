@@ -1,4 +1,4 @@
-"""A selector whose prompts have a given joint distribution of span length and coverage of the clip."""
+"""A selector that matches a given joint distribution of span length and share of the clip."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ TARGETS = (
 
 @dataclass(frozen=True)
 class LengthByCoverage:
-    """`count` prompts whose annotated spans follow `targets`: rows by length (s), columns by share of the clip.
+    """`count` prompts whose annotated spans follow the joint histogram `targets`.
 
-    `lengths` and `coverages` are the inner edges of the bins; a value on an edge belongs to the upper bin. Prompts per
-    bin are rounded by largest remainder. A bin with too few prompts repeats some of them, or with `repeat` False gives
-    those it has; an empty bin gives none, so fewer than `count` may be returned.
+    Prompts per bin are rounded by largest remainder. An empty bin gives none, so fewer than `count` may be returned.
     """
 
     count: int
     targets: Sequence[Sequence[float]] = TARGETS
+    """Shares of the prompts: one row for each bin of length, one column for each bin of coverage."""
     lengths: Sequence[float] = (2.0, 5.0, 10.0, 20.0)
+    """Inner edges of the bins of length, in seconds; a value on an edge belongs to the upper bin."""
     coverages: Sequence[float] = (0.05, 0.1, 0.2, 0.4)
+    """Inner edges of the bins of coverage, as shares of the clip."""
     repeat: bool = True
+    """A bin with too few prompts repeats some of them; otherwise it gives those that it has."""
     seed: int = 1
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
-"""Selectors that draw a number of prompts: at random, around a difficulty, evenly over it, or by mixed buckets.
+"""Selectors that draw a given number of prompts: at random, or by their difficulty.
 
-The noise of a prompt is a function of (seed, uid), so that the order of the rows and the other rows do not matter.
+The noise of a prompt is a function of (seed, uid): it does not depend on the other rows or on their order.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kairos.curriculum.rewards import ACCURACY, PromptRewards
 
 @dataclass(frozen=True)
 class Random:
-    """`count` prompts, all alike: the control of every other selection."""
+    """`count` prompts with equal probability: the control for every other selection."""
 
     count: int
     seed: int = 0
@@ -29,18 +29,19 @@ class Random:
 class Gaussian:
     """`count` prompts without replacement, each with probability proportional to exp(-(p - mu)^2 / (2 sigma^2)).
 
-    p is a prompt's mean value; prompts with p = 0 are dropped first unless `zeros` (Time-R1's "gaussian_03").
-    With `bins` the weight is divided by the number of prompts in p's bin of the range of p, so that the drawn ones, and
-    not only the chances, follow the bell (TimeLens).
+    p is a prompt's mean value (Time-R1's "gaussian_03").
     """
 
     count: int
     mu: float = 0.3
     sigma: float = 0.2
     bins: int | None = None
+    """Divide each weight by the number of prompts in p's bin, so that the drawn p follow the Gaussian (TimeLens)."""
     zeros: bool = False
+    """Keep prompts with p = 0; otherwise they are dropped first."""
     seed: int = 0
     of: Sequence[str] = ACCURACY
+    """Terms to read: the first one that a prompt has."""
 
     def __post_init__(self) -> None:
         if self.sigma <= 0 or (self.bins is not None and self.bins < 1):
@@ -60,7 +61,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Linspace:
-    """`count` prompts at even distances in the order of their mean value, the highest first (Time-R1's "0070_all")."""
+    """`count` prompts at equal distances in the order of their mean values, highest first (Time-R1's "0070_all")."""
 
     count: int
     of: Sequence[str] = ACCURACY
@@ -73,17 +74,21 @@ class Linspace:
 
 @dataclass(frozen=True)
 class Buckets:
-    """`count` prompts from hard, medium and easy ones in proportions `mix`, each drawn with chance spread^`power`.
+    """`count` prompts, drawn from hard, medium and easy ones in given proportions (RITA).
 
-    The pass rate d is the share of rollouts with a value of at least `right`; d = 0 is dropped, hard is d < `edges[0]`,
-    easy d > `edges[1]`. A bucket that runs short gives what it has, and the rest is taken from all others (RITA).
+    The pass rate d is the share of right rollouts; prompts with d = 0 are dropped. If a bucket has too few prompts, the
+    rest is drawn from all others.
     """
 
     count: int
     power: float = 1.0
+    """Within a bucket a prompt's weight is the standard deviation of its values to this power."""
     mix: Sequence[float] = (1, 6, 3)
+    """Proportions of hard, medium and easy prompts."""
     edges: Sequence[float] = (0.2, 0.8)
+    """Hard is d below the first, easy is d above the second."""
     right: float = 0.5
+    """A rollout is right if its value is at least this."""
     seed: int = 0
     of: Sequence[str] = ACCURACY
 
@@ -110,9 +115,9 @@ class Buckets:
 
 
 def drawn(rows: Sequence[PromptRewards], weights: Sequence[float], count: int, seed: int) -> list[PromptRewards]:
-    """`count` rows without replacement, one after the other in proportion to their weights; in the order of `rows`.
+    """`count` rows drawn without replacement in proportion to their weights, returned in the order of `rows`.
 
-    By exponential clocks: the `count` smallest of -log(u) / weight are exactly such a draw. Weight 0 comes last.
+    Takes the `count` smallest of -log(u) / weight (exponential clocks). Rows of weight 0 come last.
     """
     _enough(len(rows), count)
     clocks = []
@@ -123,7 +128,7 @@ def drawn(rows: Sequence[PromptRewards], weights: Sequence[float], count: int, s
 
 
 def largest_remainder(shares: Sequence[float], count: int) -> list[int]:
-    """Whole numbers in proportion to `shares` that add up to `count`; what rounding leaves goes to the largest rests.
+    """Whole numbers in proportion to `shares` that add up to `count`; largest fractions are rounded up first.
 
     >>> largest_remainder([1, 6, 3], 12)
     [1, 7, 4]

@@ -1,4 +1,4 @@
-"""Chooses the prompts that take part in a run with a selector: once before it, or again after every epoch."""
+"""Chooses the prompts that take part in a run: once before it, or again after every epoch."""
 
 from __future__ import annotations
 
@@ -17,34 +17,35 @@ class Subset:
 
     selector: Selector
     rewards: str | None = None
-    """A file of measured rewards (`read_rewards`); None: the selector reads what the records state."""
+    """A file of measured rewards (`read_rewards`); None: the selector reads the records' own `difficulty`."""
     scale: float = 1.0
     """Multiplies a record's stated `difficulty`, which has its data set's own scale."""
 
     def selection(self, known: Sequence[PromptRewards]) -> Selection:
-        """`known` is what the records say. ValueError where nothing is left."""
+        """The selection from the file, or from `known`, which the records say. ValueError if nothing is left."""
         rows = known if self.rewards is None else read_rewards(self.rewards)
         return Selection(tuple(row.uid for row in self.selector(rows)))
 
 
 @dataclass(frozen=True)
 class Refiltering:
-    """After every epoch only the prompts that `selector` keeps stay in the run (Time-R1: 0 < tIoU <= 0.7).
-
-    `source` says which answers it reads. "pass": one greedy answer to every prompt of the run with the current weights,
-    as released. "rollouts": the finished epoch's own on-policy rollouts, at no cost. That deviates: they are sampled,
-    each with the weights of its iteration, and a prompt that was dropped never returns.
-    """
+    """After every epoch, keeps only the prompts that `selector` chooses (Time-R1: 0 < tIoU <= 0.7)."""
 
     selector: Selector
     source: str = "rollouts"
+    """Which answers the selector reads.
+
+    "pass": one greedy answer to every prompt of the run with the current weights, as released. "rollouts": the finished
+    epoch's on-policy rollouts, at no cost; a departure, because they are sampled, each with the weights of its
+    iteration, and a dropped prompt never returns.
+    """
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES:
             raise ValueError(f"curriculum.refilter.source must be one of {', '.join(SOURCES)}, got {self.source!r}")
 
     def kept(self, pool: Sequence[str], rows: Sequence[PromptRewards]) -> list[str]:
-        """The uids of `pool` that go on; one that was not measured (dropped from an incomplete step) goes on."""
+        """The uids of `pool` that stay in the run; one without rewards (dropped from an incomplete step) stays."""
         measured = {row.uid for row in rows}
         chosen = {row.uid for row in self.selector(rows)}
         return [uid for uid in pool if uid in chosen or uid not in measured]

@@ -1,1 +1,1 @@
-"""The loss: named terms per action, and how actions are weighted into one number."""
+"""The loss: named terms, one value per action, and aggregations that weight the actions into one number."""

@@ -1,4 +1,4 @@
-"""Aggregations: how much every action counts. (mask_BA, group_of_B, weights_B) -> (weight_BA, denominator).
+"""Aggregations: how much each action counts in the loss. (mask_BA, group_of_B, weights_B) -> (weight_BA, denominator).
 
 loss = sum(weight_BA * term_BA) / denominator. An aggregation is called with a whole mini-batch, before it is split into
 micro-batches; the caller sums denominators over ranks. A row of weight 0 adds nothing to either.

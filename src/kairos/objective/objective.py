@@ -19,7 +19,9 @@ class Objective:
     """loss = sum(weight_BA * sum of terms_BA) / denominator, with weight and denominator of the aggregation."""
 
     terms: Mapping[str, Term]
+    """By name; each gives [B, A]."""
     aggregation: Aggregation
+    """Weights the actions and gives the denominator."""
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -27,7 +29,7 @@ class Objective:
 
     @property
     def needs(self) -> Needs:
-        """What the terms read beyond the policy's log-probs, all together."""
+        """The needs of all terms together."""
         return functools.reduce(operator.or_, (term.needs for term in self.terms.values()))
 
     def weights(self, mask_BA: Tensor, group_of_B: Tensor, weights_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,7 +37,7 @@ class Objective:
         return self.aggregation(mask_BA, group_of_B, weights_B)
 
     def values(self, stats: ActionStats, batch: RolloutBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The sum of the terms [B, A], and each of them without gradient, for the log."""
+        """The sum of the terms [B, A], and for the log each term [B, A] without gradient."""
         terms = {name: term(stats, batch) for name, term in self.terms.items()}
         summed_BA = torch.stack(list(terms.values())).sum(dim=0)
         return summed_BA, {name: term_BA.detach() for name, term_BA in terms.items()}

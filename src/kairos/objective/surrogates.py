@@ -1,4 +1,4 @@
-"""Two variants of the clipped surrogate: with one ratio per sequence, and with the clipped ratio as a weight."""
+"""Variants of the clipped surrogate: one ratio per row (GSPO), and the clipped ratio as a fixed weight (CISPO)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from kairos.objective.terms import ClippedSurrogate
 class SequenceSurrogate(ClippedSurrogate):
     """The clipped surrogate with one ratio per row: exp(mean over its actions of log pi - log pi_old) (GSPO).
 
-    All actions of a row have the same value [B, A], so under `SequenceMean` each row counts once, as published. A mean
-    stays closer to 1 than a ratio per action, so the default clip is the paper's narrow one.
+    All actions of a row have the same value, so under `SequenceMean` each row counts once, as published. This ratio
+    stays closer to 1 than a ratio per action: hence the paper's narrow clip.
     """
 
     clip_low: float = 3e-4

@@ -1,4 +1,4 @@
-"""Terms of the loss, one value per action [B, A], to be minimised. Actions outside the mask are 0."""
+"""Terms of the loss: one value per action [B, A], to be minimised, 0 outside the mask."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ClippedSurrogate:
     """-min(ratio * A, clip(ratio, 1 - clip_low, 1 + clip_high) * A), ratio = pi / pi_old (PPO; DAPO's clip-higher).
 
     Without old log-probs pi_old is pi, detached: the ratio is 1 and its gradient is the policy gradient.
-    The log of the ratio is clamped to [-20, 20], so that nothing overflows.
+    The log-ratio is clamped to [-20, 20] against overflow.
     """
 
     clip_low: float = 0.2
@@ -52,16 +52,16 @@ class ClippedSurrogate:
 class ReferenceKL:
     """coefficient * an estimate of KL(pi || reference) from sampled actions (Schulman, "Approximating KL divergence").
 
-    With d = log reference - log pi: k1 = -d, k2 = d^2 / 2, k3 = e^d - 1 - d. `limit` holds the estimate within
-    +-limit (EasyR1 releases 10). A coefficient of 0 needs no reference.
-
-    `reference` names the frozen scorer: `START` is the policy before any update, others are configured.
+    With d = log reference - log pi: k1 = -d, k2 = d^2 / 2, k3 = e^d - 1 - d.
     """
 
     coefficient: float = 0.04
+    """0 needs no reference."""
     estimator: Literal["k1", "k2", "k3"] = "k3"
     limit: float | None = None
+    """Clamps the estimate to [-limit, limit] (EasyR1 releases 10); None: no bound."""
     reference: str = START
+    """Name of the frozen scorer: `START` is the policy before any update, others are configured."""
 
     def __post_init__(self) -> None:
         if self.estimator not in ("k1", "k2", "k3"):
@@ -124,7 +124,7 @@ class Imitation:
 
 
 def _inside(values_BA: Tensor, batch: RolloutBatch) -> Tensor:
-    """Values outside the mask replaced by 0, NaN included (NaN * 0 would be NaN)."""
+    """Sets values outside the mask to 0; a product with the mask would keep NaN."""
     return values_BA.masked_fill(batch.mask_BA <= 0, 0.0)
 
 

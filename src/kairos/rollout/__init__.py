@@ -1,1 +1,1 @@
-"""Engines that write rollouts: the policy itself, the annotation, or given texts."""
+"""Engines that produce rollouts: from the policy, from annotations, or from given texts."""

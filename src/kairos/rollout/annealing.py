@@ -1,4 +1,4 @@
-"""A sampling temperature that changes over a run."""
+"""A sampling schedule: the temperature changes linearly over a run."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Annealed(Sampling):
     """
 
     last: float = 1.0
+    """Temperature at the final iteration."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

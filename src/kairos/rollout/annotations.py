@@ -1,4 +1,4 @@
-"""The annotation writes the rollout: supervised learning as the same loop."""
+"""An engine whose rollouts are the annotations: supervised learning in the same loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kairos.core.types import Origin, Prompt, Rollout, RolloutGroup, Sampling
 
 
 class Annotations:
-    """One row per prompt: its template's answer to its target. The policy encodes it when the batch is built."""
+    """One rollout per prompt: the target as its template writes it. The policy encodes the text for the batch."""
 
     asks_policy = False
 

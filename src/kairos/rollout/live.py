@@ -1,4 +1,4 @@
-"""The policy writes its own rollouts, with the weights that are being trained."""
+"""An engine that samples from the policy that is being trained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kairos.core.types import Prompt, RolloutGroup, Sampling
 
 
 class Live:
-    """Keeps a reference to the policy; `prompts_at_once` bounds memory (None: all), never what is sampled."""
+    """Calls `policy.sample` for `prompts_at_once` prompts at a time (None: all), which bounds memory."""
 
     asks_policy = True
 

@@ -1,4 +1,4 @@
-"""Replays given texts as rollouts: for tests, and for looking at rewards without a model."""
+"""An engine that replays given texts, for tests and for trying rewards without a model."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from kairos.core.types import Prompt, Rollout, RolloutGroup, Sampling
 
 
 class Scripted:
-    """Row g of a prompt is `texts[g]`, beginning again where they end; a mapping gives texts by prompt uid.
+    """Rollout g of a prompt is `texts[g]`, cyclically; a mapping gives the texts by prompt uid.
 
-    The rows count as the policy's own, without log-probabilities: the policy encodes them when the batch is built.
+    The rollouts count as on-policy, without log-probs; the policy encodes them for the batch.
     """
 
     asks_policy = False

@@ -1,7 +1,7 @@
 """The pixel budget: how many frames of a clip are kept, and how large they are.
 
-The arithmetic is that of qwen-vl-utils 0.0.14 (`smart_nframes`, `smart_resize`, `fetch_video`), written anew: what
-Qwen's video models were trained on.
+Computes the same numbers as qwen-vl-utils 0.0.14 (`smart_nframes`, `smart_resize`, `fetch_video`), on which Qwen's
+video models were trained.
 """
 
 from __future__ import annotations
@@ -21,23 +21,22 @@ _MAX_ASPECT = 200
 
 @dataclass(frozen=True)
 class PixelBudget:
-    """Frames per second, and bounds on frames and pixels.
-
-    `factor` is the side of one vision token in pixels: 28 (patch 14) or 32 (patch 16), both merging 2x2 patches.
-    `min_pixels`, `max_pixels` bound one frame, `total_pixels` the clip counted in temporal patches; a clip may exceed
-    it where `min_pixels` asks for more. Unset, `min_pixels` is 128 tokens and `max_pixels` 768 tokens of a frame,
-    and `total_pixels` 115,200 tokens. `rounding` of the number of frames to even: "floor", or "round" as in older
-    releases.
-    """
+    """Frames per second, and bounds on frames and pixels."""
 
     factor: int = 28
+    """Side of one vision token in pixels: 28 (patch 14) or 32 (patch 16), both of 2x2 merged patches."""
     fps: float = 2.0
+    """Kept frames per second."""
     min_frames: int = 4
     max_frames: int = 768
     min_pixels: int | None = None
+    """Fewest pixels of a frame; None: 128 tokens."""
     max_pixels: int | None = None
+    """Most pixels of a frame; None: 768 tokens."""
     total_pixels: int | None = None
+    """Most pixels of a clip, counted once per temporal patch, unless `min_pixels` needs more; None: 115,200 tokens."""
     rounding: Literal["floor", "round"] = "floor"
+    """How the number of frames is made even; "round" as in older releases."""
 
     def __post_init__(self) -> None:
         if self.factor < 1:
@@ -72,7 +71,7 @@ class PixelBudget:
         return 128_000 * self.factor**2 * 0.9 if self.total_pixels is None else self.total_pixels
 
     def frames(self, total: int, source_fps: float) -> int:
-        """How many of `total` frames are kept, even. ValueError when there are fewer than two.
+        """How many of `total` frames are kept: an even number. ValueError if there are fewer than two.
 
         >>> PixelBudget().frames(335, 335 / 35.1415)
         70

@@ -1,4 +1,4 @@
-"""What can go wrong with a video, a decoder or a clip store: each message names the file, the fault and the remedy."""
+"""Errors of videos, decoders and clip stores; each message names the file, the fault and the remedy."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ class VideoError(ValueError):
 
 
 class DecoderError(ValueError):
-    """The decoder itself is not usable here, so no clip would be: stop, and install or choose another."""
+    """The decoder cannot be used on this machine, so no clip can be decoded: the run stops."""
 
 
 class StoreError(ValueError):
-    """The clip store cannot be written, or lacks what was required of it: stop."""
+    """The clip store cannot be written, or lacks required clips: the run stops."""

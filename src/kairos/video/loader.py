@@ -1,4 +1,4 @@
-"""Loads a clip: from the clip store, or decoded in a worker process, resized to the pixel budget and stored."""
+"""Loads a clip from the clip store, or decodes it, resizes it to the pixel budget and stores it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Recipe:
 
 
 class _Tally:
-    """Counts over the threads of one process; a copy in another process starts at zero."""
+    """A counter shared by the threads of one process; a pickled copy starts at zero."""
 
     def __init__(self) -> None:
         self._lock, self.misses = threading.Lock(), 0
@@ -58,18 +58,17 @@ class _Tally:
 
 @dataclass(frozen=True)
 class ClipLoader:
-    """Loads clips; picklable, and usable in a data loader's workers.
-
-    `on_miss`: "fill" decodes what the store lacks and stores it, "require" refuses it, "off" decodes always and leaves
-    the store alone. `time_limit` is in seconds per clip, `bounds` what one file may ask of the machine.
-    """
+    """Loads clips; picklable, for use in a data loader's workers."""
 
     store: ClipStore
     decoder: Decoder = field(default_factory=Decord)
     budget: PixelBudget = field(default_factory=PixelBudget)
     on_miss: Literal["fill", "require", "off"] = "fill"
+    """A clip that the store lacks: decode and store it, or refuse it; "off" always decodes and ignores the store."""
     time_limit: float = 60.0
+    """Seconds to decode one clip."""
     bounds: Bounds = field(default_factory=Bounds)
+    """Limits on one video file."""
     _guards: Guards = field(default_factory=Guards, init=False, repr=False, compare=False)
     _tally: _Tally = field(default_factory=_Tally, init=False, repr=False, compare=False)
 
@@ -81,7 +80,7 @@ class ClipLoader:
 
     @property
     def misses(self) -> int:
-        """How many clips this process had to decode because the store lacked them. `filled(clip)` tells of one."""
+        """Number of clips that this process decoded because the store lacked them; `filled(clip)` is for one clip."""
         return self._tally.misses
 
     def load(self, source: VideoSource) -> VideoClip:
@@ -106,7 +105,7 @@ class ClipLoader:
         return replace(stored, filled=True) if isinstance(stored, StoredClip) else clip
 
     def decode(self, source: VideoSource) -> tuple[VideoClip, dict[str, str | float]]:
-        """Decode and resize without asking the store. The clip, and facts about its source to be stored beside it."""
+        """Decode and resize, bypassing the store: the clip, and facts about its source to store with it."""
         start, end = _span(source)
         guard = self._guards.get(self.decoder, self.time_limit, self.bounds)
         opened = guard.open(source)
@@ -143,7 +142,7 @@ class ClipLoader:
         return clip, facts
 
     def probe(self, source: VideoSource) -> Probe:
-        """What the file of `source` is: frames, fps, size, duration. VideoError."""
+        """Frames, fps, size and duration of the file of `source`. VideoError."""
         return self._guards.get(self.decoder, self.time_limit, self.bounds).open(source).probe
 
     def check(self, sources: Iterable[VideoSource]) -> None:
@@ -188,7 +187,7 @@ def filled(clip: VideoClip) -> bool:
 
 @contextmanager
 def _one_core_less() -> Iterator[None]:
-    """Leave the decoding process a core: with none to spare, every parallel loop here would wait for it."""
+    """Use one torch thread less: without a core for the decoding process, all parallel loops would wait for it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

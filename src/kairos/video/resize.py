@@ -1,4 +1,4 @@
-"""Bicubic antialiased resizing of uint8 frames in bounded memory, bit-equal to the torchvision of qwen-vl-utils."""
+"""Bicubic antialiased resizing of uint8 frames in bounded memory, bit-equal to torchvision as qwen-vl-utils uses it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 VERSION = "bicubic-antialias-1"
-"""Part of a stored clip's key; changes when a pixel would."""
+"""Part of a stored clip's key: to be changed with every change of a pixel."""
 
 _CHUNK_BYTES = 64 << 20
 

@@ -1,1 +1,1 @@
-"""Reward terms, one file a kind, and the rubric that adds them up."""
+"""Reward terms, one file for each kind, and the rubric that weights and adds them."""

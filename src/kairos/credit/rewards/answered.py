@@ -1,4 +1,4 @@
-"""What reward terms share: the answers of a group, read through the grammar of the prompt's template."""
+"""Reads the answers of a group with the grammar of the prompt's template, for all reward terms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kairos.core.types import Prompt, RolloutGroup, Template
 
 
 def answers(group: RolloutGroup) -> list[Answer]:
-    """One answer per rollout; ValueError when the prompt has no template, so that nothing says how to read it."""
+    """One answer for each rollout; ValueError if the prompt has no template, which says how to read them."""
     grammar = template_of(group.prompt).grammar
     return [read(rollout.text, grammar) for rollout in group.rollouts]
 

@@ -1,4 +1,4 @@
-"""Whether the stated option is the right one."""
+"""A reward term for the right option."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether chosen frames show the evidence."""
+"""A reward term for choosing frames that show the evidence."""
 
 from __future__ import annotations
 

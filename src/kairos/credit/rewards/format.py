@@ -1,4 +1,4 @@
-"""Whether an answer has the form that its template asks for."""
+"""A reward term for the format that the template asks for."""
 
 from __future__ import annotations
 

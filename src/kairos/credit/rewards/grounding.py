@@ -1,4 +1,4 @@
-"""How well the stated spans fit the annotated ones."""
+"""Reward terms for temporal grounding: IoU of stated and annotated spans."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from kairos.credit.rewards.answered import answers, template_of
 
 @dataclass(frozen=True)
 class IoU:
-    """Temporal IoU [G] in [0, 1] (TimeZero): with the best annotated span, or of the unions where answers list spans.
+    """Temporal IoU [G] in [0, 1] (TimeZero), 0 if the answer states no proper span.
 
-    Whether answers list spans is asked of the template's grammar (`many`). 0 where the answer states no proper span;
-    ValueError where nothing is annotated.
+    Of several annotated spans the best one counts, or the union of all if the template's grammar lists spans (`many`).
+    ValueError if no span is annotated.
     """
 
     def __call__(self, group: RolloutGroup) -> Tensor:
@@ -30,11 +30,11 @@ class IoU:
 class TimestampAwareIoU:
     """IoU * (1 - |start error| / T) * (1 - |end error| / T), T the clip's duration in seconds (Time-R1, r_tIoU).
 
-    A span far beyond the clip makes a factor negative: `clamp` keeps every factor at or above 0, the released code
-    does not. Several annotated spans are treated as in `IoU`; the errors of a list are those of its hull.
+    Several annotated spans are treated as in `IoU`; start and end of a list are those of its hull.
     """
 
     clamp: bool = True
+    """Keep each factor >= 0: it is negative for a span far outside the clip. The released code does not."""
 
     def __call__(self, group: RolloutGroup) -> Tensor:
         spans, duration = annotated_spans(group), group.prompt.clip.duration
@@ -46,7 +46,7 @@ class TimestampAwareIoU:
         )
 
     def released(self) -> TimestampAwareIoU:
-        """As Time-R1's code: factors may be negative."""
+        """As in Time-R1's released code: factors may be negative."""
         return replace(self, clamp=False)
 
     def _score(self, stated: Sequence[Span], right: Sequence[Span], duration: float) -> float:

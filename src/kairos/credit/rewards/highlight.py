@@ -1,4 +1,4 @@
-"""How well stated highlights, seconds with their saliency, fit the annotated ones."""
+"""A reward term for highlight detection: stated times and saliency scores against the annotated ones."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ _SCORES = re.compile("saliency|scores", re.IGNORECASE)
 class Highlights:
     """0.6 * F2 + 0.4 / (1 + WMSE), [G] in [0, 1] (TempSamp-R1, R_ts).
 
-    Stated and annotated seconds are matched one to one, from early to late, where they lie within `tolerance` seconds.
-    F2 weighs recall over precision; WMSE is the squared error of the saliency over the matched ones, weighted by the
-    squared annotated saliency. The paper states neither the tolerance nor what happens without a match: chosen are 1 s
-    (its clips are 2 s apart) and 0. ValueError when the prompt has no highlights.
+    Stated and annotated times are matched one to one, in order of time, if they differ by at most `tolerance`. F2 of
+    the matches weighs recall over precision; WMSE is the mean squared error of the saliency over the matches, weighted
+    by the squared annotated saliency. The paper gives neither the tolerance nor the reward without a match: chosen are
+    1 s (its clips are 2 s apart) and 0. ValueError if the prompt has no highlights.
     """
 
     tolerance: float = 1.0
+    """Seconds."""
     timing: float = 0.6
+    """Weight of F2; the rest is the saliency's."""
 
     def __post_init__(self) -> None:
         if self.tolerance < 0:
@@ -58,9 +60,9 @@ class Highlights:
 
 
 def stated(text: str) -> list[Highlight]:
-    """(seconds, saliency) in order of time; nothing unless there are as many scores as times.
+    """(seconds, saliency) in order of time; empty unless there are as many scores as times.
 
-    Read from the last answer block, or the whole text: times stand before the word saliency or scores, scores behind.
+    Reads the last answer block, else the whole text: times before the word "saliency" or "scores", scores after it.
 
     >>> stated("The highlight timestamps are in the 82, 84 seconds. Their saliency scores are 1.3, 1.7.")
     [(82.0, 1.3), (84.0, 1.7)]
@@ -77,7 +79,7 @@ def stated(text: str) -> list[Highlight]:
 
 
 def _matched(said: Sequence[Highlight], annotated: Sequence[Highlight], tolerance: float) -> list[tuple[float, float]]:
-    """(stated, annotated) saliency of the pairs; both lists are in order of time."""
+    """(stated, annotated) saliency of each matched pair; both lists are in order of time."""
     pairs, position = [], 0
     for second, true in annotated:
         while position < len(said) and said[position][0] < second - tolerance:

@@ -1,4 +1,4 @@
-"""A penalty for answers that are nearly as long as allowed."""
+"""A penalty for answers close to the length limit."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from kairos.core.types import Origin, Rollout, RolloutGroup
 
 @dataclass(frozen=True)
 class Overlong:
-    """0 up to `longest - margin` actions, then down in a straight line to -1 at `longest` and beyond: [G] (DAPO).
+    """0 up to `longest - margin` actions, then falling linearly to -1 at `longest` and beyond: [G] (DAPO).
 
-    Lengths are in actions (tokens). A row that an injection wrote has no length yet, and costs nothing. ValueError
-    where a row of the policy has none.
+    An injected row has no length yet and gets 0. ValueError if a row of the policy has none.
     """
 
     longest: int
+    """Actions (tokens)."""
     margin: int
+    """Actions before `longest` in which the penalty grows."""
 
     def __post_init__(self) -> None:
         if not 0 < self.margin <= self.longest:

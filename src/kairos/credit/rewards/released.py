@@ -1,4 +1,4 @@
-"""A reward as the code that a method's authors released computes it, where ours departs from that."""
+"""Turns a reward into the one that the authors' released code computes, where ours departs from it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from kairos.credit.rewards.rubric import RewardTerm, Rubric, Weighted
 
 @runtime_checkable
 class Departing(Protocol):
-    """A reward term that departs from the released code and can be turned into what that computes."""
+    """A reward term that departs from the released code; `released()` gives the term as released."""
 
     def released(self) -> RewardTerm: ...
 
 
 def as_released(reward: Reward) -> Reward:
-    """The same rubric with every term that departs from the released code replaced; another reward as it is."""
+    """The rubric with every departing term replaced by its released form; any other reward is returned unchanged."""
     if not isinstance(reward, Rubric):
         return reward
     return replace(reward, terms={name: _released(weighted) for name, weighted in reward.terms.items()})

@@ -1,4 +1,4 @@
-"""A reward made of named, shaped and weighted terms."""
+"""The rubric: a reward that is the weighted sum of named, shaped terms."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RewardTerm(Protocol):
 
 
 class RewardError(ValueError):
-    """A term crashed, or returned what is no reward; names the prompt, the term and the completion."""
+    """A term crashed or returned an invalid reward; the message names the prompt, the term and the completion."""
 
     def __init__(self, uid: str, term: str, text: str, problem: str) -> None:
         super().__init__(f"reward term {term!r} failed on prompt {uid!r}: {problem}\ncompletion: {_cut(text)}")
@@ -39,12 +39,14 @@ class RewardError(ValueError):
 
 @dataclass(frozen=True)
 class Weighted:
-    """One term of a rubric: its weight, its shape, and the tasks that it scores (None: all)."""
+    """One term of a rubric with its weight."""
 
     term: RewardTerm
     weight: float = 1.0
     shape: Shape = field(default_factory=Identity)
+    """[G] -> [G], applied to the raw term before weighting."""
     tasks: Sequence[str] | None = None
+    """Names of the tasks that the term scores; None: all."""
 
     def __post_init__(self) -> None:
         if isinstance(self.tasks, str):
@@ -58,12 +60,13 @@ class Weighted:
 class Rubric:
     """total = sum of weight * shape(raw) over the terms that score the prompt's task.
 
-    `Scores.terms` holds the raw terms that applied. A term that is None is left out (so a configuration can strike
-    one it inherits); a rubric without any term rewards nothing (supervised learning). RewardError when a term crashes,
-    returns another shape than [G], or a number that is not finite; ValueError when no term scores the prompt's task.
+    `Scores.terms` holds the raw terms that applied. Without any term the reward is 0 (supervised learning). RewardError
+    if a term crashes, returns another shape than [G] or a number that is not finite; ValueError if no term scores the
+    prompt's task.
     """
 
     terms: Mapping[str, Weighted | None]
+    """By name; None removes a term that a configuration inherits."""
 
     def __call__(self, group: RolloutGroup) -> Scores:
         prompt = group.prompt
@@ -96,7 +99,7 @@ def _raw(name: str, term: RewardTerm, group: RolloutGroup) -> Tensor:
 
 
 def _culprit(term: RewardTerm, group: RolloutGroup) -> str:
-    """The completion that crashes alone; all of them when only the group does."""
+    """The first completion that crashes the term alone; all completions if none does."""
     for rollout in group.rollouts:
         try:
             term(RolloutGroup(group.prompt, (rollout,)))
@@ -106,7 +109,7 @@ def _culprit(term: RewardTerm, group: RolloutGroup) -> str:
 
 
 def _cut(text: str) -> str:
-    """A completion as a message shows it; the error's `text` is the whole."""
+    """A completion shortened for a message; the error's `text` keeps all of it."""
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
 
 

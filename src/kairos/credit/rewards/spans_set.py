@@ -1,4 +1,4 @@
-"""How well a list of spans fits the annotated ones, both taken as sets."""
+"""A reward term that compares a list of spans with the annotated spans as sets."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from kairos.credit.rewards.grounding import annotated_spans
 class SetIoU:
     """IoU of all stated with all annotated seconds, [G] in [0, 1]; 0 where the answer states no proper span.
 
-    `IoU` gives the same under a template that lists spans. This term takes no other: ValueError under a template that
-    reads one span, and where nothing is annotated.
+    Under a template that lists spans `IoU` gives the same. ValueError under a template that reads one span, and if no
+    span is annotated.
     """
 
     def __call__(self, group: RolloutGroup) -> Tensor:

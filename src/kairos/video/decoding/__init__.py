@@ -1,1 +1,1 @@
-"""Decoders, and the guarded process that runs them."""
+"""Decoders, and the worker process with time and memory limits that runs them."""

@@ -1,4 +1,4 @@
-"""Limits on what one video may cost: a longer or larger one is refused before its frames are decoded."""
+"""Limits on the length and size of one video, checked before its frames are decoded."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from kairos.video.errors import VideoError
 
 @dataclass(frozen=True)
 class Bounds:
-    """Limits per clip: `seconds` of the part that is meant, `frames` of the file, `pixels` per frame, and `memory`
-    (bytes) of the decoding process, which catches files whose headers lie."""
+    """Limits per clip."""
 
     seconds: float = 4 * 3600.0
+    """Longest clip."""
     frames: int = 1_000_000
+    """Most frames of the file."""
     pixels: int = 8192 * 8192
+    """Most pixels of a frame."""
     memory: int = 4 << 30
+    """Most bytes of the decoding process: stops files that are larger than their headers say."""
 
     def __post_init__(self) -> None:
         for name in ("seconds", "frames", "pixels", "memory"):

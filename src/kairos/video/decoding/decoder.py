@@ -1,4 +1,4 @@
-"""The protocol of decoders: they describe a video and read frames of it. Nothing here imports torch."""
+"""The protocol of decoders, which describe a video and read its frames. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ from kairos.video.errors import DecoderError
 
 @dataclass(frozen=True)
 class Probe:
-    """A video's number of frames, average frames a second, pixels and seconds; `version` names the decoder."""
+    """What a decoder finds out about a video on opening it."""
 
     frames: int
     fps: float
+    """Average frames per second."""
     width: int
+    """Pixels."""
     height: int
+    """Pixels."""
     duration: float
+    """Seconds."""
     version: str
+    """Name and version of the decoder."""
 
 
 class Reader(Protocol):

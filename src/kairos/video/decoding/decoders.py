@@ -1,4 +1,4 @@
-"""Decoder parts: how a video file becomes frames. They run in a worker process, so nothing here imports torch.
+"""The decoders to choose from. They run in a worker process that starts quickly, so nothing here imports torch.
 
 A user's own decoder is a frozen dataclass in an importable module with the two methods of `Decoder`.
 """
@@ -52,7 +52,7 @@ class Torchcodec:
 
 @dataclass(frozen=True)
 class Images:
-    """Read a folder of images in natural order, one every 1 / fps seconds. Chosen for every source that is a folder."""
+    """Read a folder of images in natural order, one every 1 / fps seconds. Used for every source that is a folder."""
 
     def describe(self) -> Mapping[str, str]:
         return {"decoder": "pillow", "decoder_version": installed_version("pillow")}

@@ -1,4 +1,4 @@
-"""One video opened by decord."""
+"""Reads one video with decord."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ decord.logging.set_level(decord.logging.QUIET)
 
 
 class DecordReader:
-    """Frames by decord. The first frame is decoded on opening, because only it tells the size, and kept for `read`."""
+    """Reads frames with decord. Opening decodes the first frame, because only it gives the size, and keeps it."""
 
     def __init__(self, path: str, threads: int) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""Decoding under guard: a worker process per thread, a time limit per clip, an error instead of a hang or a crash."""
+"""Decodes in a worker process with a time limit, so that a decoder that hangs or crashes is an error of one clip."""
 
 from __future__ import annotations
 
@@ -33,14 +33,15 @@ _END_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Opened:
-    """An open video: what it is, and the presentation times of all its frames (float64, seconds of the source)."""
+    """An open video."""
 
     probe: Probe
     seconds_N: np.ndarray
+    """Presentation times of all its frames: float64, seconds of the source."""
 
 
 class _Worker:
-    """One decoding process, its pipe, and the memory that it writes frames into."""
+    """One decoding process with its pipe and the shared memory into which it writes frames."""
 
     def __init__(self, decoder: Decoder, bounds: Bounds) -> None:
         self.stderr = tempfile.TemporaryFile("w+b", buffering=0)  # noqa: SIM115 - lives as long as the process
@@ -70,7 +71,7 @@ class _Worker:
             raise DecoderError(f"the decoding process did not start: {self.last_words()}") from error
 
     def resize(self, size: int) -> None:
-        """Make the shared memory at least `size` bytes, and no larger than worth keeping."""
+        """Make the shared memory at least `size` bytes; beyond 128 MiB it shrinks again when less is needed."""
         size = max(size, min(self.size, _KEPT_BYTES))
         if size != self.size:
             self.map = None
@@ -84,7 +85,7 @@ class _Worker:
             self.map, self.size = mmap.mmap(self.memory, size), size
 
     def last_words(self) -> str:
-        """How the process ended and the last line that it wrote."""
+        """How the process ended, and the last line of its stderr."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(_END_SECONDS)
         self.stop()
@@ -96,9 +97,9 @@ class _Worker:
 
 
 class Guard:
-    """Decodes in a worker process that is kept between clips. One thread uses it at a time.
+    """Decodes in a worker process that lives on between clips. For one thread at a time.
 
-    `time_limit` bounds the seconds that one clip may keep this process waiting, from opening to its last frame.
+    `time_limit`: the most seconds to wait for one clip, from opening to its last frame.
     """
 
     def __init__(self, decoder: Decoder, time_limit: float = 60.0, bounds: Bounds | None = None) -> None:
@@ -132,9 +133,9 @@ class Guard:
         return self._opened
 
     def frames(self, index_N: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """(position of the first, [K, H, W, 3] uint8 RGB) for the frames at `index_N` (rising), a few at a time.
+        """The frames at `index_N` (rising) in chunks: (position of the chunk in `index_N`, [K, H, W, 3] uint8 RGB).
 
-        The arrays live in shared memory: each holds until the next is asked for. VideoError.
+        The arrays are in shared memory: each is valid until the next is requested. VideoError.
         """
         if self._opened is None or self._worker is None:
             raise ValueError("open a source before asking for its frames")
@@ -218,7 +219,7 @@ class Guards(threading.local):
 
 
 def _anonymous_file() -> int:
-    """A file descriptor of memory that a child process can map."""
+    """A file descriptor of anonymous memory that a child process can map."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("kairos-frames")
     with tempfile.TemporaryFile() as file:
@@ -226,7 +227,7 @@ def _anonymous_file() -> int:
 
 
 def _largest_file() -> int:
-    """The limit that the system sets on files, which holds for shared memory too."""
+    """The system's limit on file size in bytes, which applies to shared memory too."""
     try:
         import resource
     except ImportError:
@@ -236,7 +237,7 @@ def _largest_file() -> int:
 
 
 def _stop(process: subprocess.Popen[bytes], pipe: Connection, memory: int, owner: int) -> None:
-    """Kill the worker and give back what it held, unless this is a forked copy of the process that owns it."""
+    """Kill the worker and release its pipe and memory, unless this process is a fork of the one that owns it."""
     if os.getpid() != owner:
         return
     pipe.close()

@@ -1,7 +1,7 @@
-"""Checks what a video file's headers claim, before any decoder opens it.
+"""Checks a video file's headers before any decoder opens it.
 
 Catches what decoders report obscurely or late: empty and truncated files, files without a video stream, and frame
-sizes that would take gigabytes to decode. MP4 and MOV are walked box by box (ISO/IEC 14496-12); others ask FFmpeg.
+sizes that would take gigabytes to decode. Parses MP4 and MOV itself (ISO/IEC 14496-12), other formats with FFmpeg.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ _MOOV_LIMIT = 512 << 20
 
 
 class Claim(NamedTuple):
-    """What a video stream's header says: pixels (0 where it does not say) and seconds (0 likewise)."""
+    """What the header of a video stream says; 0 where it says nothing."""
 
     width: int
+    """Pixels."""
     height: int
+    """Pixels."""
     seconds: float
 
 
 def check_header(path: str, bounds: Bounds, whole: bool = True) -> None:
     """VideoError when the file is missing, empty, cut off, without video, or claims more than `bounds` allow.
 
-    How long it claims to last matters only where the `whole` file is meant. Some writers leave sizes out: the first
-    decoded frame is checked again.
+    Its length is checked only if the `whole` file is the clip. Some headers give no size: the first decoded frame is
+    checked again.
     """
     file = Path(path)
     if not file.is_file():
@@ -51,7 +53,7 @@ def check_header(path: str, bounds: Bounds, whole: bool = True) -> None:
 
 
 def _iso_claims(path: str, stream: BinaryIO, size: int) -> list[Claim]:
-    """What each video track claims."""
+    """The claim of each video track of an MP4 or MOV file."""
     moov, position = b"", 0
     while position + 8 <= size:
         stream.seek(position)
@@ -78,7 +80,7 @@ def _iso_claims(path: str, stream: BinaryIO, size: int) -> list[Claim]:
 
 
 def _track_claim(trak: bytes) -> Claim | None:
-    """Sample entry and media header, if this is a video track."""
+    """Size from the sample entry and length from the media header; None if this is not a video track."""
     boxes: dict[bytes, bytes] = {}
     for kind, body in _descendants(trak):
         boxes.setdefault(kind, body)  # QuickTime has a second hdlr, further in

@@ -1,4 +1,4 @@
-"""A folder of images as a video: natural order of names, a constant frame rate."""
+"""Reads a folder of images as a video: in natural order of names, at a constant frame rate."""
 
 from __future__ import annotations
 

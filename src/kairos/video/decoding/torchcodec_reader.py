@@ -1,4 +1,4 @@
-"""One video opened by torchcodec."""
+"""Reads one video with torchcodec."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ except (ImportError, RuntimeError, OSError) as _error:
 
 
 class TorchcodecReader:
-    """Frames by torchcodec's exact mode. Presentation times come from the packets, which torchcodec does not list."""
+    """Reads frames in torchcodec's exact mode. PyAV reads the presentation times, which torchcodec does not list."""
 
     def __init__(self, path: str, threads: int) -> None:
         self._path = path

@@ -1,7 +1,7 @@
 """The decoding process: opens one video at a time and writes its frames into memory shared with its parent.
 
-Started by `guard.Guard`. It imports neither torch nor the data side, so it starts in a fraction of a second; when a
-decoder hangs or crashes here, only this process is lost. What it writes to stderr is its parent's to report.
+`guard.Guard` starts it. It imports no torch, so it starts in a fraction of a second; a decoder that hangs or crashes
+takes only this process down. The parent reports its stderr.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kairos.video.decoding.headers import check_header
 from kairos.video.errors import DecoderError, VideoError
 
 SLOTS = 2
-"""Chunks that may be under way: one being written here while the parent reads the other."""
+"""Chunks in shared memory: the worker writes one while the parent reads the other."""
 
 
 def serve(pipe: int, memory: int) -> None:
@@ -61,7 +61,7 @@ def _open(path: str, fps: float | None, whole: bool, decoder: Decoder, bounds: B
 
 
 class _Shared:
-    """The memory shared with the parent, mapped again only when its size changes."""
+    """The memory shared with the parent, remapped only when its size changes."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor, self._map = descriptor, None
@@ -73,7 +73,7 @@ class _Shared:
 
 
 def _read(reader: Reader, connection: Connection, shared: _Shared) -> None:
-    """Say what was opened, then write the frames asked for, chunk by chunk; None asks for none."""
+    """Send the probe and frame times, then write the requested frames chunk by chunk; a request of None ends it."""
     connection.send(("opened", reader.probe, np.asarray(reader.seconds_N, dtype=np.float64)))
     request = connection.recv()
     if request is None:
@@ -90,7 +90,7 @@ def _read(reader: Reader, connection: Connection, shared: _Shared) -> None:
 
 
 def _limit_memory(limit: int) -> None:
-    """Let allocations beyond `limit` bytes fail, where the system can."""
+    """Make allocations beyond `limit` bytes fail, if the system supports it."""
     try:
         import resource
     except ImportError:

@@ -1,1 +1,1 @@
-"""Decoded clips and features on disk, sealed and memory-mapped."""
+"""Stores of decoded clips and of features: memory-mapped files with a checksum."""

@@ -1,4 +1,4 @@
-"""Fill a clip store ahead of a run: several decoding processes, a progress bar, resume, and a file of failures."""
+"""Fills a clip store before a run, with several decoding processes; can be stopped and resumed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,19 @@ from kairos.video.loader import ClipLoader, filled
 
 @dataclass(frozen=True)
 class CacheReport:
-    """The outcome of `cache`: clips asked for, written, found, failed (and why), seconds, the file of failures."""
+    """The outcome of `cache`."""
 
     clips: int
+    """Number of distinct clips asked for."""
     written: int
+    """Clips decoded and stored now."""
     present: int
+    """Clips that were stored before."""
     failed: tuple[tuple[VideoSource, str], ...]
+    """(source, reason)."""
     seconds: float
     failures: Path
+    """JSONL of the failed clips."""
 
     def __str__(self) -> str:
         text = (
@@ -96,7 +101,7 @@ def cache(
 
 
 def _store(loader: ClipLoader, source: VideoSource) -> bool:
-    """Load one clip; whether it had to be written."""
+    """Load one clip; True if it had to be decoded and stored."""
     return filled(loader.load(source))
 
 

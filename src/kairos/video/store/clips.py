@@ -1,6 +1,6 @@
-"""The clip store: a folder with one safetensors file a clip and budget, written whole or not at all, read by mapping.
+"""The clip store: a folder with one safetensors file per clip and pixel budget, written atomically and memory-mapped.
 
-A file is keyed by the content of its source and by every parameter that changes a pixel, and carries both inside.
+A file's key is the content hash of its source and every parameter that changes a pixel; the file holds its key too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _REMEDY = (
 
 
 class ClipStore:
-    """Clips below `folder`. `broken` maps files found damaged to the reason; they count as not stored."""
+    """Clips below `folder`. `broken` maps damaged files to what is wrong; they count as not stored."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder).absolute()
@@ -38,8 +38,7 @@ class ClipStore:
         self._contents = ContentIndex(self.folder)
 
     def get(self, source: VideoSource, budget: Budget) -> VideoClip | None:
-        """The stored clip, its frames mapped; None where there is none of this content and budget. VideoError when the
-        source itself cannot be read."""
+        """The stored clip, memory-mapped; None if it is not stored. VideoError if the source cannot be read."""
         path, wanted = self._find(source, budget)
         mapped = self._open(path, wanted)
         if mapped is None:
@@ -56,7 +55,7 @@ class ClipStore:
         )
 
     def has(self, source: VideoSource, budget: Budget) -> bool:
-        """Whether `get` would find it."""
+        """Whether the clip is stored."""
         return self._open(*self._find(source, budget)) is not None
 
     def name(self, source: VideoSource, budget: Budget) -> str:
@@ -64,7 +63,7 @@ class ClipStore:
         return Path(self._find(source, budget)[0]).stem
 
     def about(self, source: VideoSource, budget: Budget) -> Mapping[str, object] | None:
-        """What was written beside the frames: key, source, source_fps, duration, decoder, ...; None where absent."""
+        """The facts stored with the clip: key, source, source_fps, duration, decoder, ...; None if it is not stored."""
         mapped = self._open(*self._find(source, budget))
         return None if mapped is None else mapped.about
 
@@ -127,7 +126,7 @@ class ClipStore:
         return mapped
 
     def sweep(self, older_than: float = 3600.0) -> int:
-        """Remove what killed writers left behind more than `older_than` seconds ago; returns how many files."""
+        """Remove partial files that killed writers left more than `older_than` seconds ago; returns their number."""
         stale = [p for p in self.folder.glob("*/.*.partial") if time.time() - p.stat().st_mtime > older_than]
         for path in stale:
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Hashes of video files' bytes, kept on disk so that opening thousands of clips again is quick."""
+"""Content hashes of video files, cached on disk so that thousands of clips need not be hashed again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ContentIndex:
         self._known: dict[tuple[str, int, int], str] | None = None
 
     def of(self, source: VideoSource) -> str:
-        """32 hexadecimal digits for the whole of `source`'s file or folder. VideoError when it cannot be read."""
+        """Hash of the whole file or folder of `source`: 32 hexadecimal digits. VideoError if it cannot be read."""
         path = os.path.abspath(source.path)  # noqa: PTH100 - the name as given, links kept
         try:
             stamp = _stamp(path)
@@ -51,7 +51,7 @@ class ContentIndex:
             raise VideoError(f"{source.path}: cannot be read ({error.strerror}); check its permissions") from error
 
     def earlier(self, source: VideoSource) -> set[str]:
-        """Contents that this path held at other times."""
+        """All hashes that the file at this path has had."""
         path = os.path.abspath(source.path)  # noqa: PTH100
         return {content for (known, _, _), content in self._load().items() if known == path}
 
@@ -81,7 +81,7 @@ class ContentIndex:
 
 
 def _stamp(path: str) -> tuple[int, int]:
-    """(size, modification time in ns), of a folder those of its images taken together."""
+    """(size, modification time in ns) of a file; of a folder, of all its images together."""
     status = os.stat(path)  # noqa: PTH116 - this is the hot path
     if not stat.S_ISDIR(status.st_mode):
         return status.st_size, status.st_mtime_ns

@@ -1,6 +1,6 @@
-"""Feature stores: tensors computed from clips by a frozen model, kept in memory, in files, or in both.
+"""Feature stores: keep what a frozen model computed from clips in memory, in files, or in both.
 
-A key is a text that names the clip and everything else that its features depend on; who computes them makes the key.
+A key names the clip and all else that its features depend on; the code that computes the features makes the key.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ _REMEDY = (
 
 
 class MemoryFeatures:
-    """The features last used, up to `gigabytes` (1e9 bytes) of them, on `device`: "cpu" (pinned where there is a GPU)
-    or "cuda". A tensor larger than that is not kept."""
+    """Keeps the most recently used features, up to `gigabytes` (1e9 bytes), on `device`.
+
+    `device` is "cpu" (pinned memory if there is a GPU) or "cuda". A tensor larger than the bound is not kept.
+    """
 
     def __init__(self, gigabytes: float = 8.0, device: str = "cpu") -> None:
         if not gigabytes > 0:
@@ -66,10 +68,10 @@ class MemoryFeatures:
 
 
 class FeatureFiles:
-    """One safetensors file a clip below `folder`, written whole or not at all and read by mapping, for any number of
-    processes and runs. Above `gigabytes` (1e9 bytes; None: no bound) nothing more is written.
+    """One safetensors file per clip below `folder`, written atomically and memory-mapped, shared by processes and runs.
 
-    `broken` counts the files found damaged or foreign, by name, with the reason; they are misses, and written anew.
+    Above `gigabytes` (1e9 bytes; None: no bound) nothing more is written. `broken` maps damaged files to what is wrong;
+    they count as not stored and are written again.
     """
 
     def __init__(self, folder: str | os.PathLike[str], gigabytes: float | None = None) -> None:
@@ -81,7 +83,7 @@ class FeatureFiles:
         self._used: int | None = None
 
     def get(self, key: str) -> Tensor | None:
-        """The mapped tensor; None where there is no whole file of this key."""
+        """The memory-mapped tensor; None if there is no intact file of this key."""
         path = self.path(key)
         try:
             status = path.stat()
@@ -133,7 +135,7 @@ class FeatureFiles:
 
 
 class MemoryAndFiles:
-    """Two stores as one: memory is asked first, and given what only the files had."""
+    """Looks in memory first, then in files; what only the files have is put into memory."""
 
     def __init__(self, memory: FeatureStore, files: FeatureStore) -> None:
         self.memory, self.files = memory, files

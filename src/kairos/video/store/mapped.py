@@ -1,4 +1,4 @@
-"""Memory-mapped clips: frames are read when touched, and a pickled clip is a file name instead of pixels."""
+"""Memory-mapped clips: frames are read on access, and pickling writes the file name instead of pixels."""
 
 from __future__ import annotations
 
@@ -23,28 +23,31 @@ FORMAT = "kairos clip 1"
 
 @dataclass(frozen=True)
 class Mapped:
-    """A file of the store, mapped: `frames_TCHW` shares its memory; `about` is what was written beside the frames."""
+    """A memory-mapped file of the clip store."""
 
     path: str
     frames_TCHW: Tensor
+    """uint8, in the mapped memory."""
     seconds_T: Tensor
+    """Presentation times in seconds, float64."""
     about: Mapping[str, object]
+    """The facts stored with the frames."""
 
 
 @dataclass(frozen=True)
 class StoredClip(VideoClip):
-    """A clip whose frames are mapped from `path`. Pickling writes the name and which part of the map, never pixels.
-
-    `filled` tells that this load had to decode it (`on_miss=fill`).
-    """
+    """A clip whose frames are memory-mapped. Pickling writes the file's path and a view of the map, never pixels."""
 
     path: str = ""
+    """The file that the frames are mapped from."""
     filled: bool = False
+    """This load had to decode the clip (`on_miss=fill`)."""
     mapped: Tensor | None = field(default=None, repr=False, compare=False)
+    """All frames of the file [T, C, H, W], of which `frames_TCHW` may be a view."""
 
     @property
     def view(self) -> tuple[tuple[int, ...], tuple[int, ...], int] | None:
-        """Which part of the map the frames are: shape, strides, offset; None where they are a copy."""
+        """Shape, strides and offset of the frames in the mapped tensor; None if they are a copy."""
         frames = self.frames_TCHW
         if frames is None or self.mapped is None or not _shares(frames, self.mapped):
             return None
@@ -59,9 +62,9 @@ class StoredClip(VideoClip):
 
 
 def content_name(clip: VideoClip) -> str | None:
-    """A name that only equal frames share: a mapped clip's file name, and which part of that file it is.
+    """A name that clips share only if their frames are equal: file name and view of a mapped clip, else its `content`.
 
-    None for other clips without such a name.
+    None if neither is known.
     """
     if not isinstance(clip, StoredClip) or (view := clip.view) is None:
         return clip.content
@@ -70,13 +73,13 @@ def content_name(clip: VideoClip) -> str | None:
 
 
 def open_clip(path: str) -> Mapped:
-    """Map the file at `path`; maps of the last 1,024 files are kept. FileNotFoundError, BrokenFile."""
+    """Memory-map the file at `path`; the last 1,024 maps are cached. FileNotFoundError, BrokenFile."""
     status = os.stat(path)  # noqa: PTH116 - this is the hot path
     return _open(path, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def release() -> None:
-    """Forget the maps that are kept; clips in use keep theirs."""
+    """Empty the cache of maps; clips in use keep theirs."""
     _open.cache_clear()
 
 
@@ -116,7 +119,7 @@ def _map_again(
     features: Mapping[str, Tensor],
     source: VideoSource | None,
 ) -> StoredClip:
-    """Unpickle: map the file again in this process."""
+    """Unpickle: memory-map the file in this process."""
     try:
         mapped = open_clip(path).frames_TCHW
     except (FileNotFoundError, BrokenFile) as error:

@@ -1,7 +1,4 @@
-"""Safetensors files that are written whole or not at all, carry a checksum, and are read by mapping.
-
-What the clip store and the feature store share.
-"""
+"""Safetensors files with a checksum, written atomically and memory-mapped, for the clip store and the feature store."""
 
 from __future__ import annotations
 
@@ -23,24 +20,28 @@ from kairos.video.errors import StoreError
 
 
 class BrokenFile(ValueError):
-    """A file of a store that is not whole and unchanged, or no file of that store."""
+    """A file that is damaged, or is not a file of that store."""
 
 
 class Part(TypedDict):
-    """What a safetensors header says of one tensor: its type, its shape, and where its bytes begin and end."""
+    """The entry of one tensor in a safetensors header."""
 
     dtype: str
+    """safetensors' name, such as "BF16"."""
     shape: list[int]
     data_offsets: tuple[int, int]
+    """First and last byte (exclusive), counted from the end of the header."""
 
 
 @dataclass(frozen=True)
 class Sealed:
-    """A mapped file: its header's `parts` and `metadata`, and `data`, the bytes [N] uint8 behind the header."""
+    """A memory-mapped file."""
 
     parts: Mapping[str, Part]
+    """Header entries of the tensors by name."""
     metadata: Mapping[str, str]
     data: Tensor
+    """uint8 [N]: all bytes after the header."""
 
     def bytes(self, name: str, *dtypes: str) -> Tensor:
         """The mapped bytes of one tensor, which must be of one of these safetensors types. BrokenFile."""
@@ -51,9 +52,9 @@ class Sealed:
         return self.data[first:last]
 
     def check(self, about: str, tensors: Sequence[Tensor], modified_ns: int) -> None:
-        """BrokenFile when the checksum is wrong. It is computed only where the file's time is not the writer's own.
+        """BrokenFile if the checksum is wrong.
 
-        Such a file was copied or tampered with: worth reading it all, once.
+        It is computed only if the modification time is not the writer's: the file was copied or changed.
         """
         sealed, expected = int(self.metadata["sealed_ns"]), int(self.metadata["crc32"])
         if modified_ns != sealed and checksum(about, tensors) != expected:
@@ -63,7 +64,7 @@ class Sealed:
 def read_sealed(path: str, size: int, form: str) -> Sealed:
     """Map a file of `size` bytes and this format. FileNotFoundError, BrokenFile.
 
-    The safetensors header is read here, because the library takes several times as long to map a small file.
+    Parses the header itself: the safetensors library takes several times as long for a small file.
     """
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - this is the hot path
         start = 8 + int.from_bytes(file.read(8), "little")
@@ -110,7 +111,7 @@ def write_sealed(path: Path, form: str, about: str, tensors: Mapping[str, Tensor
 
 
 def checksum(about: str, tensors: Sequence[Tensor]) -> int:
-    """CRC-32 of all that a file holds; the tensors contiguous, the last one's shape included."""
+    """CRC-32 of `about`, of all tensors (contiguous), and of the last one's shape."""
     crc = zlib.crc32(f"{about}{tuple(tensors[-1].shape)}".encode())
     for tensor in tensors:
         crc = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, crc)
