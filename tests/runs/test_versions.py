@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from kairos.runs.versions import EXTRAS, install_line, installed, versions, warnings
+from kairos.runs.versions import EXTRAS, install_line, version_of, versions, warnings
 
 
 def test_versions_name_what_is_installed_and_how_to_get_what_is_not():
     text = versions()
     assert torch.__version__.partition("+")[0] in text and "GiB free" in text and "GPU" in text
     for name, extra in EXTRAS.items():
-        assert (f"not installed: {install_line(extra)}" in text) == (installed(name) is None)
+        assert (f"not installed: {install_line(extra)}" in text) == (version_of(name) is None)
 
 
 MODULES = {

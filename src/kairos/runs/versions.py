@@ -1,4 +1,4 @@
-"""What this machine runs: the text of `make doctor` and of every run's versions.txt."""
+"""Lists versions, hardware and missing extras of this machine, for `make doctor` and a run's versions.txt."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def versions(folder: Path | None = None) -> str:
     rows = [("python", f"{platform.python_version()} ({sys.executable})"), ("platform", platform.platform())]
     revision = _revision(folder)
     rows += [("revision", revision)] if revision is not None else []
-    rows += [(name, installed(name) or "not installed") for name in PACKAGES]
-    rows += [(name, installed(name) or f"not installed: {install_line(extra)}") for name, extra in EXTRAS.items()]
+    rows += [(name, version_of(name) or "not installed") for name in PACKAGES]
+    rows += [(name, version_of(name) or f"not installed: {install_line(extra)}") for name, extra in EXTRAS.items()]
     rows += [("CUDA", torch.version.cuda or "torch was built without it"), *_devices(), *_room(folder)]
     width = max(len(name) for name, _ in rows)
-    present = [name for name in (*PACKAGES, *_OPENCV) if installed(name) is not None]
+    present = [name for name in (*PACKAGES, *_OPENCV) if version_of(name) is not None]
     return "\n".join([f"{name:<{width}}  {text}" for name, text in rows] + warnings(present, has_screen())) + "\n"
 
 
-def installed(name: str) -> str | None:
-    """The version of an installed distribution, or None."""
+def version_of(name: str) -> str | None:
+    """The version of an installed package, or None."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -55,7 +55,7 @@ def install_line(extra: str) -> str:
 
 
 def warnings(packages: Collection[str], screen: bool) -> list[str]:
-    """What will not work with these distributions on a host with or without a screen, each with its remedy."""
+    """What will not work with these packages on a host with or without a screen, each with its remedy."""
     found = [
         f"warning: {name} needs a screen's libraries (libGL) and this host has no display: "
         f"pip uninstall {name} && pip install {name}-headless"
