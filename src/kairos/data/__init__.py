@@ -1,1 +1,1 @@
-"""Annotations to prompts: one file an annotation format, the wordings, and the synthetic mini world."""
+"""From annotation files to prompts: readers, prompt templates, and the synthetic mini world."""

@@ -1,4 +1,4 @@
-"""Turns records into prompts, in the loader's workers; a record that cannot be used becomes a Failure."""
+"""The data set of prompts: decodes, enriches and lays out a record; an unusable record becomes a Failure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kairos.video.loader import filled
 
 
 class Loader(Protocol):
-    """What gives a clip: `kairos.video.loader.ClipLoader`. Raises VideoError where a video cannot be used."""
+    """Loads clips, as `kairos.video.loader.ClipLoader`; VideoError if a video cannot be used."""
 
     def load(self, source: VideoSource) -> VideoClip: ...
 
@@ -25,9 +25,9 @@ class Loader(Protocol):
 class PromptDataset(Dataset[Prompt | Failure]):
     """Map-style: item i is record i as a Prompt (decoded, enriched, laid out), or a Failure that names it.
 
-    `records` are records, or the reader that gives them (which may render or open files). `enrich` maps names to what
-    adds features to each decoded prompt, applied in the mapping's order (None: left out). A video that will not decode,
-    a VideoError of `enrich` and a target span without length are failures of one prompt; all other errors are crashes.
+    `records` are records, or a reader of them (which may render or open files). `enrich` maps names to functions that
+    add features to a decoded prompt, applied in order (None: left out). A video that cannot be decoded, a VideoError of
+    `enrich` and a target span without length are failures of one prompt; all other errors stop the run.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class PromptDataset(Dataset[Prompt | Failure]):
         self.enrich = dict(enrich or {})
 
     def of(self, records: Sequence[Record]) -> PromptDataset:
-        """A data set of other records that treats them in the same way."""
+        """The same data set with other records."""
         return PromptDataset(records, self.loader, self.template, self.processor, self.enrich)
 
     def __len__(self) -> int:
@@ -80,28 +80,28 @@ class PromptDataset(Dataset[Prompt | Failure]):
 
 
 def concatenated(parts: Mapping[str, Callable[[], Dataset[Prompt | Failure]]]) -> Dataset[Prompt | Failure]:
-    """Several data sets one behind the other, in the mapping's order: other templates, other readers."""
+    """Concatenates data sets in the mapping's order; each keeps its own reader and template."""
     return ConcatDataset([part() for part in parts.values()])
 
 
 def records_of(dataset: Dataset[Prompt | Failure]) -> list[Record]:
-    """The records behind a data set, in its order; none for one that makes its prompts itself."""
+    """The records of a data set in order; empty if it makes its prompts without records."""
     if isinstance(dataset, ConcatDataset):
         return [record for part in dataset.datasets for record in records_of(part)]
     return dataset.records if isinstance(dataset, PromptDataset) else []
 
 
 def size_of(dataset: Dataset[Prompt | Failure]) -> int:
-    """The length of a map-style data set, which torch's type does not promise."""
+    """The length of a map-style data set; TypeError if it has none (torch's type does not require one)."""
     if not isinstance(dataset, Sized):
         raise TypeError(f"a data set of prompts must know its length, and a {type(dataset).__name__} does not")
     return len(dataset)
 
 
 def collate(items: Sequence[Prompt | Failure]) -> PromptBatch:
-    """One batch, as long as `items`: a failed prompt's place is taken by a good one of the batch, with weight 0.
+    """One batch, as long as `items`: good prompts of the batch, at weight 0, replace those that failed.
 
-    Where every item failed the batch has no prompts, only failures and counts: see `StandIns`.
+    If every item failed, the batch has no prompts, only failures and counts: see `StandIns`.
     """
     good = [item for item in items if isinstance(item, Prompt)]
     failures = tuple(item for item in items if isinstance(item, Failure))
@@ -117,9 +117,9 @@ def collate(items: Sequence[Prompt | Failure]) -> PromptBatch:
 
 
 class StandIns:
-    """Fills a batch in which every prompt failed with the last good prompt seen, at weight 0: ranks stay in lock-step.
+    """Fills a batch in which every prompt failed with the last good prompt at weight 0, so that all ranks have a batch.
 
-    Lives in the training process, since no loader worker sees every batch. ValueError when there was no good one yet.
+    Used in the training process, because no worker sees every batch. ValueError if there was no good prompt yet.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Which records to keep: by duration, annotated seconds, their share of the video, and difficulty."""
+"""Filters records by duration, length and coverage of the annotated spans, and difficulty."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Range = Sequence[float | None]  # [low, high], ends included; None is open
 
 @dataclass(frozen=True)
 class Keep:
-    """Ranges that a record must lie in; None asks nothing. A record without the value that a range asks for is dropped.
-
-    `duration` is in seconds, `length` the seconds that the annotated spans cover together, `coverage` that length over
-    the duration, in [0, 1] where spans end within it, `difficulty` the data set's own number.
-    """
+    """Keeps records whose values lie in all given ranges (None: any). A record that lacks a value is dropped."""
 
     duration: Range | None = None
+    """Seconds of the clip."""
     length: Range | None = None
+    """Seconds that all annotated spans cover together."""
     coverage: Range | None = None
+    """Length over duration."""
     difficulty: Range | None = None
+    """On the data set's own scale."""
 
     def __post_init__(self) -> None:
         for name, wanted in self._asked().items():
@@ -37,7 +37,7 @@ class Keep:
         return {name: wanted for name, wanted in found.items() if wanted is not None}
 
     def reason(self, record: Record) -> str | None:
-        """Why the record is dropped: the first range that it lies outside of. None where it is kept."""
+        """Why the record is dropped: the first range that it violates. None if it is kept."""
         has = measures(record)
         for name, (low, high) in self._asked().items():
             value = has[name]
@@ -50,7 +50,7 @@ class Keep:
         return None
 
     def split(self, records: Sequence[Record]) -> tuple[list[Record], Counter[str]]:
-        """The records that are kept, in their order, and how many were dropped for which reason."""
+        """The kept records, in order, and the number of dropped ones by reason."""
         reasons = [self.reason(record) for record in records]
         kept = [record for record, reason in zip(records, reasons, strict=True) if reason is None]
         return kept, Counter(reason for reason in reasons if reason is not None)

@@ -14,10 +14,10 @@ _WORDS = re.compile(r"(first|end|random):(\d+)(%?)")
 
 
 def choose(items: Sequence[Item], strategy: str | int | None, seed: int, name: str) -> list[Item]:
-    """The items that `strategy` means, in their own order; None means all, a bare number N means `first:N`.
+    """The items that `strategy` selects, in their own order; None selects all, a bare number N means `first:N`.
 
-    "random" depends on (seed, name, number of items) alone, without replacement; a percentage is rounded up. A number
-    beyond the items means all of them. ValueError for other words, or where nothing is asked for.
+    "random" draws without replacement, as a function of (seed, name, number of items). A percentage is rounded up; a
+    number above that of the items selects all. ValueError for any other text, and for 0.
 
     >>> choose("abcdef", "first:2", 0, ""), choose("abcdef", "end:25%", 0, ""), choose("abcdef", 1, 0, "")
     (['a', 'b'], ['e', 'f'], ['a'])

@@ -1,4 +1,4 @@
-"""Several data sets as one: limits and weights for each, and its name as the source that logs go by."""
+"""Mixes several data sets, each with a limit and a weight; its name becomes the source under which it is logged."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def mixed(
     weights: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> Dataset[Prompt | Failure]:
-    """The `split` of every part, one behind the other; each keeps its own template and loader.
+    """Concatenates the `split` of every part; each keeps its own template and clip loader.
 
-    `limits` leaves a part only so many records: a number N (its first), "first:N", "end:N", "random:N", or N% for N.
-    `weights` says how often an epoch sees each of those: 2 twice, 0.5 a half of them, 1.5 all and a half of them again.
-    What is drawn depends on (seed, name of the part, its size) alone, so it is the same in every epoch and on every
-    rank. A record seen a second time has "#2" behind its uid, so that its rollouts are others.
+    `limits` restricts a part to some records: a number N (its first), "first:N", "end:N", "random:N", or N% for N.
+    `weights` says how often an epoch draws each of those: 2 draws all twice, 0.5 a half, 1.5 all and a half again.
+    The draw is a function of (seed, name of the part, its size), so it is the same in every epoch and on every rank. A
+    repeated record gets "#2" after its uid, so that its rollouts differ.
 
     ValueError for no parts, an unknown name, a weight that is not positive, or a part without records of its own.
     """
@@ -49,7 +49,7 @@ def mixed(
 
 
 def weighted(records: Sequence[Record], weight: float, seed: int, name: str) -> Iterator[Record]:
-    """Every record `weight` times; the fraction of a weight is drawn without replacement, and rounded to records."""
+    """Every record `weight` times; for the fraction of a weight, so many records are drawn without replacement."""
     if not (math.isfinite(weight) and weight > 0):
         raise ValueError(f"data.weights.{name} must be above 0, got {weight}; leave the part out instead")
     whole = int(weight)

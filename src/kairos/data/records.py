@@ -1,4 +1,4 @@
-"""A record: one annotated question about one video, before anything is decoded."""
+"""A record: one annotated question about one video that is not decoded yet."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ LETTERS = "ABCDEFGHIJ"  # of options, in their order
 
 @dataclass(frozen=True)
 class Record:
-    """What a reader gives for one row of annotations.
-
-    `uid` is stable across runs; `task` is one of `TASKS`, or a user's own; `source` names the data set; `duration` is
-    in seconds as the annotations say, None where they do not. Times of the target are seconds from the clip's start.
-    `difficulty` is the data set's own number on its own scale (readers say which): for filters, not for training.
-    """
+    """What a reader returns for one row of annotations."""
 
     uid: str
+    """Stable across runs."""
     task: str
+    """One of `TASKS`, or a user's own."""
     source: str
+    """Name of the data set."""
     video: VideoSource
     question: str
+    """The caption to find, or the question without its options."""
     target: Target
+    """Times in seconds from the start of the clip."""
     options: tuple[str, ...] = ()
+    """Texts without letters."""
     duration: float | None = None
+    """Seconds, as the annotations say; None if they do not."""
     difficulty: float | None = None
+    """On the data set's own scale (its reader says which); for filters, not for training."""
 
 
 class Reader(Protocol):
-    """A frozen dataclass that knows one annotation format and the paths of one split."""
+    """Reads one annotation format: a frozen dataclass with the paths of one split."""
 
     def records(self) -> list[Record]: ...

@@ -1,4 +1,4 @@
-"""Prompts that an epoch draws several times, each time under another name."""
+"""A data set that repeats some of its prompts under other uids, so that an epoch draws them several times."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from kairos.core.types import Failure, Prompt
 
 
 class WithRepeats(Dataset[Prompt | Failure]):
-    """The first `size` items of `dataset`, and behind them the `repeats`: (index, uid) of an item seen once more.
+    """The `size` items of `dataset`, then its `repeats`: (index of an item, the uid of its repetition).
 
-    Where `dataset` holds its `size` items in `phases` wordings, one after the other, each wording gets the repeats.
+    If `dataset` holds its items in several wordings (`phases`) one after another, the repeats follow each wording.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The smallest data sets, without any video: spans for the toy policy, and frame features for the temporal agent."""
+"""Tiny data sets without videos: spans for the toy policy, and frame features for the frame agent."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _EVENTS = ("rain", "music", "a knock", "laughter", "a bell", "thunder", "applaus
 
 
 class ToyGrounding(Dataset[Prompt]):
-    """When is rain? A few events, each with one span on a grid of 0.5 s that is the same in every prompt and split.
+    """Asks when one of a few events happens. Each event has one span on a grid of 0.5 s, the same in all prompts.
 
-    There is nothing to see: a policy can only learn each event's span from its reward.
+    The clips have no frames: a policy can learn an event's span from the reward only.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class ToyGrounding(Dataset[Prompt]):
 
 
 class ToyFrames(Dataset[Prompt]):
-    """One question about the beginning of one clip, over and over: the evidence is the first `evidence` frames.
+    """The same question about the beginning of one clip in every prompt; the first `evidence` frames are the evidence.
 
-    The clip is `frames` random unit vectors of `width` (`clip.features["clip"]`), one a second; the question is another
-    (`features["question"]`). Source: TSPO's toy example (arXiv 2508.04369), with its answerer left out.
+    A frame is a random unit vector, one a second: `clip.features["clip"]` [frames, width]. The question is another one:
+    `features["question"]` [width]. TSPO's toy example (arXiv 2508.04369) without its answerer.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class ToyFrames(Dataset[Prompt]):
 
     @cached_property
     def features(self) -> torch.Tensor:
-        """Frames and, last, the question: float32 [frames + 1, width], each of length one."""
+        """Unit vectors of all frames and, last, of the question: float32 [frames + 1, width]."""
         generator = torch.Generator().manual_seed(mix("toy frames", self.seed))
         return normalize(torch.randn(self.frames + 1, self.width, generator=generator), dim=-1)
 

@@ -1,4 +1,4 @@
-"""Writes records as our JSONL, which `data=jsonl` reads back as the same records."""
+"""Writes records as JSONL, which `data=jsonl` reads back as the same records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kairos.data.records import Record
 
 
 def as_row(record: Record) -> dict[str, object]:
-    """One row of `kairos.data.readers.jsonl`, with an absolute path of the video; what a record lacks is left out."""
+    """One row as `kairos.data.readers.jsonl` reads it, with the video's absolute path and without empty fields."""
     target, video = record.target, record.video
     row: dict[str, object] = {
         "uid": record.uid,
@@ -34,7 +34,7 @@ def as_row(record: Record) -> dict[str, object]:
 
 
 def write_jsonl(records: Sequence[Record], path: Path) -> None:
-    """Write them to `path`, whole or not at all."""
+    """Write records to `path` atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.unfinished")
     with unfinished.open("w", encoding="utf-8", newline="\n") as file:

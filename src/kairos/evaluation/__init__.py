@@ -1,1 +1,1 @@
-"""How good are the answers: predictions, metrics, intervals and the trivial floors beside them."""
+"""Evaluation: predictions, metrics, bootstrap intervals, and the scores of trivial predictors (floors)."""

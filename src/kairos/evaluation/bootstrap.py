@@ -1,4 +1,4 @@
-"""Bootstrap intervals: how far a mean over prompts would move had other prompts been drawn."""
+"""Bootstrap confidence intervals of means over prompts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CHUNK = 4_000_000  # resampled numbers held at once
 
 
 class Interval(NamedTuple):
-    """A mean and the ends of its interval."""
+    """A mean and the ends of its confidence interval."""
 
     mean: float
     low: float
@@ -47,7 +47,7 @@ def interval(values: Sequence[float], confidence: float = 0.95, resamples: int =
 def paired(
     before: Sequence[float], after: Sequence[float], confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Interval:
-    """The interval of mean(after - before), prompt by prompt: far narrower than comparing two intervals.
+    """The interval of mean(after - before), paired by prompt: far narrower than the difference of two intervals.
 
     >>> paired([0.0, 0.5], [0.25, 0.75])
     Interval(mean=0.25, low=0.25, high=0.25)

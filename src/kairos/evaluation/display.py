@@ -1,4 +1,4 @@
-"""How a metric is shown: what logs, tables and pages need to know of it, without its code."""
+"""How a metric is shown in logs, tables and pages: its label, bounds and digits, without its code."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ SHOWN = ("headline", "page", "table", "log")
 
 @dataclass(frozen=True)
 class Display:
-    """How one metric is shown.
-
-    `label` is its heading, `unit` what it counts (empty for a share), `lowest` and `highest` bound its values.
-    `higher_is_better` None: a change is neither good nor bad. `shown` is one of `SHOWN`.
-    """
+    """How one metric is shown."""
 
     label: str
+    """Its heading."""
     higher_is_better: bool | None = None
+    """None: a change is neither good nor bad."""
     lowest: float | None = None
+    """Lower bound of its values; None: unbounded."""
     highest: float | None = None
+    """Upper bound of its values; None: unbounded."""
     unit: str = ""
+    """What it counts; empty for a share."""
     digits: int = 3
+    """Digits after the point."""
     shown: str = "table"
+    """One of `SHOWN`."""
 
     def __post_init__(self) -> None:
         if self.shown not in SHOWN:
@@ -62,7 +65,7 @@ class Display:
 
 @dataclass(frozen=True)
 class Displays:
-    """The displays of metrics by name, in the order of tables. A name that is not among them is shown as it is.
+    """The displays of metrics by name, in the order of tables; any other name is its own heading.
 
     >>> Displays()["words_per_answer"].label
     'words per answer'
@@ -77,11 +80,11 @@ class Displays:
         return iter(self.by_name)
 
     def names(self, *shown: str) -> list[str]:
-        """The metrics that are shown in one of these ways; all without any."""
+        """The names of metrics that are shown in one of these ways; without arguments, of all."""
         return [name for name, display in self.by_name.items() if not shown or display.shown in shown]
 
     def heading(self, logged: str) -> str:
-        """The heading of something that was logged: "val/miou" is "val mIoU" where that is the label of "miou"."""
+        """The heading of a logged name: "val/miou" gives "val mIoU" if "mIoU" is the label of "miou"."""
         place, _, name = logged.rpartition("/")
         return f"{place} {self[name].label}".strip()
 

@@ -1,4 +1,4 @@
-"""Trivial floors: what a predictor scores that never looks at the video. No table is printed without them."""
+"""Floors: the scores of trivial predictors that never look at the video, printed in every table."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from kairos.evaluation.predictions import Prediction
 
 
 class Asked(NamedTuple):
-    """What one prompt asks for: its annotated spans, the duration of its clip (seconds), and whether the grammar of its
-    template lists spans (`many`), so that answer and annotation are compared as sets.
-    """
+    """What one prompt asks for."""
 
     spans: tuple[Span, ...]
+    """The annotated spans."""
     duration: float
+    """Seconds of the clip."""
     many: bool = False
+    """The template's grammar lists spans, so answer and annotation are compared as sets."""
 
 
 _HELD = 1_000_000  # numbers held at once
@@ -28,11 +29,14 @@ _HELD = 1_000_000  # numbers held at once
 
 @dataclass(frozen=True)
 class Floor:
-    """One constant answer and its score. `span` is in seconds, or in fractions of the duration: `unit` says which."""
+    """One constant answer and its scores."""
 
     span: Span
+    """In `unit`."""
     unit: str
+    """seconds, or fractions of the duration."""
     ious: tuple[float, ...]
+    """IoU for each prompt."""
 
     @property
     def miou(self) -> float:
@@ -45,20 +49,20 @@ class Floor:
 
 
 def annotated(predictions: Sequence[Prediction]) -> list[Asked]:
-    """The targets of the prompts that ask for a span and whose duration is known."""
+    """The targets of all prompts that ask for a span and have a known duration."""
     return [Asked(p.target_spans, p.duration, p.many) for p in predictions if p.target_spans and p.duration is not None]
 
 
 def full_video(targets: Sequence[Asked]) -> Floor:
-    """Always answer the whole clip."""
+    """The floor of always answering the whole clip."""
     return _best(targets, torch.tensor([[0.0, 1.0]], dtype=torch.float64), "fractions")
 
 
 def constant_span(targets: Sequence[Asked]) -> Floor:
-    """The best constant span: the better of fractions of the duration and absolute seconds (cut at the duration).
+    """The constant span of highest mIoU, in fractions of the duration or in seconds (cut at the duration).
 
-    Each is searched for the highest mIoU on a grid of 5 % steps, then of 1 % around its best; seconds as shares of the
-    time by which 95 % of the annotated events are over. ValueError on no targets.
+    Both are searched on a grid of 5 % steps, then of 1 % steps around the best; for seconds 100 % is the time at which
+    95 % of the annotated events have ended. ValueError without targets.
     """
     if not targets:
         raise ValueError("the best constant span of no targets is undefined")

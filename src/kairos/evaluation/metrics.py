@@ -1,4 +1,4 @@
-"""Metrics over predictions: a torchmetrics class each, in which an unusable answer is a counted zero."""
+"""Metrics over predictions, as torchmetrics classes; an unusable answer counts as 0."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from kairos.evaluation.predictions import Prediction
 
 
 class Share(Metric):
-    """The mean of one number per prediction; predictions to which it does not apply (None) are left out.
+    """The mean over predictions of one number, `value`; predictions without it (None) are left out. NaN without any.
 
-    A subclass says in `value` what one prediction contributes, and by its class attributes how the mean is shown (see
-    `Display`): torchmetrics' `higher_is_better`, `plot_lower_bound` and `plot_upper_bound`, and the four below.
-    NaN while nothing applied. Predictions are gathered from all processes before they are scored; where they are not,
-    `sync_on_compute=True` sums over the processes.
+    A subclass implements `value` and says by class attributes how the mean is shown (see `Display`): torchmetrics'
+    `higher_is_better`, `plot_lower_bound` and `plot_upper_bound`, and the four below. Our own evaluation gathers the
+    predictions of all processes first; elsewhere `sync_on_compute=True` sums over the processes.
     """
 
     higher_is_better: bool | None = True
@@ -27,7 +26,7 @@ class Share(Metric):
     plot_upper_bound: float | None = 1.0
     full_state_update = False
     label: str = ""
-    """Its heading; empty: its name in the config."""
+    """The heading; empty: the name in the config."""
     unit: str = ""
     digits: int = 3
     shown: str = "page"
@@ -41,7 +40,7 @@ class Share(Metric):
         self.add_state("count", default=torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def value(self, prediction: Prediction) -> float | None:
-        """What one prediction contributes, or None."""
+        """What one prediction contributes; None if the metric does not apply to it."""
         raise NotImplementedError
 
     def update(self, predictions: Sequence[Prediction]) -> None:
@@ -53,7 +52,7 @@ class Share(Metric):
         return self.total / self.count
 
     def display(self, name: str) -> Display:
-        """How the metric is shown that is called `name` in the config."""
+        """How this metric, called `name` in the config, is shown."""
         return Display(
             label=self.label or name.replace("_", " "),
             higher_is_better=self.higher_is_better,
@@ -89,7 +88,7 @@ class Recall(Share):
 
 
 class Accuracy(Share):
-    """Share of the prompts that ask for a choice which got the right letter."""
+    """Share of right letters, over the prompts that ask for a choice."""
 
     shown = "headline"
 
@@ -107,7 +106,7 @@ class ParseFailures(Share):
 
 
 class Length(Share):
-    """Mean length in tokens of the answers that a model gave."""
+    """Mean length in tokens, over all answers that a model gave."""
 
     higher_is_better = None
     plot_upper_bound = None
@@ -120,7 +119,7 @@ class Length(Share):
 
 
 class Truncated(Share):
-    """Share of the answers that a model gave which ran into the limit."""
+    """Share of answers that ran into the length limit, over all answers that a model gave."""
 
     higher_is_better = False
     shown = "log"
@@ -131,7 +130,7 @@ class Truncated(Share):
 
 @cache
 def standard() -> Mapping[str, Share]:
-    """The metrics of `conf/metrics/default.yaml`: what rows are scored by that were written without scores."""
+    """The metrics of `conf/metrics/default.yaml`, by name; also used for predictions written without scores."""
     return {
         "miou": MeanIoU(),
         "recall_30": Recall(0.3),
@@ -145,5 +144,5 @@ def standard() -> Mapping[str, Share]:
 
 
 def displays(metrics: Mapping[str, Share]) -> Displays:
-    """How each of some metrics is shown."""
+    """The displays of given metrics."""
     return Displays({name: metric.display(name) for name, metric in metrics.items()})

@@ -1,4 +1,4 @@
-"""One answered prompt as a row that can be written, read and scored, and the loop that answers prompts greedily."""
+"""Predictions: answers prompts greedily, one row for each prompt, and writes and reads these rows."""
 
 from __future__ import annotations
 
@@ -18,47 +18,55 @@ if TYPE_CHECKING:
     from kairos.data.records import Record
 
 UNKNOWN = "unknown"
-"""The task of a prompt that failed and of which no record says more."""
+"""The task of a failed prompt without a record."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model answered to one prompt, and how right it was.
-
-    `length` counts tokens, spans and `duration` are seconds, `options` is their count. `reason` says why the answer
-    could not be used: the parser's reason, or "failed: ..." or "missing" where there is no answer. `iou` is None where
-    the prompt asks for no span, `correct` None where it asks for no choice; an unusable answer scores 0 and False.
-    `scores` holds what each metric says of it, None where it was not scored (`kairos.evaluation.scores`).
-    `many`: the grammar lists spans, so answered and annotated spans are compared as sets.
-    """
+    """A model's answer to one prompt, and how right it is."""
 
     uid: str
     task: str
     source: str
+    """Name of the data set."""
     question: str
     text: str
+    """The answer as written."""
     length: int
+    """Tokens of the answer."""
     truncated: bool
+    """The answer ran into the length limit."""
     spans: tuple[Span, ...]
+    """Stated spans, in seconds."""
     choice: str | None
+    """Stated letter."""
     reason: str | None
+    """Why the answer is unusable: the parser's reason, "failed: ..." or "missing"; None if it is usable."""
     target_spans: tuple[Span, ...]
+    """Annotated spans, in seconds."""
     target_choice: str | None
+    """Letter of the right option."""
     options: int
+    """Number of options."""
     duration: float | None
+    """Seconds of the clip."""
     iou: float | None
+    """0 for an unusable answer; None if the prompt asks for no span."""
     correct: bool | None
+    """False for an unusable answer; None if the prompt asks for no choice."""
     many: bool = False
+    """The grammar lists spans, so stated and annotated spans are compared as sets."""
     scores: Mapping[str, float] | None = None
+    """The value of each metric that applies, by name; None if not scored yet (`kairos.evaluation.scores`)."""
 
     @property
     def answered(self) -> bool:
-        """False where no model ever answered: the prompt failed, or is missing."""
+        """False if no model answered: the prompt failed or is missing."""
         return self.reason is None or not self.reason.startswith(("failed", "missing"))
 
 
 def predict(prompt: Prompt, rollout: Rollout) -> Prediction:
-    """Read one answer through the prompt's own grammar (lenient where it has no template) and score it."""
+    """Read one answer with the grammar of the prompt's template (lenient without one) and compare with the target."""
     target = prompt.target
     grammar = prompt.template.grammar if prompt.template is not None else LENIENT
     answer = read(rollout.text, grammar)
@@ -84,9 +92,9 @@ def predict(prompt: Prompt, rollout: Rollout) -> Prediction:
 
 
 def unanswered(uid: str, reason: str, record: Record | None = None, many: bool = False) -> Prediction:
-    """A prompt without an answer, counted as wrong: "failed: ..." at run time, or "missing".
+    """A prompt without an answer ("failed: ..." or "missing"), which counts as wrong.
 
-    Without a record nobody knows what was asked, so both scores are wrong. `many` is that of the prompt's grammar.
+    Without a record the task is unknown, so it is wrong in both scores. `many` is that of the prompt's grammar.
     """
     target = None if record is None else record.target
     return Prediction(
@@ -119,9 +127,8 @@ def answer(
 ) -> list[Prediction]:
     """Answer every prompt once, greedily, with an engine that is set up and in sync.
 
-    Of `sampling` only `max_actions` is used. Stand-ins (weight 0) are skipped; the prompts that they stand for come
-    out as failed, and `complete` can say what they asked. `progress` is called after each batch with the number of
-    prompts done in it.
+    Of `sampling` only `max_actions` is used. Stand-ins (weight 0) are skipped; failed prompts become predictions
+    without a task, which `complete` adds. `progress` is called after each batch with its number of prompts.
     """
     greedy = Sampling(temperature=0.0, max_actions=sampling.max_actions)
     rows: dict[str, Prediction] = {}
@@ -138,10 +145,10 @@ def answer(
 
 
 def complete(predictions: Iterable[Prediction], records: Sequence[Record], many: bool = False) -> list[Prediction]:
-    """Exactly one prediction per record, in the order of `records`: nothing that was asked goes uncounted.
+    """Exactly one prediction per record, in the order of `records`, so that every prompt counts.
 
-    Failed prompts learn from their record what they asked, and from `many` whether spans were to be listed; a record
-    without a prediction comes out as missing.
+    Failed prompts get task and target from their record, and `many` from the argument; a record without a prediction
+    becomes "missing".
     """
     rows = {prediction.uid: prediction for prediction in predictions}
     found: list[Prediction] = []
@@ -163,7 +170,7 @@ def write(predictions: Iterable[Prediction], path: Path) -> None:
 
 
 def read_file(path: Path) -> list[Prediction]:
-    """The rows of a file that `write` wrote (older ones lack `many` and `scores`); ValueError names what is no row."""
+    """The rows of a file that `write` wrote (older files lack `many` and `scores`); ValueError names an invalid row."""
     names = {field.name for field in fields(Prediction)}
     rows: list[Prediction] = []
     with path.open(encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The rewards of each prompt by repeated inference: K rollouts a prompt, scored as in training."""
+"""Measures the rewards of prompts by repeated inference: K rollouts for each prompt, scored as in training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def measure_rewards(
     group_size: int,
     seed: int = 0,
 ) -> Iterator[list[PromptRewards | Failure]]:
-    """For each batch a list: the rewards of its prompts in order, then its failures.
+    """Yields a list for each batch: the rewards of its prompts in order, then its failures.
 
     The engine is set up and in sync.
     """
@@ -33,7 +33,7 @@ def measure_rewards(
 
 
 def rewards_of(group: RolloutGroup, reward: Reward) -> PromptRewards:
-    """What the rollouts of one prompt earn, the weighted sum and each term."""
+    """The rewards of the rollouts of one prompt: totals and raw terms."""
     prompt, scores = group.prompt, reward(group)
     return PromptRewards(
         uid=prompt.uid,
@@ -47,7 +47,7 @@ def rewards_of(group: RolloutGroup, reward: Reward) -> PromptRewards:
 
 
 def write(path: Path, rows: Iterable[PromptRewards | Failure]) -> None:
-    """Append one line a prompt; a failed one says why under "failed"."""
+    """Append a line for each prompt; that of a failed one has the reason under "failed"."""
     with path.open("a", encoding="utf-8") as file:
         for row in rows:
             failed = isinstance(row, Failure)
@@ -55,9 +55,9 @@ def write(path: Path, rows: Iterable[PromptRewards | Failure]) -> None:
 
 
 def done(path: Path, size: int, total: int) -> int:
-    """How many of `total` prompts are in the file, in whole batches of `size`; what stands behind those is cut off.
+    """Number of the `total` prompts that are in the file, in whole batches of `size`; an incomplete batch is cut off.
 
-    So a command that was killed draws the same batches again, and writes the same file.
+    A command that was killed can then repeat the unfinished batch and write the same file.
     """
     if not path.exists():
         return 0

@@ -1,4 +1,4 @@
-"""Scores of a list of predictions, over all of them and per task: with intervals, trivial floors and failures."""
+"""The score table of predictions, overall and by task, with intervals, floors and failures."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from kairos.evaluation.scores import applied, means, scored, values
 def score_table(
     predictions: Sequence[Prediction], metrics: Mapping[str, Share] | None = None, seed: int = 0
 ) -> dict[str, object]:
-    """Flat scores over all predictions, and under "tasks" the same per task with intervals and floors.
+    """Scores over all predictions, and under "tasks" the scores of each task with intervals and floors.
 
-    Every value is JSON. `metrics` are those that the predictions were scored by, the standard ones by default; `seed`
-    is the bootstrap's. ValueError on no predictions.
+    All values can be written as JSON. `metrics` are those that scored the predictions, by default the standard ones;
+    `seed` is for the bootstrap. ValueError without predictions.
     """
     metrics = standard() if metrics is None else metrics
     by_task: dict[str, list[Prediction]] = defaultdict(list)
@@ -34,7 +34,7 @@ def score_table(
 
 
 def overall(predictions: Sequence[Prediction], metrics: Mapping[str, Share] | None = None) -> dict[str, float]:
-    """The scores and floors over all predictions of whatever task, and their number "n"; ValueError on none."""
+    """The scores and floors over all predictions of all tasks, and their number "n"; ValueError without any."""
     if not predictions:
         raise ValueError("nothing to score: there are no predictions")
     trivial = {name: value for name, value in floors(predictions, metrics).items() if isinstance(value, float)}
@@ -42,10 +42,10 @@ def overall(predictions: Sequence[Prediction], metrics: Mapping[str, Share] | No
 
 
 def floors(predictions: Sequence[Prediction], metrics: Mapping[str, Share] | None = None) -> dict[str, object]:
-    """What trivial answers score on the same prompts: `miou_constant`, `miou_full`, `chance`, as far as they apply.
+    """Scores of trivial answers on the same prompts: `miou_constant`, `miou_full` and `chance`, if they apply.
 
-    "constant", "full" and "guess" hold what those answers get from each metric of which more is better (standard ones
-    by default), "constant_span" says in words which span is best.
+    "constant", "full" and "guess" hold their values in each metric for which higher is better (of the standard ones by
+    default); "constant_span" is the best span as text.
     """
     metrics = standard() if metrics is None else metrics
     better = {name: metric for name, metric in metrics.items() if metric.higher_is_better}
@@ -64,7 +64,7 @@ def floors(predictions: Sequence[Prediction], metrics: Mapping[str, Share] | Non
 
 
 def reasons(predictions: Sequence[Prediction]) -> dict[str, int]:
-    """How often each reason for an unusable answer occurs, the commonest first; details after a colon are left out."""
+    """The count of each reason for an unusable answer, most frequent first, without details after a colon."""
     counts = Counter(p.reason.partition(":")[0] for p in predictions if p.reason is not None)
     return dict(counts.most_common())
 
@@ -83,7 +83,7 @@ def _task(rows: Sequence[Prediction], metrics: Mapping[str, Share], seed: int) -
 
 
 def _always(floor: Floor, rows: Sequence[Prediction], metrics: Mapping[str, Share]) -> dict[str, float]:
-    """The scores of a predictor that answers every prompt with the span of a floor."""
+    """The scores of a predictor that answers every prompt with the floor's span."""
     answers = [
         replace(row, text="", spans=(floor.span,), choice=None, reason=None, iou=iou, correct=None)
         for row, iou in zip(rows, floor.ious, strict=True)
@@ -92,7 +92,7 @@ def _always(floor: Floor, rows: Sequence[Prediction], metrics: Mapping[str, Shar
 
 
 def _guessed(rows: Sequence[Prediction], metrics: Mapping[str, Share]) -> dict[str, float]:
-    """The expected scores of a predictor that draws one of the options of every prompt."""
+    """The expected scores of a predictor that guesses one of the options uniformly."""
     sides = [
         scored([replace(row, text="", spans=(), reason=None, iou=None, correct=right) for row in rows], metrics)
         for right in (True, False)

@@ -1,4 +1,4 @@
-"""What metrics say of predictions: each prediction carries its own numbers, and a score is the mean of them."""
+"""Applies metrics to predictions: each prediction stores its values, and a score is their mean."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from kairos.evaluation.predictions import UNKNOWN, Prediction
 
 
 def scored(predictions: Iterable[Prediction], metrics: Mapping[str, Share]) -> list[Prediction]:
-    """The predictions with what each metric says of them; ValueError where one says what is no number."""
+    """The predictions with the value of each metric; ValueError if a metric returns no finite number."""
     return [replace(prediction, scores=_scores(prediction, metrics)) for prediction in predictions]
 
 
 def scores_of(prediction: Prediction) -> Mapping[str, float]:
-    """What the metrics said of a prediction; of one that nobody scored, what the standard ones say."""
+    """The values of a prediction's metrics by name; computed with the standard metrics if it has none."""
     return _scores(prediction, standard()) if prediction.scores is None else prediction.scores
 
 
 def values(predictions: Sequence[Prediction], name: str) -> list[float]:
-    """The numbers behind one metric's mean, in the order of `predictions`: what an interval is drawn from."""
+    """The values of one metric, in the order of `predictions`: the sample behind its mean and interval."""
     return [found[name] for prediction in predictions if name in (found := scores_of(prediction))]
 
 
 def applied(predictions: Sequence[Prediction]) -> list[str]:
-    """The metrics that apply to at least one of the predictions whose task is known; to any, where none is known.
+    """The metrics that apply to a prediction of known task, or to any prediction if no task is known.
 
-    A prompt that failed without anybody knowing its task counts in each metric that some other prompt has.
+    A failed prompt of unknown task counts in each of these metrics.
     """
     known = [prediction for prediction in predictions if prediction.task != UNKNOWN] or predictions
     return list(dict.fromkeys(name for prediction in known for name in scores_of(prediction)))
 
 
 def means(predictions: Sequence[Prediction]) -> dict[str, float]:
-    """The mean of every metric that applies. `predictions` are those of all processes: nothing is asked of others."""
+    """The mean of every metric that applies. Pass the predictions of all processes: this does not communicate."""
     return {name: sum(found) / len(found) for name in applied(predictions) if (found := values(predictions, name))}
 
 

@@ -1,4 +1,4 @@
-"""displays.json: how the metrics of a run are shown, so that its folder can be read without their code."""
+"""Reads and writes displays.json, which says how a run's metrics are shown, for readers without the metrics' code."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ DISPLAYS = "displays.json"
 
 
 def write_displays(run: Path, shown: Displays) -> None:
-    """Write down how the metrics of a run are shown."""
+    """Write how the metrics of a run are shown."""
     rows = {name: asdict(display) for name, display in shown.by_name.items()}
     write_whole(run / DISPLAYS, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_displays(run: Path) -> Displays:
-    """What `write_displays` wrote into a folder, else the standard metrics; ValueError for a broken file."""
+    """What `write_displays` wrote, or the standard metrics' displays without a file; ValueError for a broken file."""
     path = run / DISPLAYS
     if not path.is_file():
         return displays(standard())

@@ -1,4 +1,4 @@
-"""environment.yaml: where a run's own parts came from, the `--config-dir` and PYTHONPATH that it began with."""
+"""Reads and writes environment.yaml: the `--config-dir` and PYTHONPATH with which a run began."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ _FILE = "environment.yaml"
 
 @dataclass(frozen=True)
 class Environment:
-    """Absolute folders: of a user's config groups, and of a user's modules."""
+    """Where a user's own parts are found, as absolute paths."""
 
     config_dir: str | None = None
+    """Folder of a user's config groups."""
     python_path: tuple[str, ...] = ()
+    """Folders of a user's modules."""
 
     @classmethod
     def given(cls, config_dir: str | None) -> Environment:
-        """Of this process, without the folder that holds this package."""
+        """The environment of this process, without the folder of this package."""
         own = Path(str(kairos.__file__)).resolve().parents[1]
         folders = [Path(entry).resolve() for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
         return cls(
@@ -34,7 +36,7 @@ class Environment:
 
     @classmethod
     def read(cls, run: Path) -> Environment:
-        """What a run's folder says; nothing where it does not, or not in the way that `write` does."""
+        """The environment in a run's folder; an empty one without the file, or if `write` did not write it."""
         path = run / _FILE
         try:
             found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
@@ -47,13 +49,13 @@ class Environment:
         return cls(config_dir, tuple(filter(None, python_path)))
 
     def write(self, run: Path) -> None:
-        """Into a run's folder, unless there is nothing to say: a run that goes on keeps what it began with."""
+        """Write into a run's folder, unless empty: a resumed run keeps what it began with."""
         if self != Environment():
             row = asdict(self) | {"python_path": list(self.python_path)}
             write_whole(run / _FILE, yaml.safe_dump(row, sort_keys=False, allow_unicode=True))
 
     def lacking(self, given: Environment) -> str:
-        """What to add to a command that was given less, as one types it; empty where nothing lacks."""
+        """What to add to a command with the environment `given`, as shell text; empty if nothing is missing."""
         folders = [folder for folder in self.python_path if folder not in given.python_path]
         path = f"PYTHONPATH={shlex.quote(os.pathsep.join(self.python_path))}" if folders else ""
         option = (

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whoever reads or writes them at the same time."""
+"""Writes a file atomically: concurrent readers see the old content or the new, never a part."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: str | bytes) -> Path:
-    """Write beside `path` and put it in its place; the folder is made when it is missing."""
+    """Write `content` to `path` atomically; a missing folder is created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     unfinished.write_bytes(content.encode() if isinstance(content, str) else content)

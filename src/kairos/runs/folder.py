@@ -1,4 +1,4 @@
-"""The folder of one run: what is in it, whether it is new, begun or finished, and what may change when it goes on."""
+"""The folder of one run: its files, its state (new, begun, finished), and what may change when the run goes on."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from kairos.runs.renamed import added, new_overrides, old_names, with_new_names
 
 FINISHED = "summary.json"
 LOG = "log.txt"
-"""What the processes of the run said, where a launcher wrote it down."""
+"""Output of the run's processes, if a launcher recorded it."""
 
 
 class RunError(ValueError):
-    """A run folder that cannot be used as asked; the message says what to do instead."""
+    """A run folder cannot be used as requested; the message says what to do instead."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,16 @@ class RunFolder:
         return (self.path / FINISHED).exists()
 
     def overrides(self) -> list[str]:
-        """The overrides that the run began with, by today's names, without those that spoke of the command only."""
+        """The overrides that the run began with, in today's names, without those that concern one command only."""
         begun, config = yaml.safe_load(self._read("overrides.yaml")), yaml.safe_load(self._read("config.yaml"))
         return new_overrides([override for override in begun if meaning(key_of(override)).kept], config)
 
     def config(self) -> dict[str, object]:
-        """The resolved configuration that the run began with, by today's names."""
+        """The resolved configuration that the run began with, in today's names."""
         return dict(cast("Mapping[str, object]", with_new_names(yaml.safe_load(self._read("config.yaml")))))
 
     def outdated(self) -> str | None:
-        """What to say of a run that was begun when parts had other names; None where nothing has changed."""
+        """A message about a run that was begun when parts had other names; None if no name has changed."""
         found = old_names(yaml.safe_load(self._read("config.yaml")))
         found |= old_names(yaml.safe_load(self._read("overrides.yaml")))
         if not found:
@@ -72,9 +72,9 @@ class RunFolder:
         allow_changes: bool = False,
         wording: Mapping[str, str] | None = None,
     ) -> None:
-        """Write down what is run; a begun folder must hold the same method, or RunError shows the difference.
+        """Write what is run, and mark the run unfinished; RunError if it was begun with another method.
 
-        From here on it is not finished. `wording` is what the template says, for whoever uses the weights later.
+        `wording` is the template's wording, to compare with when the weights are used later.
         """
         if self.begun:
             self.check(config, allow_changes)
@@ -87,7 +87,7 @@ class RunFolder:
         (self.path / FINISHED).unlink(missing_ok=True)
 
     def check(self, config: Mapping[str, object], allow_changes: bool = False) -> None:
-        """RunError, with the difference, where the run was begun with another method."""
+        """RunError, with the difference, if the run was begun with another method."""
         changes = differences(self.config(), config)
         if changes and not allow_changes:
             listed = "\n".join(f"  {key}: {old!r} -> {new!r}" for key, (old, new) in changes.items())
@@ -97,7 +97,7 @@ class RunFolder:
             )
 
     def clear(self) -> None:
-        """Remove what the folder holds, if it is a run's and nothing else's; the log stays, it may be being written."""
+        """Empty the folder; RunError if it is not a run's. The log stays, because a process may be writing it."""
         held = [path for path in self.path.iterdir() if path.name != LOG] if self.path.exists() else []
         if held and not self.begun:
             raise RunError(f"{self.path} is not the folder of a run: it has no config.yaml; remove it yourself")
@@ -115,13 +115,13 @@ class RunFolder:
 
 
 def find_run(name: str) -> Path:
-    """A folder as it is named, or else the one of that name below runs/."""
+    """The folder `name`, or `runs/<name>` if only that exists."""
     below = Path("runs") / name
     return below if not Path(name).exists() and below.exists() else Path(name)
 
 
 def differences(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, tuple[object, object]]:
-    """Flat keys whose values differ, without those a run may change: (old, new), None where a key is absent."""
+    """Dotted keys that differ and must not change in a run: (old, new), None for an absent key."""
     before, after = _flat(old), _flat(new)
     return {
         key: (before.get(key), after.get(key))
@@ -133,9 +133,9 @@ def differences(old: Mapping[str, object], new: Mapping[str, object]) -> dict[st
 
 
 def reworded(weights: object, wording: Mapping[str, str]) -> str | None:
-    """How `wording` differs from the one that `weights` (a run, its checkpoint, its model/) was trained with, in lines.
+    """A message on how `wording` differs from that with which `weights` (a run, its checkpoint or model/) were trained.
 
-    None where it does not, or where the weights do not say.
+    None if it does not differ, or if theirs is unknown.
     """
     if not isinstance(weights, str):
         return None

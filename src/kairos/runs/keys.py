@@ -1,4 +1,4 @@
-"""One table: what a configuration's keys mean to a run's folder. A key without a row is part of the method."""
+"""The table of what each configuration key means to a run's folder. A key without a row is part of the method."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Meaning:
     fixed: bool = True
     """It must not change when a run goes on."""
     kept: bool = True
-    """A run that goes on is given its overrides again; otherwise they speak of one command only."""
+    """A resumed run gets its overrides again; otherwise they concern one command only."""
     compared: bool = True
     """Runs that differ in it are different methods on a page that compares runs."""
     literal: bool = False
-    """Its value on a command line is taken as it is written, without the quotes that Hydra's grammar asks for."""
+    """Its value on a command line is taken literally, without the quotes that Hydra's grammar requires."""
 
 
 _COMMAND = Meaning(named=False, fixed=False, kept=False, compared=False)
@@ -65,7 +65,7 @@ KEYS = {
 
 
 def meaning(key: str) -> Meaning:
-    """The row of a key, else of the nearest key above it.
+    """The row of a key, or of the nearest key above it that has one.
 
     >>> meaning("trainer.precision").fixed, meaning("trainer.devices").fixed, meaning("shape.exponent").fixed
     (False, True, True)

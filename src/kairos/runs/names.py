@@ -1,4 +1,4 @@
-"""Names of folders: the same overrides are always the same folder."""
+"""Names run folders after their overrides: the same overrides always give the same folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sweep_name(swept: Sequence[str], fixed: Sequence[str]) -> str:
 
 
 def report_name(runs: Sequence[Path]) -> str:
-    """The name of a folder for the comparison of these runs."""
+    """The folder name of a comparison of these runs."""
     return _file_name("report-" + ",".join(run.name for run in runs))
 
 

@@ -1,4 +1,4 @@
-"""What is worth carrying of runs to another machine, as a few archives of bounded size."""
+"""Packs selected files of runs into archives of bounded size, to move them to another machine."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 LARGEST = 12 * 2**20
-"""Bytes of a pack, about."""
+"""Approximate bytes of a pack."""
 
 
 def pack(folders: Sequence[Path], patterns: Sequence[str], output: Path) -> list[Path]:
-    """Write runs-<n>.tar.gz: of each folder the files that match a pattern, a folder never split. Older ones go.
+    """Write runs-<n>.tar.gz with those files of each folder that match a pattern; older packs are removed.
 
-    Names in the archives are the paths as they are given, so these should be relative.
+    A folder is never split. Archives hold the paths as given, so these should be relative.
     """
     parts: list[list[Path]] = [[]]
     size = 0
@@ -33,7 +33,7 @@ def pack(folders: Sequence[Path], patterns: Sequence[str], output: Path) -> list
 
 
 def archive(files: Sequence[Path], path: Path) -> Path:
-    """One .tar.gz of these files by their paths."""
+    """Write these files into one .tar.gz under their paths."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w:gz") as tar:
         for file in files:
@@ -42,9 +42,9 @@ def archive(files: Sequence[Path], path: Path) -> Path:
 
 
 def unpack(source: Path, into: Path) -> int:
-    """Put the files of all packs below `into`, those aside that are there already; how many were put there.
+    """Extract all packs below `into`, except files that exist there; returns the number of extracted files.
 
-    ValueError for a name that leads out of it.
+    ValueError for a path that leads out of `into`.
     """
     count = 0
     for path in sorted(source.glob("runs-*.tar.gz")):

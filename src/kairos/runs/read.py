@@ -1,4 +1,4 @@
-"""A run folder as values: what is there is read, what is not there is empty, and what is broken is named."""
+"""Reads a run folder: a missing file gives an empty value, a broken one an error or a note."""
 
 from __future__ import annotations
 
@@ -18,25 +18,31 @@ _TAIL = 2**20  # bytes
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its metrics over iterations, what was answered, and the texts that say how it was run.
-
-    `before` and `after` are the predictions of the two evaluations, empty while there are none, `probes` those to
-    each probe; `rollouts` are the rows of one group of the last iteration; the texts are empty when their
-    file is missing; `notes` say what could not be read; `displays` say how its metrics are shown.
-    """
+    """What the folder of one run holds."""
 
     folder: Path
     metrics: Mapping[str, Series]
+    """Logged metrics by name."""
     before: tuple[Prediction, ...] = ()
+    """Predictions before training."""
     after: tuple[Prediction, ...] = ()
+    """Predictions after training."""
     rollouts: tuple[Mapping[str, object], ...] = ()
+    """Rows of one group of the last iteration."""
     summary: Mapping[str, object] | None = None
+    """summary.json; None until the run is finished."""
     config: str = ""
+    """Text of config.yaml."""
     overrides: str = ""
+    """Text of overrides.yaml."""
     versions: str = ""
+    """Text of versions.txt."""
     notes: tuple[str, ...] = ()
+    """What could not be read."""
     probes: Mapping[str, tuple[Prediction, ...]] = field(default_factory=dict)
+    """Predictions for each probe, by its name."""
     displays: Displays = field(default_factory=lambda: displays(standard()))
+    """How the metrics are shown."""
 
     @property
     def name(self) -> str:
@@ -72,12 +78,12 @@ def read_run(folder: Path) -> Run:
 
 
 def probe_predictions(folder: Path) -> list[Path]:
-    """The files of answers to probes in a run folder: predictions/<probe>/after.jsonl, sorted."""
+    """The prediction files of all probes in a run folder: predictions/<probe>/after.jsonl, sorted."""
     return sorted((folder / "predictions").glob("*/after.jsonl"))
 
 
 def json_lines(path: Path) -> tuple[list[dict[str, object]], tuple[str, ...]]:
-    """The objects of a JSONL file and notes on lines that are none: a run that was killed may leave a cut last line."""
+    """The objects of a JSONL file, and notes on other lines: a killed run may leave an incomplete last line."""
     rows: list[dict[str, object]] = []
     notes: list[str] = []
     for number, line in enumerate(_text(path).split("\n"), start=1):
@@ -98,7 +104,7 @@ def _object(line: str | bytes) -> dict[str, object] | None:
 
 
 def _last_group(path: Path) -> tuple[dict[str, object], ...]:
-    """The rows of the first prompt of the last iteration that stand in the last megabyte: the file may be huge."""
+    """The rows of the first prompt of the last iteration, read from the last megabyte only: the file may be huge."""
     if not path.is_file():
         return ()
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Reads what runs wrote before names changed: old dotted names, and keys that a configuration did not have yet."""
+"""Translates configurations of older runs: renamed modules and members, and keys that did not exist yet."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ RENAMED = {
     "kairos.video.store": "kairos.video.store.clips",
     "kairos.video.store.features": "kairos.video.store.feature_stores",
 }  # fmt: skip
-"""Modules and members by their old dotted names. What an old name has become may have been renamed in its turn."""
+"""Old dotted names of modules and members, with their successors, which may have been renamed again."""
 
 ADDED: Mapping[str, object] = {
     "enrich": {},
@@ -57,7 +57,7 @@ ADDED: Mapping[str, object] = {
     "*policy.weights": None,
     "*policy.choice._target_": "kairos.policy.frame_agent.choice.Independent",
 }
-"""Keys that older configurations lack (patterns), and the value with which nothing is different."""
+"""Keys that older configurations lack (patterns), with the value that gives the old behaviour."""
 
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     f"experiment=mini/{row}_{clips}": (f"experiment=mini/{row}", f"data.clips={clips}")
@@ -71,14 +71,14 @@ _RULES = {
     "kairos.credit.annotation_as_rollout.AnnotationAsRollout",
     *(f"kairos.credit.advantages.{n}" for n in ("GroupNormalized", "MeanCentred", "LeaveOneOut", "Anchored", "One")),
 }
-"""Rules for one group, which were advantages by themselves; today `PerGroup` lifts them."""
+"""Rules for one group, which older configurations name as the advantage; today `PerGroup` applies them."""
 
 _NAME = re.compile(r"\bkairos(?:\.\w+)+")
 _PACKAGE = Path(str(kairos.__file__)).parent
 
 
 def new_name(name: str) -> str:
-    """What a dotted name is today; a name that is no older one comes back as it is.
+    """Today's form of a dotted name; a name that was never renamed is returned unchanged.
 
     >>> new_name("kairos.video.store.ClipStore"), new_name("kairos.video.store.clips.ClipStore")
     ('kairos.video.store.clips.ClipStore', 'kairos.video.store.clips.ClipStore')
@@ -108,7 +108,7 @@ def new_overrides(overrides: Sequence[str], config: Mapping[str, object]) -> lis
 
 
 def new_override(override: str, config: Mapping[str, object]) -> str:
-    """An override of a run with this configuration, as it was written, by today's names and keys."""
+    """An override of an older run, whose configuration is `config`, in today's names and keys."""
     advantage = config.get("advantage")
     inner = advantage.get("advantage") if isinstance(advantage, Mapping) else None
     for key, node in (("advantage.advantage", inner), ("advantage", advantage)):
@@ -118,7 +118,7 @@ def new_override(override: str, config: Mapping[str, object]) -> str:
 
 
 def old_names(tree: object) -> dict[str, str]:
-    """The old dotted names and options in a configuration or in overrides, with what they are today."""
+    """The old dotted names and options in a configuration or in overrides, each with today's form."""
     if isinstance(tree, Mapping):
         return {old: new for branch in tree.values() for old, new in old_names(branch).items()}
     if isinstance(tree, Sequence) and not isinstance(tree, str):
@@ -130,7 +130,7 @@ def old_names(tree: object) -> dict[str, str]:
 
 
 def with_new_names(tree: object) -> object:
-    """A configuration in which every old dotted name is replaced, and a rule for one group is lifted to all."""
+    """A configuration with today's names, and with `PerGroup` around a rule for one group."""
     if isinstance(tree, Mapping):
         found = {key: with_new_names(branch) for key, branch in tree.items()}
         if _is_rule(found.get("advantage")):
@@ -142,7 +142,7 @@ def with_new_names(tree: object) -> object:
 
 
 def added(key: str, value: object) -> bool:
-    """Whether a flat key with this value says only what an older configuration without the key meant."""
+    """Whether this dotted key and value mean the same as an older configuration without the key."""
     return any(fnmatchcase(key, pattern) and value == default for pattern, default in ADDED.items())
 
 

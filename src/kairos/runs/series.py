@@ -1,4 +1,4 @@
-"""One metric over the iterations of a run."""
+"""A metric over the iterations of a run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ _PARSED = "parse/failures"
 
 @dataclass(frozen=True)
 class Series:
-    """What was logged of one metric: `values` at the iterations `at`, in order."""
+    """The logged values of one metric."""
 
     at: tuple[int, ...]
+    """Iterations, rising."""
     values: tuple[float, ...]
+    """The value at each of them."""
 
     def __len__(self) -> int:
         return len(self.at)
@@ -32,7 +34,7 @@ class Series:
         return [float(np.mean(self.values[max(0, i - before) : i + after + 1])) for i in range(len(self))]
 
     def last_tenth(self, iterations: int) -> list[float]:
-        """What was logged in the last tenth of so many iterations, at least the last value.
+        """The values logged in the last tenth of `iterations`, at least the last value.
 
         >>> Series((1, 18, 19, 20), (0.0, 1.0, 2.0, 3.0)).last_tenth(20)
         [2.0, 3.0]
@@ -42,9 +44,9 @@ class Series:
 
 
 def by_metric(rows: Sequence[Mapping[str, object]]) -> dict[str, Series]:
-    """The series of each metric in rows with an "iteration"; logged twice in one iteration, the last value wins.
+    """The series of each metric in rows with an "iteration"; the last value of an iteration counts.
 
-    A reason why answers could not be parsed (`parse/<reason>`) is logged only where it occurred: elsewhere it is 0.
+    A reason for parse failures (`parse/<reason>`) that was not logged in an iteration is 0 there.
 
     >>> by_metric([{"iteration": 1, "parse/failures": 0.5, "parse/no_pair": 2}, {"iteration": 2, "parse/failures": 0}])[
     ...     "parse/no_pair"

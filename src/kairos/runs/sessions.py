@@ -1,4 +1,4 @@
-"""How long a run took over all its sessions, those that were killed included."""
+"""Measures how long a run took over all its sessions, killed ones included."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SIGNS = ("metrics.jsonl", "rollouts.jsonl", _FILE)
 def begin_session(run: Path, started: float) -> None:
     """Note that a session began at `started` (seconds since the epoch).
 
-    One before it that never ended lasted until the run's files were last written.
+    A previous session without an end is taken to have lasted until the run's files were last written.
     """
     sessions = _read(run)
     if sessions and sessions[-1]["seconds"] is None:

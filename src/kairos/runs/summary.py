@@ -1,4 +1,4 @@
-"""summary.json: a run in one row, and the sign that it is finished."""
+"""Computes and writes summary.json: the scores of a run in one row. The file marks the run as finished."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from kairos.runs.read import probe_predictions
 def summary_of(run: Path, seed: int, iterations: int) -> dict[str, object]:
     """Scores of predictions/before.jsonl and after.jsonl side by side, with the floors.
 
-    Below "probes" stand each probe's scores, over all its tasks, and in them "before" those from before training where
-    there are any: so come the further wordings of a template schedule.
+    "probes" holds each probe's scores over all its tasks, with those from before training under "before" if there are
+    any (the further wordings of a template schedule).
     """
     row: dict[str, object] = {}
     shown = [name for name, display in read_displays(run).by_name.items() if display.in_tables]
@@ -39,7 +39,7 @@ def _probe(after: Path, shown: Sequence[str]) -> dict[str, object]:
 
 
 def write_summary(run: Path, row: Mapping[str, object], seconds: float) -> dict[str, object]:
-    """Write the row with the seconds of the whole run, every session and its report included. Last of all."""
+    """Write the row with the seconds of all sessions, report included. Call it last: it marks the run as finished."""
     whole = {**row, "seconds": round(seconds, 1)}
     write_whole(run / "summary.json", json.dumps(whole, indent=2) + "\n")
     return whole

@@ -1,4 +1,4 @@
-"""The texts that the mini policy's tokenizer is trained on: every wording of the mini world."""
+"""The texts on which the mini policy's tokenizer is trained: all questions and answers of the mini world."""
 
 from __future__ import annotations
 

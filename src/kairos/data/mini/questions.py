@@ -1,4 +1,4 @@
-"""The questions of the mini world and their right answers, made from a scene alone: four kinds of task."""
+"""Makes the questions of the mini world and their answers from a scene, for four tasks."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ AND_WHEN = " and when is it visible?"
 
 @dataclass(frozen=True)
 class Question:
-    """One question about one thing; `slug` names it within its clip and task."""
+    """One question about one thing."""
 
     slug: str
+    """Name of the question within its clip and task."""
     text: str
     thing: Thing
+    """What the question is about."""
     options: tuple[str, ...] = ()
     choice: str | None = None
 
 
 def slugs(scene: Scene, task: str) -> list[str]:
-    """Every question of a task that this scene can be asked, in a fixed order."""
+    """The slugs of all questions of a task about this scene, in a fixed order."""
     shown = range(len(scene.things))
     if task == "grounding":
         return [f"when-{i}" for i in shown]
@@ -63,7 +65,7 @@ def ask(scene: Scene, task: str, slug: str, rng: np.random.Generator) -> Questio
 
 
 def target(question: Question, task: str, span: Span) -> Target:
-    """What is right, with the time of the thing as `span` says it (exact, or loosened)."""
+    """The target of a question; `span` is the time of the thing, exact or loosened."""
     said = _said(question.thing, span, question.choice)
     return Target(
         spans=(span,) if task in ("grounding", "grounded_qa") else (),
@@ -74,12 +76,12 @@ def target(question: Question, task: str, span: Span) -> Target:
 
 
 def caption(scene: Scene, loosen: float, rng: np.random.Generator) -> str:
-    """One line a thing with its time, widened by up to `loosen` seconds a side, earliest first."""
+    """A line for each thing, earliest first: its name and its time, widened by up to `loosen` seconds on each side."""
     return "\n".join(_said(thing, _loose(scene, thing, loosen, rng)) for thing in scene.by_start)
 
 
 def lettered_caption(scene: Scene, loosen: float, rng: np.random.Generator) -> tuple[tuple[str, ...], str, str]:
-    """Options that name every thing, and two captions: with each thing's letter behind its name, and before it."""
+    """Options that name all things, and two captions: with each thing's letter after its name, and before it."""
     options = tuple(str(name) for name in rng.permutation([thing.name for thing in scene.things]))
     behind, before = [], []
     for thing in scene.by_start:
@@ -94,7 +96,7 @@ def _loose(scene: Scene, thing: Thing, loosen: float, rng: np.random.Generator) 
 
 
 def loosened(span: Span, seconds: float, within: float, rng: np.random.Generator) -> Span:
-    """`span` starting earlier and ending later, each by up to `seconds`, within [0, `within`], to a tenth."""
+    """`span` widened at random by up to `seconds` on each side, within [0, `within`], rounded to a tenth."""
     earlier, later = rng.uniform(0, seconds, 2)
     return Span(round(max(0.0, span.start - earlier), 1), round(min(within, span.end + later), 1))
 
@@ -115,7 +117,7 @@ def _other_colours(scene: Scene, thing: Thing, rng: np.random.Generator) -> list
 
 
 def _draw(possible: Sequence[str], shown: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
-    """`count` wrong options; those that the clip shows elsewhere are taken first, so that seeing one tells nothing."""
+    """`count` wrong options, first those that the clip shows elsewhere, so that seeing one does not rule it out."""
     order = [str(p) for p in rng.permutation(list(possible))]
     return sorted(order, key=lambda name: name not in shown)[:count]
 

@@ -43,7 +43,7 @@ def images(scene: Scene) -> Iterator[np.ndarray]:
 
 
 def render(scene: Scene, path: Path) -> None:
-    """Write the scene to `path`, whole or not at all."""
+    """Write the scene to `path` atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -63,13 +63,13 @@ def render(scene: Scene, path: Path) -> None:
 
 
 def render_job(job: tuple[Scene, str]) -> None:
-    """`render` of one argument, for a pool of processes."""
+    """`render` with a single argument, for a pool of processes."""
     scene, path = job
     render(scene, Path(path))
 
 
 def _background(scene: Scene) -> np.ndarray:
-    """Mid-grey, plain or lightly textured; out of distribution darker, with stripes."""
+    """uint8 [height, width, 3]: mid-grey, plain or lightly textured; darker with stripes if out of distribution."""
     rng = np.random.default_rng(scene.background)
     rows, columns = np.mgrid[0 : scene.kind.height, 0 : scene.kind.width].astype(np.float32)
     rows, columns = rows * np.float32(SIZE / scene.kind.height), columns * np.float32(SIZE / scene.kind.width)

@@ -1,4 +1,4 @@
-"""What happens in one clip of the mini world: which coloured shape is where, and when. Numpy only, no pixels."""
+"""Draws the scenes of the mini world: which coloured shape is where and when, without pixels. Numpy only."""
 
 from __future__ import annotations
 
@@ -33,17 +33,20 @@ GRID = 0.5
 
 @dataclass(frozen=True)
 class Kind:
-    """The recipe of a clip: seconds, number of objects, and whether the first one hides among longer distractors.
-
-    A picture of another size than SIZE x SIZE pixels shows the same scene, enlarged and spread out.
-    """
+    """The recipe of a clip."""
 
     seconds: float
+    """Duration."""
     objects: int
+    """Number of things."""
     needle: bool = False
+    """The first thing is short, and longer distractors surround it."""
     foreign: bool = False
+    """Out of distribution: other backgrounds, and held-out pairs of colour and shape."""
     width: int = SIZE
+    """Pixels; the scene is scaled to the picture."""
     height: int = SIZE
+    """Pixels."""
 
 
 SHORT = Kind(seconds=16.0, objects=3)
@@ -91,7 +94,7 @@ class Scene:
 
 
 def shapes_of(colour: str, foreign: bool) -> list[str]:
-    """The shapes that a colour may have: every one out of distribution, all but the held-out one elsewhere."""
+    """The shapes that a colour may have: all of them out of distribution, else all but the held-out one."""
     return [shape for shape in SHAPES if foreign or HELD_OUT[colour] != shape]
 
 
@@ -109,7 +112,7 @@ def draw_scene(kind: Kind, seed: int) -> Scene:
 
 
 def _shapes(rng: np.random.Generator, kind: Kind, colours: list[str]) -> list[str]:
-    """Out of distribution at least one pair is held out; among distractors the needle's shape is its own."""
+    """A shape for each colour. Out of distribution the first pair is a held-out one; no distractor has the needle's."""
     shapes = [str(rng.choice(shapes_of(colour, kind.foreign))) for colour in colours]
     if kind.foreign:
         shapes[0] = HELD_OUT[colours[0]]
@@ -130,7 +133,7 @@ def _spans(rng: np.random.Generator, kind: Kind) -> list[Span]:
 
 
 def _place(rng: np.random.Generator, colour: str, shape: str, span: Span, others: list[Thing]) -> Thing:
-    """A straight, slow path that keeps clear of the others; after many tries the clearest path that was found."""
+    """A thing on a straight, slow path that keeps clear of the others; after 40 tries the clearest path found."""
     best, clearance = None, -np.inf
     for _ in range(40):
         diameter = int(rng.integers(18, 23))

@@ -1,1 +1,1 @@
-"""One file per annotation format, on shared checks of fields and files."""
+"""Readers of annotation files, one module for each format."""

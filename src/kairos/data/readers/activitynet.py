@@ -1,4 +1,4 @@
-"""ActivityNet Captions as distributed (train.json, val_1.json, val_2.json): a video's sentences and their times."""
+"""Reads ActivityNet Captions as distributed (train.json, val_1.json, val_2.json)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from kairos.data.readers.timezero import TimeZeroJson
 @dataclass(frozen=True)
 class ActivityNetCaptions(TimeZeroJson):
     """One split of ActivityNet Captions (Krishna et al. 2017): 37,421 sentences of 10,009 videos to train on, val_1
-    17,505 of 4,917, val_2 (the test split of grounding papers) 17,031 of 4,885. TimeZero took this form over.
+    17,505 of 4,917, val_2 (the test split of grounding papers) 17,031 of 4,885. TimeZero uses the same format.
 
-    val_1 and val_2 describe the same videos, so the file's name is a part of the uid.
+    val_1 and val_2 describe the same videos, so the uid contains the file's name.
     """
 
     source: str = "activitynet"

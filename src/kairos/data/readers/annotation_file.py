@@ -1,4 +1,4 @@
-"""What readers share: rows are turned into records; unusable rows are counted and named, or stop the reading."""
+"""The base class of readers: turns rows into records, and counts unusable rows or stops at the first."""
 
 from __future__ import annotations
 
@@ -23,33 +23,37 @@ OnProblem = Literal["skip", "error"]
 
 
 class MissingVideo(ValueError):
-    """A row whose video is not there."""
+    """The video of a row does not exist."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A file that was read: its usable `records`, the rows without their video (`missing`), those with an unusable
-    annotation (`invalid`), and the number of records with a span that ends behind the duration (`beyond`; kept)."""
+    """What an annotation file holds."""
 
     records: tuple[Record, ...]
+    """The usable rows."""
     missing: tuple[Failure, ...] = ()
+    """Rows whose video does not exist."""
     invalid: tuple[Failure, ...] = ()
+    """Rows with an unusable annotation."""
     beyond: int = 0
+    """Number of records with a span that ends after the clip; they are kept."""
 
 
 @dataclass(frozen=True)
 class AnnotationFile(ABC, Generic[Row]):
-    """A reader of one file of annotations, whose videos lie below `videos`; subclasses say what a row is.
-
-    A row whose video is absent is counted and named (`missing="error"` stops instead); so is one whose annotation
-    cannot be used (`invalid`). A span that ends behind the duration is kept as annotated and counted; `clamp` cuts it.
-    """
+    """A reader of one annotation file; a subclass says what a row is and how it becomes a record."""
 
     annotations: str
+    """Path of the annotation file."""
     videos: str
+    """Folder of the videos."""
     missing: OnProblem = field(default="skip", kw_only=True)
+    """A row whose video does not exist: skip and log it, or stop."""
     invalid: OnProblem = field(default="skip", kw_only=True)
+    """A row whose annotation cannot be used: skip and log it, or stop."""
     clamp: bool = field(default=False, kw_only=True)
+    """Cut a span that ends after the clip; otherwise it is kept as annotated and counted."""
     _known: dict[str, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -59,18 +63,18 @@ class AnnotationFile(ABC, Generic[Row]):
 
     @abstractmethod
     def rows(self) -> Iterable[tuple[str, Row]]:
-        """Every row with what names it in the file: "12", or "v_abc:3"."""
+        """Every row with its key in the file, such as "12" or "v_abc:3"."""
 
     @abstractmethod
     def record(self, key: str, row: Row) -> Record:
-        """One row as a record; AnnotationError or MissingVideo where it is none."""
+        """The record of one row; AnnotationError or MissingVideo if it is unusable."""
 
     @property
     def file(self) -> Path:
         return Path(self.annotations)
 
     def records(self) -> list[Record]:
-        """The usable rows; what is left out is logged once. ValueError where nothing is left."""
+        """The records of all usable rows; logs the others once. ValueError if no row is usable."""
         return _report(self.file, self.read())
 
     def missing_videos(self) -> tuple[Failure, ...]:
@@ -78,7 +82,7 @@ class AnnotationFile(ABC, Generic[Row]):
         return self.read().missing
 
     def read(self) -> Reading:
-        """Every row, sorted into usable, missing and invalid; with "error" the first problem of that kind is raised."""
+        """Read all rows; with `missing` or `invalid` "error" the first such row raises."""
         self._known.clear()
         records, absent, unusable = [], [], []
         for key, row in self.rows():

@@ -1,4 +1,4 @@
-"""Charades-STA: `VID start end##sentence.` a line, videos as <folder>/<VID>.mp4, durations from charades.json."""
+"""Reads Charades-STA: lines `VID start end##sentence.`, videos <folder>/<VID>.mp4, durations in charades.json."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _REMEDY = "correct the line, or leave such rows out with invalid=skip"
 class CharadesSTA(AnnotationFile[str]):
     """One split of Charades-STA (Gao et al. 2017): temporal grounding, times in seconds.
 
-    `durations` is a JSON of {video: {"duration": seconds}}; None leaves durations out. 562 of the 3,720 test rows end
-    behind their duration.
+    562 of the 3,720 test rows end after their clip.
     """
 
     durations: str | None = None
+    """JSON of {video: {"duration": seconds}}; None: records have no duration."""
     _seconds: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def rows(self) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""One row's fields, each checked when it is read; an error names the row and says what to do."""
+"""Typed access to the fields of one row; an error names the row and the remedy."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from kairos.core.spans import Span
 
 
 class AnnotationError(ValueError):
-    """A row of annotations that cannot be used: says the file, the row, what is wrong and what to do."""
+    """A row of annotations is unusable; the message names file, row, fault and remedy."""
 
 
 @dataclass(frozen=True)
 class Fields:
-    """The fields of one row; `where` names file and row. A method raises AnnotationError for what it cannot give."""
+    """The fields of one row; `where` names file and row. Methods raise AnnotationError for a wrong value."""
 
     where: str
     values: Mapping[str, object]
@@ -80,7 +80,7 @@ class Fields:
         return value
 
     def pairs(self, name: str, what: str = "[[start, end], ...] in seconds") -> tuple[tuple[float, float], ...]:
-        """Pairs of numbers under `name`, of any kind; none where the row has no such field."""
+        """Pairs of numbers under `name`; empty if the row has no such field."""
         value = self.values.get(name, [])
         found = as_pairs(value)
         if found is None:

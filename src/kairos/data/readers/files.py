@@ -1,4 +1,4 @@
-"""Opens annotation files: lines, JSON lists and JSON tables, each row with the key that names it in errors."""
+"""Reads text, JSON and JSONL annotation files; each row comes with the key that names it in errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def lines_of(file: Path) -> list[tuple[str, str]]:
 
 
 def items_of(file: Path) -> list[tuple[str, object]]:
-    """The rows of a .jsonl file, or of a .json file that holds one list; a line that is no JSON stays text."""
+    """The rows of a .jsonl file, or of a .json file that holds one list; a line that is not JSON stays text."""
     if file.suffix == ".jsonl":
         return [(number, _loads(line)) for number, line in lines_of(file)]
     value = _json_of(file)

@@ -1,22 +1,22 @@
-"""A generic annotation file: one JSON object a line, for data of one's own.
+"""Reads our generic JSONL format: one JSON object a line, for your own data.
 
 | field | |
 |---|---|
 | `video` | required: a video file or a folder of frames, relative to `videos` |
 | `question` | required: the caption to find, or the question to answer |
-| `task` | grounding (default), choice, grounded_qa, needle, or a name of one's own |
+| `task` | grounding (default), choice, grounded_qa, needle, or your own name |
 | `spans` | [[start, end], ...] in seconds from the start of the clip; required for grounding and grounded_qa |
 | `options`, `choice` | ["a dog", "a cat"] and "B"; required for choice, grounded_qa and needle |
 | `evidence` | [[start, end], ...]: the seconds that prove the choice |
 | `highlights` | [[seconds, saliency], ...] |
 | `demonstration` | a written-out reasoning, without the answer |
-| `start`, `end` | the part of the video that is meant, in seconds of the video; times above count from `start` |
+| `start`, `end` | the clip's part of the video, in seconds of the video; the times above count from `start` |
 | `fps` | frames a second of a folder of frames; required for one |
 | `duration` | seconds of the clip |
 | `difficulty` | a number on a scale of your own, for filters |
 | `uid`, `source` | stable name of the row (default: file and row), name of the data set (default: the file's) |
 
-Other fields are not read.
+Other fields are ignored.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _NEEDS = {
 class Jsonl(AnnotationFile[str]):
     """Records of a JSONL file; the fields are those of this module's table.
 
-    Unlike the readers of foreign files, a row that cannot be used stops the reading (`invalid="skip"` counts it).
+    Unlike in other readers, an unusable row stops the reading (`invalid="skip"` counts it instead).
     """
 
     videos: str = "."

@@ -1,16 +1,16 @@
-"""Multiple-choice questions in the forms in which data sets are published: a .jsonl file, or a .json file of one list.
+"""Reads multiple-choice questions as data sets publish them: a .jsonl file, or a .json file of one list.
 
 | field | |
 |---|---|
 | `video` | required: a file or its stem, relative to `videos`; `suffixes` are tried |
 | `question` | required |
-| `options` | required: ["a dog", "a cat"]; a letter before the text ("A. a dog", "(A) a dog") is taken off |
+| `options` | required: ["a dog", "a cat"]; a letter before the text ("A. a dog", "(A) a dog") is removed |
 | `answer` | required: the letter ("B", "(B)", "B. a cat"), the option's own text, or its index, a number from 0 |
 | `spans` | [[start, end], ...] in seconds: where the answer is seen; makes the row grounded_qa |
 | `duration` | seconds of the clip |
 | `id` | stable name of the row (default: its number) |
 
-Other fields are not read. `names` maps a field to its name in the file: {video: video_name, options: candidates}.
+Other fields are ignored. `names` maps a field to its name in the file: {video: video_name, options: candidates}.
 For another task, such as needle, write the rows as `data=jsonl` reads them.
 """
 
@@ -32,11 +32,14 @@ _LETTERED = re.compile(r"\s*(?:\(([A-J])\)|([A-J])[.):])\s*(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class MultipleChoice(AnnotationFile[object]):
-    """Records of such a file; `source` names the data set (None: the file's stem)."""
+    """Records of a multiple-choice file; the fields are those of this module's table."""
 
     source: str | None = None
+    """Name of the data set; None: the file's stem."""
     names: Mapping[str, str] = field(default_factory=dict)
+    """What the file calls a field."""
     suffixes: Sequence[str] = ("", ".mp4", ".mkv", ".webm")
+    """Appended to `video`; the first file that exists is taken."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,7 +73,7 @@ class MultipleChoice(AnnotationFile[object]):
 
 
 def _without_letters(options: tuple[str, ...]) -> tuple[str, ...]:
-    """The texts without "A. " before the first, "B. " before the second; as they are where not all have theirs."""
+    """Options without their letters ("A. ", "B. ", ...); unchanged unless every option has its own letter."""
     found = [_LETTERED.fullmatch(option) for option in options]
     if len(options) <= len(LETTERS) and all(m and (m[1] or m[2]) == LETTERS[i] for i, m in enumerate(found)):
         return tuple(m[3].strip() for m in found if m)

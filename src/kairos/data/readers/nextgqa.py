@@ -1,4 +1,4 @@
-"""NExT-GQA: five options a question (val.csv, test.csv), and the spans in which the answer is seen (gsub_val.json)."""
+"""Reads NExT-GQA: questions with five options (val.csv, test.csv) and spans that show the answer (gsub_val.json)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ CsvRow = dict[str, str]
 
 @dataclass(frozen=True)
 class NExTGQA(AnnotationFile[CsvRow]):
-    """One split of NExT-GQA (Xiao et al. 2024). With `spans` (gsub JSON: {video: {duration, location: {qid: [[start,
-    end], ...]}}}, seconds) the task is grounded_qa; without (the train split has none) it is plain choice.
-
-    Videos are `<video_id>.mp4`, or below what `folders` says, the data set's map_vid_vidorID.json:
-    {video_id: "1164/4882821564"}.
-    """
+    """One split of NExT-GQA (Xiao et al. 2024)."""
 
     spans: str | None = None
+    """JSON of {video: {duration, location: {qid: [[start, end], ...]}}} in seconds: task grounded_qa.
+
+    None (the train split has no spans): task choice.
+    """
     folders: str | None = None
+    """JSON of {video_id: "1164/4882821564"}, the data set's map_vid_vidorID.json; None: videos are <video_id>.mp4."""
     _located: dict[str, object] = field(default_factory=dict, init=False, repr=False, compare=False)
     _places: dict[str, object] = field(default_factory=dict, init=False, repr=False, compare=False)
 

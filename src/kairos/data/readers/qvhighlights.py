@@ -1,4 +1,4 @@
-"""QVHighlights (Lei et al. 2021): moments of a query in clips of at most 150 s, and how salient they are."""
+"""Reads QVHighlights (Lei et al. 2021): the moments of a query in clips of at most 150 s, and their saliency."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _CLIP = 2.0  # seconds of one annotated clip
 
 @dataclass(frozen=True)
 class QVHighlights(AnnotationFile[object]):
-    """A query a line: `relevant_windows` are the spans, often several, in seconds.
+    """One query a line, with videos `<vid>.mp4`; `relevant_windows` become spans, often several.
 
-    `relevant_clip_ids` and `saliency_scores` become highlights: the start of each 2 s clip, and the mean of its three
-    raters (0 to 4; the text of TempSamp-R1's highlight prompt, 1.3 for ratings of 1, 1 and 2, is this mean). `task`
-    says what is asked for: "grounding" wants the spans. Videos are `<vid>.mp4`.
+    `relevant_clip_ids` and `saliency_scores` become highlights: the start of each 2 s clip in seconds, and the mean of
+    its three ratings (0 to 4). TempSamp-R1's highlight prompt uses the same mean: 1.3 for ratings of 1, 1 and 2.
     """
 
     task: str = "grounding"
+    """What is asked for: "grounding" (the spans) or "highlight"."""
 
     def rows(self) -> list[tuple[str, object]]:
         return items_of(self.file)

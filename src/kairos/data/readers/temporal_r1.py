@@ -1,4 +1,4 @@
-"""Temporal-R1's data: a yaml that lists annotation files and video folders, with spans as shares of the video."""
+"""Reads Temporal-R1's data: a yaml of annotation files and video folders, with spans as shares of the video."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ ItemRow = tuple[str, str, object]
 
 @dataclass(frozen=True)
 class TemporalR1Yaml(AnnotationFile[ItemRow]):
-    """`datasets:` lists {json_path, data_folder, sampling_strategy}; relative paths count from `videos` (`.`: here).
+    """`datasets:` lists {json_path, data_folder, sampling_strategy}; a strategy is first:N, end:N, random:N, or N%.
 
-    A strategy is first:N, end:N or random:N, or N% for N; "random" is drawn by `seed`. An item is {dataset, video,
-    problem, solution: [start, end] in [0, 1], video_length in seconds}: spans are the solution times the length, and
-    every item's own `dataset` is its source (the released reader takes the first item's for the whole file). An item is
-    named `<file>:<number in the file>`.
-
-    `query` finds the event in `problem`, as its first group: the wording of the training file is not known, the default
-    is that of the released evaluation. None takes the problem as it is.
+    An item is {dataset, video, problem, solution: [start, end] in [0, 1], video_length in seconds}: its span is the
+    solution times the length, and its `dataset` is its source (the released reader uses the first item's for the whole
+    file). An item's key is `<file>:<number in the file>`.
     """
 
     videos: str = "."
+    """Folder that relative paths start from."""
     seed: int = 1
+    """Of the strategy "random"."""
     query: str | None = r'query: "(.+)", when'
+    """Regular expression whose first group is the event in `problem`; None: the whole problem.
+
+    The wording of the training file is not published; the default is that of the released evaluation.
+    """
 
     def rows(self) -> Iterator[tuple[str, ItemRow]]:
         if not self.file.is_file():

@@ -1,4 +1,4 @@
-"""TempSamp-R1's trainer file: one event a line with its prompt and answer written out, and its difficulty."""
+"""Reads TempSamp-R1's training file: one event a line with its written prompt and answer, and its difficulty."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class TempSampJsonl(AnnotationFile[object]):
     """Rows of timelens_grpo_train.jsonl: `problem`, `answer` ("<answer> 98.0 to 103.0 </answer>", or {"time": [98.0,
     103.0]}), `problem_type`, `videos` (one path below `videos`), `difficulty`, `duration`; times in seconds.
 
-    The question is the event between the quotes of `problem`: our templates word the prompt. `difficulty` is taken to
-    be 1 - IoU of a reference model, as in TimeLens (the source does not say). `source` is the folder of the video.
+    The question is the event in the quotes of `problem`: our templates word the prompt. `difficulty` is presumably 1 -
+    IoU of a reference model, as in TimeLens (the authors do not say). `source` is the folder of the video.
     """
 
     def rows(self) -> list[tuple[str, object]]:

@@ -1,4 +1,4 @@
-"""Time-R1's training file (train_2k5.json): events of clips, some cut from longer videos, with a difficulty."""
+"""Reads Time-R1's training file (train_2k5.json): events in clips, some cut from longer videos, with a difficulty."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ _CUT = re.compile(r"(_\d\d:\d\d:\d\d:\d{3}){2}$")  # 4jujhM5qhEc_00:00:39:000_00
 class TimeR1Json(AnnotationFile[object]):
     """2,500 events; `timestamp` counts from the start of the clip, `duration` is the clip's.
 
-    665 items have `video_start` and `video_end`, the clip's place in the original video. 509 of their files are named
-    after that place, so they have been cut already: `offsets="auto"` applies the place to the other 156 only. "apply"
-    means every file is the original, "ignore" that every file has been cut (the released training ignores them, and
-    its filtering applies them to cut files too).
-
-    Videos are looked up by file name alone, below `videos`. `difficulty` is 100 times the base model's IoU (so a high
-    one is easy). `source` is the collection in `qid`. 31 spans end more than 0.5 s behind the duration.
+    Videos are looked up by file name below `videos`. `difficulty` is 100 times the base model's IoU, so a high one is
+    easy. `source` is the collection in `qid`. 31 spans end more than 0.5 s after the clip.
     """
 
     offsets: Literal["auto", "apply", "ignore"] = "auto"
+    """How to use `video_start` and `video_end`, the clip's place in the original video, which 665 items have.
+
+    "apply": every file is the original video. "ignore": every file is cut already (as the released training assumes;
+    its filtering applies them even to cut files). "auto": the 509 files named after their place are cut, the other 156
+    are originals.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()

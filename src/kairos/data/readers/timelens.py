@@ -1,4 +1,4 @@
-"""TimeLens-100K as published: one video a line, `source, video_path, duration, events: [{query, span: [[s, e]]}]`."""
+"""Reads TimeLens-100K: a video a line, `source, video_path, duration, events: [{query, span: [[start, end]]}]`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,10 @@ EventRow = tuple[object, int, object]
 
 @dataclass(frozen=True)
 class TimeLens(AnnotationFile[EventRow]):
-    """One record an event (TimeLens, arXiv 2512.14698); a row is named `<line>:<event>`, times are in seconds.
-
-    `audio=False` leaves out queries that need the sound, by the nine words that TimeLens looks for (as whole words: how
-    it matches them is not known), and logs how many. `source` is the row's own collection.
-    """
+    """One record for each event (TimeLens, arXiv 2512.14698), with the key `<line>:<event>` and times in seconds."""
 
     audio: bool = False
+    """Keep queries about sounds; otherwise those with one of TimeLens' nine words (as whole words) are dropped."""
 
     def rows(self) -> Iterator[tuple[str, EventRow]]:
         total = dropped = 0

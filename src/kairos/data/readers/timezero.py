@@ -1,4 +1,4 @@
-"""TimeZero's annotations, Charades and ActivityNet alike: `{video: {duration, timestamps, sentences}}`."""
+"""Reads TimeZero's annotations of Charades and ActivityNet: `{video: {duration, timestamps, sentences}}`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ VideoRow = tuple[str, object, int]
 
 @dataclass(frozen=True)
 class TimeZeroJson(AnnotationFile[VideoRow]):
-    """One record a sentence; a row is named `<video>:<number of the sentence>`, times are in seconds.
-
-    Videos are `<video>` and the first of `suffixes` that is there; `source` names the data set. With `events` all the
-    sentences of the video and their times are each record's demonstration: the thought of Time-R1's cold start.
-    """
+    """One record for each sentence, with the key `<video>:<number of the sentence>` and times in seconds."""
 
     source: str = "timezero"
+    """Name of the data set."""
     suffixes: Sequence[str] = (".mp4", ".mkv", ".webm")
+    """Appended to `<video>`; the first file that exists is taken."""
     events: bool = False
+    """Each record's demonstration is all sentences of its video with their times (Time-R1's cold start)."""
 
     def rows(self) -> Iterator[tuple[str, VideoRow]]:
         for video, row in table_of(self.file).items():

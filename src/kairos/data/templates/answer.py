@@ -1,4 +1,4 @@
-"""A short wording that asks for the answer alone; the mini base was trained on it."""
+"""A short template that asks for the answer without thinking; the mini base was trained on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A wording that asks what a clip shows, for supervised training on captions; the mini base was trained on it."""
+"""A template that asks for a caption, for supervised training; the mini base was trained on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kairos.data.templates import parts
 
 @dataclass(frozen=True)
 class Caption:
-    """The target's `demonstration` is the whole answer; nothing in it is scored."""
+    """The answer is the target's `demonstration`; nothing in it is scored."""
 
     caption: str = "What do you see? Write every shape, start to end."
     lettered: str = "What do you see?\n{options}\nWrite every shape, letter, start to end."

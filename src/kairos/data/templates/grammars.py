@@ -1,7 +1,7 @@
-"""How the papers' released code reads an answer and judges its form: grammars as values, format checks as functions.
+"""Grammars and format checks that reproduce how the papers' released code reads and judges an answer.
 
-Every function takes linear time on any text. Written from descriptions of the released behaviour; TempSamp-R1's
-reader and format are those of its `timelens` reward.
+Every function takes linear time on any text. Written from descriptions of the released behaviour; TempSamp-R1's are
+those of its `timelens` reward.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TIMEZERO = Grammar((Pair(("to", "and"), spacing="one", any_case=True, pick="last
 """TimeZero, Time-R1: in the last block the last `(\\d+\\.?\\d*) (to|and) (\\d+\\.?\\d*)`; thinking is not cut."""
 
 TEMPORAL_R1 = Grammar((JsonKeys("start_time", "end_time", unquoted=True),), block="first")
-"""Temporal-R1: the first block is a JSON object of start_time and end_time; its value does not ask for quotes."""
+"""Temporal-R1: the first block is a JSON object of start_time and end_time; numbers need no quotes."""
 
 TEMPSAMP_R1 = Grammar(
     (Pair(("to", "and"), any_case=False), Pair(("-",), any_case=False), FirstNumbers()), block="first", missing="text"
@@ -35,7 +35,7 @@ _LOOSE = Pair(("to", "and", "-"), any_case=False)
 
 
 def timezero_format(text: str) -> bool:
-    """Whether the stripped text is `<think>.*?</think>\\s*<answer>.*?</answer>`; it asks for no numbers."""
+    """Whether the stripped text is `<think>.*?</think>\\s*<answer>.*?</answer>`; it need not hold numbers."""
     text = text.strip()
     if not (text.startswith("<think>") and text.endswith("</answer>")):
         return False
@@ -48,18 +48,18 @@ def temporal_r1_format(text: str) -> bool:
 
 
 def json_choice_format(text: str) -> bool:
-    """The same with a letter under "answer", alone or before the times; no released check knows such an answer."""
+    """As `temporal_r1_format` with a letter under "answer", alone or before the times; our own, nothing is released."""
     return _thought_then(_JSON_CHOICE, text)
 
 
 def tempsamp_format(text: str) -> bool:
-    """The loose check, which is the default: the first answer block holds a pair of numbers around to, and or -."""
+    """The loose (default) check: the first answer block holds two numbers around "to", "and" or "-"."""
     first = next(blocks(text), None)
     return first is not None and any(True for _ in _LOOSE.find(first))
 
 
 def tempsamp_strict_format(text: str) -> bool:
-    """Exactly one answer block, which ends the text, without a line break in it, and a pair in it."""
+    """The strict check: exactly one answer block, at the end, without a line break, that holds a pair of numbers."""
     found = list(blocks(text))
     return len(found) == 1 and text.endswith("</answer>") and "\n" not in found[0] and tempsamp_format(text)
 

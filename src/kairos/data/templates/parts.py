@@ -1,4 +1,4 @@
-"""What templates share: chat turns, lettered options, written answers and thoughts, and a check of the tags."""
+"""Functions that templates share: chat turns, lettered options, written answers, and a check of the tags."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kairos.core.types import Prompt, Target
 
 
 def user_turn(text: str, video_first: bool = True) -> dict[str, object]:
-    """One user turn of a clip and a text."""
+    """A user turn with the clip and a text."""
     video, words = {"type": "video"}, {"type": "text", "text": text}
     return {"role": "user", "content": [video, words] if video_first else [words, video]}
 
@@ -34,9 +34,9 @@ def event(question: str) -> str:
 
 
 def written(target: Target, many: bool, time: str = "{:.1f}") -> str:
-    """What stands in an answer: the letter, the annotated span, or both, e.g. "B 3.5 to 6.0".
+    """The content of a right answer: the letter, the annotated span, or both, e.g. "B 3.5 to 6.0".
 
-    Of several spans the longest; where the grammar lists spans (`many`), all of them: "3.5 to 6.0 and 8.0 to 9.5".
+    Of several spans the longest, or all if the grammar lists spans (`many`): "3.5 to 6.0 and 8.0 to 9.5".
     """
     parts = [] if target.choice is None else [target.choice]
     if target.spans:
@@ -48,12 +48,12 @@ def written(target: Target, many: bool, time: str = "{:.1f}") -> str:
 
 
 def thought(target: Target) -> str:
-    """The think block of a target; nothing where the data has no written reasoning, as in the papers' annotations."""
+    """The think block of a target; empty if the data has no written reasoning, as in the papers' annotations."""
     return "" if target.demonstration is None else f"<think>{target.demonstration}</think>"
 
 
 def wording(wordings: dict[str, str], prompt: Prompt) -> str:
-    """The wording of the prompt's task; ValueError names the tasks there are."""
+    """The wording for the prompt's task; ValueError names the known tasks."""
     if prompt.task not in wordings:
         raise ValueError(f"prompt {prompt.uid}: no wording for task {prompt.task!r}, only for {', '.join(wordings)}")
     return wordings[prompt.task]

@@ -1,4 +1,4 @@
-"""A template whose answers are read through the lenient grammar instead of its own."""
+"""A template that reads answers with the lenient grammar instead of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kairos.core.types import Prompt, Target, Template
 
 @dataclass(frozen=True)
 class Reread:
-    """Asks, writes and judges the form as `template` does, but reads leniently: spans as a list where its own does."""
+    """Words, writes and checks the format as `template` does, but reads answers with `LENIENT` (or `LENIENT_LIST`)."""
 
     template: Template
 

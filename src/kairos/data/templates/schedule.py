@@ -1,4 +1,4 @@
-"""A template that changes by epoch, such as answers alone first and thinking later."""
+"""A schedule of templates by epoch, for example without thinking first and with thinking later."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Templated(Protocol):
 
 @dataclass(frozen=True)
 class Phase:
-    """`template` for `epochs` epochs of the data; the last phase lasts for ever."""
+    """Uses `template` for `epochs` epochs of the data; the last phase has no end."""
 
     template: Template
     epochs: int = 1
@@ -41,13 +41,14 @@ class Phase:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Phases by name, in order (the two-phase training of TempSamp-R1). Used as a template, it is its first phase.
+    """Templates that follow each other (the two-phase training of TempSamp-R1).
 
-    A data set may have a schedule as its template (`template=hybrid`); its prompts carry the template of their epoch's
-    phase, never the schedule.
+    A data set may have a schedule as its template (`template=hybrid`); its prompts get the template of their epoch's
+    phase. Used as a template itself, a schedule is its first phase.
     """
 
     phases: Mapping[str, Phase]
+    """Phases by name, in order."""
 
     def __post_init__(self) -> None:
         if not self.phases:
@@ -82,7 +83,7 @@ class Schedule:
         return self.template(0).well_formed(text)
 
     def describe(self) -> dict[str, str]:
-        """The wordings of all phases, each name behind its phase's."""
+        """The wordings of all phases as plain data, with keys `<phase>.<name>`."""
         said = {name: phase.template for name, phase in self.phases.items()}
         return {
             f"{name}.{key}": text
@@ -101,7 +102,7 @@ def schedule_of(dataset: Dataset[Prompt | Failure]) -> Schedule | None:
 
 
 def in_phase(dataset: Dataset[Prompt | Failure], phase: int) -> Dataset[Prompt | Failure]:
-    """The same data with each schedule's template of that phase; without a schedule the data set itself."""
+    """The data set with the template of that phase; without a schedule the data set itself."""
     schedule = schedule_of(dataset)
     if schedule is None:
         return dataset
@@ -114,7 +115,7 @@ def in_phase(dataset: Dataset[Prompt | Failure], phase: int) -> Dataset[Prompt |
 
 
 def all_phases(dataset: Dataset[Prompt | Failure]) -> Dataset[Prompt | Failure]:
-    """Item `phase * len(dataset) + index` is item `index` in that phase's wording."""
+    """The data set once for each phase: item `phase * len(dataset) + index` is item `index` in that phase's wording."""
     schedule = schedule_of(dataset)
     if schedule is None:
         return dataset

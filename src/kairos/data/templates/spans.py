@@ -1,4 +1,4 @@
-"""Wordings that ask for every interval in which an event happens; the answer is a list of spans."""
+"""Templates that ask for every interval in which an event happens; the answer is a list of spans."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _FORM = (
 class AllSpans(TimeZeroDirect):
     """`<answer>3.50 to 6.00 and 8.00 to 9.50</answer>`; `[[3.5, 6.0], [8.0, 9.5]]` in the block is read as well.
 
-    The grammar lists spans, so rewards, metrics and floors compare answer and annotation as sets, and an injected
-    answer states all annotated spans. The words are ours.
+    The grammar lists spans: rewards, metrics and floors compare answer and annotation as sets, and an injected answer
+    states all annotated spans. The wording is ours.
     """
 
     text: str = f"{_ASK}Provide {_FORM}"
@@ -35,7 +35,7 @@ class AllSpans(TimeZeroDirect):
 
 @dataclass(frozen=True)
 class AllSpansThink(TimeZeroThink):
-    """The same behind a think block."""
+    """`AllSpans` after a think block."""
 
     text: str = f"{_ASK}{_THINK}{_FORM}"
     video_first: bool = True

@@ -1,4 +1,4 @@
-"""The wording of Temporal-R1: a system turn that asks for thinking and JSON, then the video, then the question."""
+"""The template of Temporal-R1: a system turn that asks for thinking and JSON, then the video, then the question."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""TempSamp-R1's wording for highlight detection: seconds and their saliency, without and with thinking.
+"""TempSamp-R1's templates for highlight detection (times and their saliency), without and with thinking.
 
-Known are the content and the form of the answer; the words of the question are ours. The paper asks for a saliency from
-1 to 5, but QVHighlights publishes ratings from 0 (very bad) to 4 (very good), and the reward compares with their mean:
-asked for here is the scale of the data, or whoever does as asked would be one off. `text` takes other words.
+The content and format of the answer are published; the wording of the question is ours. The paper asks for a saliency
+from 1 to 5, but QVHighlights' ratings, with whose mean the reward compares, go from 0 (very bad) to 4 (very good): the
+question asks for the scale of the data. Another wording: `text`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TempSampHighlight:
 
     @property
     def grammar(self) -> Grammar:
-        """For spans, of which there are none; highlights are read by the reward itself."""
+        """Only for spans, which these answers lack: the reward reads the highlights itself."""
         return LENIENT
 
     def messages(self, prompt: Prompt) -> list[dict[str, object]]:

@@ -1,7 +1,7 @@
-"""The wordings of TempSamp-R1: the paper's two for grounding, and those of its released repository.
+"""The templates of TempSamp-R1 for grounding: the paper's two, and those of its released repository.
 
-The paper prints no system turn and no order: Qwen's usual system turn and the video first are chosen. Both are read as
-the released code reads.
+The paper gives neither the system turn nor the order: chosen are Qwen's usual system turn and the video first. Answers
+are read as the released code does.
 """
 
 from __future__ import annotations

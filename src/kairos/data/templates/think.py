@@ -1,4 +1,4 @@
-"""A short wording that asks to think before answering; the mini base was trained on it."""
+"""A short template that asks to think before answering; the mini base was trained on it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Think(AnswerOnly):
     needle: str = f"{{question}}\n{{options}}\n{_THINK}<answer>letter</answer>."
 
     def answer(self, target: Target) -> str:
-        """Without a think block where the data has no written reasoning."""
+        """Without a think block if the data has no written reasoning."""
         return f"{parts.thought(target)}<answer>{parts.written(target, self.grammar.many)}</answer>"
 
     def well_formed(self, text: str) -> bool:

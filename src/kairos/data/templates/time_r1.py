@@ -1,4 +1,4 @@
-"""Time-R1's other wordings: its version 2 (no thinking), version 3 (step by step) and the form of its cold start."""
+"""Time-R1's other templates: version 2 (no thinking), version 3 (step by step) and its cold start."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class TimeR1Steps(TimeR1Think):
 class TimeR1ColdStart(TimeR1Think):
     """Version 1's prompt, answered by `<think>ts1 to te1 : C1; ts2 to te2 : C2</think><answer>ts to te</answer>`.
 
-    The thought is the target's demonstration, as `events` writes it (data.events=true). Whether the angle brackets that
-    the published form shows around the events belong to it is not known: none are written.
+    The thought is the target's demonstration, as `events` writes it (data.events=true). The published form shows angle
+    brackets around the events; whether they belong to it is not known, and none are written.
     """
 
     name: str = "time_r1_cold_start"

@@ -1,7 +1,7 @@
-"""The wordings of TimeZero and Time-R1 (temporal grounding only), as their released training code writes them.
+"""The templates of TimeZero and Time-R1 (temporal grounding only), as in their released training code.
 
-The text stands before the video. Neither code gives a system turn, so the chat template of Qwen2.5-VL inserts its own;
-it is written out here, because newer chat templates insert none.
+The text precedes the video. Neither code gives a system turn, so Qwen2.5-VL's chat template inserts its default one; it
+is written out here, because newer chat templates insert none.
 """
 
 from __future__ import annotations
