@@ -1,4 +1,4 @@
-"""Decode every clip of a data set once, into the clip store: `python scripts/cache_videos.py data=charades ...`."""
+"""Decode all clips of a data set into the clip store: `python scripts/cache_videos.py data=charades ...`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write any data option as our JSONL: `python scripts/convert.py data=time_r1 ... output=mine.jsonl`."""
+"""Convert a data option to our JSONL: `python scripts/convert.py data=time_r1 ... output=mine.jsonl`."""
 
 from __future__ import annotations
 

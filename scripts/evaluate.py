@@ -51,14 +51,14 @@ def evaluate(config: DictConfig) -> None:
         metrics = metrics_of(experiment.config)
         predictions = scored(predict(module, experiment.datamodule, config.split, config.count, config.size), metrics)
         label = name or "default"
-        scores[label] = summary = score_table(predictions, metrics)
-        show(label, summary)
+        scores[label] = found = score_table(predictions, metrics)
+        show(label, found)
         if config.output:
             save(Path(config.output), label, predictions, scores)
 
 
 def restore(module: GRPOModule, run: Path) -> None:
-    """The weights of the run's newest checkpoint."""
+    """Load the weights of the run's newest checkpoint into `module`."""
     checkpoint = newest(run / "checkpoints")
     if checkpoint is None:
         raise RunError(f"run={run} has no checkpoint yet: nothing to evaluate")
@@ -71,9 +71,9 @@ def save(output: Path, label: str, predictions: list[Prediction], scores: dict[s
     write(predictions, output.parent / "predictions" / f"{output.stem}.{label}.jsonl")
 
 
-def show(label: str, summary: dict[str, object]) -> None:
+def show(label: str, scores: dict[str, object]) -> None:
     table = Table("task", "n", "score", "value", "95 % interval", "floor", "parse failures", title=f"template {label}")
-    for task, row in summary["tasks"].items():  # type: ignore[attr-defined]
+    for task, row in scores["tasks"].items():  # type: ignore[attr-defined]
         floors = row["floors"].get("constant", {}) | row["floors"].get("guess", {})
         failed = row.get("parse_failures")
         for name, value in row["scores"].items():

@@ -1,4 +1,4 @@
-"""Show what memory a run needs and which kernels it runs: `python scripts/plan.py experiment=timezero_charades_7b`."""
+"""Show the memory and the kernels of a run: `python scripts/plan.py experiment=timezero_charades_7b`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def main(config: DictConfig) -> None:
 
 
 def plan(config: DictConfig) -> str:
-    """Two tables of a composed configuration. No trainer is built, so no GPU has to be there; no weights are loaded."""
+    """Tables of memory and kernels for a composed configuration; needs no GPU and loads no weights."""
     module = part(config.module)
     assert isinstance(module, GRPOModule)
     strategy = str(config.trainer.get("strategy"))
@@ -41,7 +41,7 @@ def plan(config: DictConfig) -> str:
 
 
 def kernels(module: GRPOModule, gpu: bool, sharded: bool) -> str:
-    """Which path each operator takes, and why; nothing for policies that have no language model."""
+    """Which kernel each operator runs, and why; empty for policies without a language model."""
     if not isinstance(module.policy, LanguagePolicy):
         return ""
     machine = Machine.of(torch.device("cuda" if gpu else "cpu"))

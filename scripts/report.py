@@ -1,4 +1,4 @@
-"""One page for several runs: `python scripts/report.py runs=[runs/a,runs/b]`, or `sweep=runs/<name>`."""
+"""Compare runs on one page: `python scripts/report.py runs=[runs/a,runs/b]`, or `sweep=runs/<name>`."""
 
 from __future__ import annotations
 

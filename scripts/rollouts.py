@@ -1,4 +1,4 @@
-"""Read what a run's policy wrote: `python scripts/rollouts.py run=runs/<name> iteration=last sort=-advantage`."""
+"""Show the rollouts of a run: `python scripts/rollouts.py run=runs/<name> iteration=last sort=-advantage`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Score completions that are written down: `python scripts/score.py method=timezero input=x.jsonl output=y.jsonl`."""
+"""Score completions from a file: `python scripts/score.py method=timezero input=x.jsonl output=y.jsonl`."""
 
 from __future__ import annotations
 

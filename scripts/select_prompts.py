@@ -1,4 +1,4 @@
-"""Choose what to train on by repeated inference: `python scripts/select_prompts.py data=... selector=variance`."""
+"""Select training prompts by repeated inference: `python scripts/select_prompts.py data=... selector=variance`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def select(config: DictConfig) -> None:
 
 
 def measure(experiment: Experiment, path: Path) -> None:
-    """Fill the file of rewards from where it stops."""
+    """Measure the rewards that the file lacks, and append them."""
     config, data = experiment.config, experiment.datamodule
     everything = len(data.dataset(config.split))  # type: ignore[arg-type]
     total = everything if config.count is None else min(config.count, everything)

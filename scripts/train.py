@@ -46,13 +46,13 @@ def train(config: DictConfig, started: float, sweep: bool) -> None:
 
 
 def _draw(sweep: Path) -> None:
-    """The page of the sweep so far, whatever became of this job; never into a folder that is itself a run."""
+    """Draw the page of the sweep so far, also after a failed job; never into a folder that is itself a run."""
     if sweep.is_dir() and not RunFolder(sweep).begun:
         draw_sweep(sweep)
 
 
 def _open(config: DictConfig, sweep: bool) -> tuple[DictConfig, list[str], RunFolder]:
-    """The run's configuration, overrides and folder; RunError where there is nothing that it may do."""
+    """The run's configuration, overrides and folder; RunError if the folder may not be used."""
     overrides = list(HydraConfig.get().overrides.task)
     if sweep:
         if str(config.trainer.devices) not in ("1", "auto"):
@@ -86,7 +86,7 @@ def _open(config: DictConfig, sweep: bool) -> tuple[DictConfig, list[str], RunFo
 
 
 def _checkpoint(config: DictConfig, run: RunFolder) -> Path | None:
-    """Where to go on from; RunError where a finished run is asked for no more than it has done."""
+    """The checkpoint to resume from, if any; RunError if a finished run is given no further iterations."""
     checkpoint = None if config.overwrite else newest(run.checkpoints)
     if run.finished and config.run and int(run.config()["iterations"]) >= config.iterations:  # type: ignore[call-overload]
         raise RunError(f"{run.path} is finished; say iterations=N with more than its {run.config()['iterations']}")

@@ -1,4 +1,4 @@
-"""What every script shares: Hydra's command line, values that need no quotes, and errors that read as one line."""
+"""The command line of all scripts: Hydra's entry point, values without quotes, and one-line error messages."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _WORKER_LINE = re.compile(r'^  File "(.+)", line (\d+), in (.+)$', re.MULTILINE)
 
 
 class UserError(CompactHydraException):
-    """What a user can mend: Hydra prints its message alone, without a stack trace, and exits with 1."""
+    """An error that a user can fix: Hydra prints only its message, without a stack trace, and exits with 1."""
 
 
 def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
-    """`hydra.main` for a script: `conf/<name>.yaml` and the command line become the config of the decorated function.
+    """Decorates a script's main function as `hydra.main` does, with `conf/<name>.yaml` and the command line as config.
 
-    Folders and conditions (`run=runs/a=1,b=2`, `where=reason!=null`) need no quotes of Hydra's grammar.
+    Folders and conditions (`run=runs/a=1,b=2`, `where=reason!=null`) need no Hydra quotes.
     """
 
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
@@ -68,10 +68,10 @@ def config_dir() -> str | None:
 
 
 class user_errors:
-    """For scripts: an error that a user can mend is raised again as a UserError of one line.
+    """Context of a script: turns an error that a user can fix into a UserError of one line.
 
-    Such are a ValueError that this package raises, and whatever goes wrong in a user's own part, which the line names;
-    HYDRA_FULL_ERROR=1 shows the trace behind it. Any other error keeps its trace.
+    These are a ValueError that this package raises, and any error in a user's own part, which the line names;
+    HYDRA_FULL_ERROR=1 shows its trace. Any other error keeps its trace.
     """
 
     def __enter__(self) -> Self:
@@ -87,9 +87,9 @@ class user_errors:
 
 
 class needs_of:
-    """Where a run's configuration cannot be built, names the --config-dir and PYTHONPATH that the run began with.
+    """Context that adds to an error the --config-dir and PYTHONPATH with which the run began, if they are missing.
 
-    They are named and never taken: a folder may be a stranger's, and reading it must not run code.
+    They are never applied automatically: the folder may come from someone else, and reading it must not run code.
     """
 
     def __init__(self, run: Path, config_dir: str | None) -> None:
@@ -121,7 +121,7 @@ def _quoted(argument: str, multirun: bool) -> str:
 
 
 def _message(error: Exception, trace: TracebackType | None) -> str | None:
-    """What to say of an error; None where its stack trace says more."""
+    """The one-line message of an error; None if it should keep its stack trace."""
     cause: BaseException = error
     while isinstance(cause, InstantiationException | ImportError) and cause.__cause__ is not None:
         cause = cause.__cause__
@@ -142,13 +142,13 @@ def _message(error: Exception, trace: TracebackType | None) -> str | None:
 
 
 def _summary(error: BaseException) -> str:
-    """The last line of what a process of the loader says is its error; else an error's kind and message."""
+    """An error's type and message; of an error in a data loader's worker, the last line of its trace."""
     lines = str(error).strip().splitlines() or [""]
     return lines[-1] if "Original Traceback" in str(error) else f"{type(error).__name__}: {lines[0]}"
 
 
 def _user_frame(error: BaseException, trace: TracebackType | None) -> str | None:
-    """The deepest place of a trace that is neither ours nor installed: `mine.Part.__call__ (file, line 3)`."""
+    """The deepest frame of a trace in a user's own module: `mine.Part.__call__ (file, line 3)`."""
     found = None
     while trace is not None:
         code, module = trace.tb_frame.f_code, str(trace.tb_frame.f_globals.get("__name__"))
@@ -169,7 +169,7 @@ def _of_the_user(file: str, module: str) -> bool:
 
 
 def _raised_by_us(error: ValueError) -> bool:
-    """Whether this package or the running script raised it, and did not only pass it on; or named it."""
+    """Whether this package or the running script raised the error itself, or defines its type."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -1,4 +1,4 @@
-"""From overrides to built objects and finished runs: for scripts, notebooks and tests.
+"""Composes configurations, builds their objects and runs them, for scripts, notebooks and tests.
 
 >>> from kairos.compose import build, train
 >>> experiment = build(["policy=toy", "data=toy", "iterations=5"])  # doctest: +SKIP
@@ -39,7 +39,7 @@ CONF = str(Path(__file__).parent / "conf")
 
 @runtime_checkable
 class Worded(Protocol):
-    """A template that can say its wording as plain data."""
+    """A template that gives its wording as plain data."""
 
     def describe(self) -> dict[str, str]: ...
 
@@ -56,9 +56,9 @@ class Experiment:
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | None = None, name: str = "train") -> DictConfig:
-    """The configuration that the command line `scripts/train.py <overrides>` would see.
+    """The configuration of the command line `scripts/train.py <overrides>`.
 
-    `config_dir` is a folder of your own groups, searched like `--config-dir` does.
+    `config_dir`: a folder of your own config groups, as `--config-dir`.
     """
     GlobalHydra.instance().clear()
     extra = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
@@ -67,14 +67,14 @@ def compose(overrides: Sequence[str] = (), config_dir: str | None = None, name: 
 
 
 def build(overrides: Sequence[str] = (), config_dir: str | None = None) -> Experiment:
-    """Compose and build in one go."""
+    """Compose a configuration and build its objects."""
     return assemble(compose(overrides, config_dir), overrides)
 
 
 def assemble(config: DictConfig, overrides: Sequence[str] = (), folder: Path | None = None) -> Experiment:
-    """Build the objects of a composed configuration; the run's folder is `folder`, or follows from the overrides.
+    """Build the objects of a composed configuration; the run's folder is `folder`, or named after the overrides.
 
-    ValueError where an option that has no default has no value.
+    ValueError if an option without a default has no value.
     """
     from kairos.train.console import quieten
 
@@ -109,15 +109,15 @@ def _without_value(node: object, prefix: str = "") -> Iterator[str]:
 
 
 def part(node: DictConfig) -> object:
-    """What one node of a configuration builds: `part(compose(["shape=log_exp"]).shape)` is a `LogExp`."""
+    """Build one node of a configuration: `part(compose(["shape=log_exp"]).shape)` is a `LogExp`."""
     return instantiate(node, _convert_="all")
 
 
 def train(overrides: Sequence[str] = (), folder: Path | None = None, config_dir: str | None = None) -> Path:
-    """Train what the overrides compose, as `scripts/train.py` would, in `folder` or the one that follows from them.
+    """Train as `scripts/train.py <overrides>` does, in `folder` or one named after the overrides; returns the folder.
 
-    Gives that folder. A finished one is left as it is, a begun one, or one with fewer iterations, goes on; RunError
-    where it holds another configuration. `overwrite=true` begins afresh.
+    A finished run is left unchanged; an unfinished one, or one with fewer iterations, is resumed. RunError if the
+    folder holds another configuration. `overwrite=true` starts again.
     """
     from kairos.train.callbacks.checkpoint import newest
 
@@ -141,10 +141,10 @@ def carry_out(
     started: float,
     config_dir: str | None = None,
 ) -> dict[str, object] | None:
-    """Run a configuration in its folder, on from `checkpoint` where there is one, and write its page and summary.
+    """Run a configuration in its folder, from `checkpoint` if given, and write its page and summary.
 
-    `started` (seconds since the epoch) is when the session began, `config_dir` the folder of a user's own groups. The
-    summary is None but on the main process.
+    `started`: when the session began (seconds since the epoch). `config_dir`: the folder of a user's config groups.
+    Returns the summary on the main process, None on others.
     """
     import torch
 
@@ -188,14 +188,14 @@ def carry_out(
 
 
 def resolved(config: DictConfig) -> dict[str, object]:
-    """The configuration as plain data, every interpolation resolved; of Hydra's own node nothing is kept."""
+    """The configuration as plain data with interpolations resolved, without Hydra's own node."""
     tree = cast("dict[str, object]", OmegaConf.to_container(config, resolve=True))
     tree.pop("hydra", None)
     return tree
 
 
 def metrics_of(config: DictConfig) -> dict[str, Share]:
-    """The configured metrics by name; ValueError for a part that is no `Share`."""
+    """The configured metrics by name; ValueError for an object that is not a `Share`."""
     from kairos.evaluation.metrics import Share
 
     metrics: dict[str, Share] = {}
@@ -207,7 +207,7 @@ def metrics_of(config: DictConfig) -> dict[str, Share]:
 
 
 def wording(config: DictConfig) -> dict[str, str]:
-    """What the configured template says; empty where it cannot tell."""
+    """The wording of the configured template; empty if it cannot give it."""
     template = instantiate(config.template, _convert_="all")
     return template.describe() if isinstance(template, Worded) else {}
 

@@ -1,1 +1,1 @@
-"""Hydra plugins: a launcher that starts one torchrun a job, the folder that a sweep gets, and what its failures say."""
+"""Hydra plugins: a launcher with one torchrun per job, and callbacks that name a sweep's folder and failed jobs."""

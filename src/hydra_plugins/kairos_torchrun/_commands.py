@@ -1,4 +1,4 @@
-"""What is started for a job: torchrun, the script, and the job's overrides."""
+"""Builds the command of each job: torchrun, the script, and the job's overrides."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SWEEPS = (
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a sweep: its overrides, its run folder and the command that does it."""
+    """One job of a sweep: its overrides, its run folder and its command."""
 
     name: str
     overrides: tuple[str, ...]
@@ -47,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Command:
-    """What the commands of all jobs share: the script with Hydra's own flags and overrides, and the processes."""
+    """The common part of all jobs' commands: script, Hydra's flags and overrides, number of processes."""
 
     script: tuple[str, ...]
     hydra: tuple[str, ...]
@@ -55,7 +55,7 @@ class Command:
 
     @classmethod
     def of(cls, config: DictConfig, task: TaskFunction, processes: int) -> Command:
-        """From a sweep's configuration. RunError where trainer.devices says another number of processes."""
+        """The command of a sweep; RunError if trainer.devices is another number of processes."""
         if (asked := str(config.trainer.devices)) not in ("1", "auto", str(processes)):
             raise RunError(
                 f"trainer.devices={asked}, but the launcher starts {processes} processes a job: leave it to "

@@ -1,4 +1,4 @@
-"""Where jobs can run side by side on this machine: a set of GPUs each, or a share of the cores."""
+"""Divides this machine into places for parallel jobs: a set of GPUs or a share of the CPU cores each."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Place:
-    """Room for one job: the GPUs that it sees (none: a CPU) and the threads of each of its processes (0: untold)."""
+    """The resources of one job."""
 
     devices: tuple[str, ...] = ()
+    """GPUs that it sees; empty: CPU only."""
     threads: int = 0
+    """Threads of each of its processes; 0: not set."""
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        """The variables of the job's processes: what is inherited without the places of another torchrun."""
+        """Environment variables of the job: the inherited ones without those of an outer torchrun."""
         others = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
         found = {name: value for name, value in inherited.items() if name not in others}
         if self.devices:
@@ -29,9 +31,9 @@ class Place:
 
 
 def places(per_job: int, jobs_per_device: int, jobs: int | None, on_cpu: Callable[[], bool]) -> list[Place]:
-    """The places of this machine; ValueError where it has GPUs, but too few for one job.
+    """The places of this machine; ValueError if it has GPUs, but too few for one job.
 
-    `on_cpu` says whether the jobs leave GPUs alone; it is asked where there are any.
+    `on_cpu` says whether the jobs use no GPU; it is called only if there are GPUs.
     """
     gpus = visible(os.environ.get("CUDA_VISIBLE_DEVICES"), _count())
     if gpus and on_cpu():
@@ -41,7 +43,7 @@ def places(per_job: int, jobs_per_device: int, jobs: int | None, on_cpu: Callabl
 
 
 def shared(gpus: Sequence[str], per_job: int, jobs_per_device: int, jobs: int | None, cores: int) -> list[Place]:
-    """How `gpus`, or `cores` without them, are shared among jobs of `per_job` processes.
+    """Divides `gpus`, or without any `cores`, among jobs of `per_job` processes.
 
     >>> [str(place) for place in shared("01234", 2, 1, None, 8)]
     ['GPU 0,1', 'GPU 2,3']
@@ -58,7 +60,7 @@ def shared(gpus: Sequence[str], per_job: int, jobs_per_device: int, jobs: int | 
 
 
 def visible(named: str | None, count: int) -> list[str]:
-    """The GPUs by the names that CUDA_VISIBLE_DEVICES gives them, else by number."""
+    """The GPUs' names in CUDA_VISIBLE_DEVICES, or their numbers if it is not set."""
     return (
         [name.strip() for name in named.split(",") if name.strip()][:count] if named else list(map(str, range(count)))
     )

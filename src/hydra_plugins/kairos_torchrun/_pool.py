@@ -1,4 +1,4 @@
-"""Runs jobs side by side, each in a place of its own, and leaves no process behind."""
+"""Runs jobs in parallel, each in its own place, and ends all their processes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _TAIL = 15  # lines of the log that a failed job shows
 def run_all(
     jobs: Sequence[Job], room: Sequence[Place], after_each: Callable[[], None], seconds: float | None = None
 ) -> tuple[list[Job], list[Job]]:
-    """Do every job that is not finished; gives those that failed and those for which `seconds` were not enough.
+    """Run every unfinished job; returns the jobs that failed and those for which `seconds` were not enough.
 
-    No job begins that would not end in time if it took as long as the longest so far. What runs is stopped when the
-    time is up, and when this is interrupted.
+    A job starts only if it would end in time when it takes as long as the longest so far. Running jobs are stopped when
+    the time is up or the sweep is interrupted.
     """
     waiting = [job for job in jobs if not _skip(job)]
     if len(waiting) < len(jobs):
@@ -53,7 +53,7 @@ def run_all(
 
 
 class _Crew:
-    """What the threads share: free places, running processes, and the time that is left. A thread runs one job."""
+    """State shared by the threads, each of which runs one job: free places, running processes, time left."""
 
     def __init__(self, room: Sequence[Place], seconds: float | None) -> None:
         self._free: SimpleQueue[Place] = SimpleQueue()
@@ -63,7 +63,7 @@ class _Crew:
         self._end, self._longest = math.inf if seconds is None else time.perf_counter() + seconds, 0.0
 
     def run(self, job: Job) -> bool | None:
-        """Whether the job succeeded; None where it was stopped, or not begun because the time would not be enough."""
+        """Whether the job succeeded; None if it was stopped, or not started for lack of time."""
         place, begun = self._free.get(), time.perf_counter()
         try:
             with self._lock:
@@ -86,7 +86,7 @@ class _Crew:
             self._free.put(place)
 
     def stop(self) -> None:
-        """Ask what runs to end its processes, end by force what is left after the grace, and begin nothing more."""
+        """Terminate running jobs, kill what is left after the grace period, and start no more."""
         with self._lock:
             self._stopped, running = True, dict(self._running)
         tree = [process for each in running.values() for process in _family(each.pid)]
@@ -140,7 +140,7 @@ def _succeeded(job: Job, code: int, seconds: float, log_from: int) -> bool:
 
 
 def _last_words(job: Job, log_from: int) -> list[str]:
-    """The last lines that the script wrote, without what torchrun has to say about them."""
+    """The last lines of the script's output, without torchrun's own messages."""
     with job.log.open("rb") as log:
         log.seek(log_from)
         lines = log.read().decode(errors="replace").splitlines()
@@ -150,7 +150,7 @@ def _last_words(job: Job, log_from: int) -> list[str]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """A SIGTERM (a scheduler's, a timeout's) ends the sweep as ctrl-C does: through every `finally`."""
+    """Makes SIGTERM (from a scheduler or a timeout) end the sweep as Ctrl-C does, so that every `finally` runs."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""Says of every job of a sweep in this process why it failed, when it does: Hydra itself tells only of the first."""
+"""Prints the error of every failed job of a sweep in this process: Hydra prints only the first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 
 class FailedJobs(Callback):
-    """Prints a failed job's overrides and its error: the message where that says all to a user, else the stack trace.
+    """Prints a failed job's overrides and its error: the message of a UserError, the stack trace of any other.
 
     The other jobs go on; after the last one Hydra raises the first error again.
     """

@@ -1,4 +1,4 @@
-"""Hydra's launcher of whole processes: `python scripts/train.py -m hydra/launcher=torchrun ...`, one torchrun a job."""
+"""A Hydra launcher that runs each job of a sweep under torchrun: `scripts/train.py -m hydra/launcher=torchrun ...`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,16 +29,16 @@ ConfigStore.instance().store(group="hydra/launcher", name="torchrun", node=Torch
 
 
 class TorchrunLauncher(Launcher):
-    """Runs the jobs of a sweep side by side over the GPUs of this machine, each as a torchrun of its own.
+    """Runs the jobs of a sweep in parallel on the GPUs of this machine, each under its own torchrun.
 
-    `devices_per_job` processes a job, on as many GPUs; `jobs_per_device` jobs share each set of GPUs. Without GPUs,
-    or with trainer.accelerator=cpu, the processes share the cores and meet through gloo. `jobs` limits how many run at
-    once (null: as many as there is room for; on a CPU one for every `devices_per_job` cores).
+    A job has `devices_per_job` processes on as many GPUs; `jobs_per_device` jobs share each set of GPUs. Without GPUs,
+    or with trainer.accelerator=cpu, the processes share the cores and communicate by gloo. `jobs` limits how many run
+    at once (null: as many as fit; on a CPU one for every `devices_per_job` cores).
 
-    Within `minutes` (null: no limit) no job begins that would not end in time, going by the longest that has finished,
-    and what runs at the end is stopped. `draw`: the sweep's page is drawn after every job.
+    With `minutes` (null: no limit) a job starts only if it would end in time, judged by the longest finished job, and
+    running jobs are stopped at the end. `draw`: draw the sweep's page after every job.
 
-    Finished jobs are skipped, begun ones resumed. A job that fails ends no other; Hydra exits with 1 after the last.
+    Finished jobs are skipped, unfinished ones resumed. Other jobs go on if one fails; Hydra then exits with 1.
     """
 
     def __init__(
@@ -94,6 +94,6 @@ class TorchrunLauncher(Launcher):
         ]
 
     def _on_cpu(self, overrides: Sequence[str]) -> bool:
-        """Whether a job trains on a CPU: an experiment among its overrides may say so, or say otherwise."""
+        """Whether a job trains on a CPU; composes its configuration, because an experiment may set the accelerator."""
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         return str(config.trainer.accelerator) == "cpu"

@@ -1,4 +1,4 @@
-"""Gives a sweep its folder: `runs/<name>`, without a name `runs/sweep-<swept keys>-<other overrides>`."""
+"""Names a sweep's folder: `runs/<name>`, or `runs/sweep-<swept keys>-<other overrides>` without a name."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from omegaconf import DictConfig, open_dict, read_write
 
 
 class SweepFolder(Callback):
-    """Sets `hydra.sweep.dir` before a sweep starts, for all its jobs and whichever launcher runs them.
+    """Sets `hydra.sweep.dir` before a sweep starts, for every launcher.
 
-    The same sweep is the same folder, so that repeating it goes on with it. `hydra.sweep.dir=` on the command line
-    goes before. A sweep whose jobs could not be told apart by their folder's name is refused.
+    The same sweep gets the same folder, so repeating the command resumes it. `hydra.sweep.dir=` on the command line has
+    priority. A sweep is refused if two of its jobs would get the same folder.
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:

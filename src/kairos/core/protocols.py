@@ -83,7 +83,7 @@ class PreparesLearning(Protocol):
     def learning(self, alone: bool) -> AbstractContextManager[None]:
         """Entered around every forward, backward and optimiser step of an iteration.
 
-        `alone`: gradients are not averaged with other processes, so backward may write `grad` without autograd's hooks.
+        `alone`: gradients are not averaged with other processes, so backward may add to `grad` directly.
         """
         ...
 

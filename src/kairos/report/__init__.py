@@ -1,1 +1,1 @@
-"""What a run left behind, made readable: pictures, tables, the HTML page, and the versions it ran with."""
+"""Reports on finished and running runs: HTML pages, pictures, tables, and rollouts on a terminal."""

@@ -1,4 +1,4 @@
-"""HTML pages from the templates in `report/templates`: complete in themselves, with everything in them escaped."""
+"""Renders the jinja templates in `report/templates` as self-contained HTML pages with all values escaped."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from jinja2 import Environment, PackageLoader
 
 
 def html(template: str, values: Mapping[str, object]) -> str:
-    """The page that `templates/<template>.html.jinja` makes of the values."""
+    """Render `templates/<template>.html.jinja` with `values`."""
     environment = Environment(loader=PackageLoader("kairos.report"), autoescape=True, trim_blocks=True)
     return environment.get_template(f"{template}.html.jinja").render(values)

@@ -1,4 +1,4 @@
-"""What a selection took: how mean and spread of the prompts' rewards are distributed before and after."""
+"""Draws how the prompts' rewards are distributed before and after a selection."""
 
 from __future__ import annotations
 

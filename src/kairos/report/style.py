@@ -1,4 +1,4 @@
-"""How every picture looks: one palette, quiet axes, and figures that need no screen and no global state."""
+"""The common style of all figures: palette, axes, legends, and saving without a display or global state."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def panel(figure: Figure, rows: int, columns: int) -> list[Axes]:
 
 
 def quiet(axis: Axes) -> Axes:
-    """Only the axes that carry numbers, thin and grey."""
+    """Style an axis: thin grey left and bottom lines, no others."""
     axis.spines[["top", "right"]].set_visible(False)
     axis.spines[["left", "bottom"]].set_color(RULE)
     axis.tick_params(colors=MUTED, labelsize=8, length=0)
@@ -39,7 +39,7 @@ def title(axis: Axes, text: str) -> None:
 
 
 def legend(axis: Axes) -> None:
-    """Below the axes and their label, where it covers no line."""
+    """Put the legend below the axes, where it covers no line."""
     axis.legend(
         frameon=False, fontsize=8, labelcolor=INK, handlelength=1.4, ncols=3, columnspacing=1.2,
         loc="upper left", bbox_to_anchor=(-0.02, -0.17),
@@ -47,12 +47,12 @@ def legend(axis: Axes) -> None:
 
 
 def legend_outside(axis: Axes) -> None:
-    """Right of the axes, where it covers no line."""
+    """Put the legend right of the axes, where it covers no line."""
     axis.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper left", bbox_to_anchor=(1.01, 1.0))
 
 
 def log_scale(axis: Axes, x: Sequence[float] = ()) -> None:
-    """Both scales logarithmic with plain numbers on them: `x` where given, else 1, 2 and 5 times powers of ten."""
+    """Make both scales logarithmic with plain tick labels: at `x` if given, else at 1, 2 and 5 times powers of ten."""
     axis.set(xscale="log", yscale="log")
     for scale, ticks in ((axis.xaxis, x), (axis.yaxis, ())):
         scale.set_major_locator(FixedLocator(ticks) if len(ticks) else LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -68,6 +68,6 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def data_uri(path: Path) -> str:
-    """A picture file as text that an HTML page can carry."""
+    """A picture file as a data URI, to embed in an HTML page."""
     kind = "jpeg" if path.suffix in {".jpg", ".jpeg"} else "png"
     return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

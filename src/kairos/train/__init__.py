@@ -1,1 +1,1 @@
-"""The training loop: the only room that imports Lightning."""
+"""The training loop on Lightning, which no other room imports: module, data module, callbacks, devices."""

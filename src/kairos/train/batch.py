@@ -1,4 +1,4 @@
-"""Groups of rollouts become one padded batch of rows."""
+"""Collates groups of rollouts into one padded batch of rows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def collate(
     encode: Callable[[str], Tensor],
     temperature: float,
 ) -> RolloutBatch:
-    """Rows in group order, padded on the right to the longest [B, A].
+    """Rows in group order, padded on the right to the longest: [B, A].
 
-    `advantages` and `weights` are [G] a group. A row that an injection or an annotation wrote is encoded here, whole,
-    even where it is longer than the sampling limit. A row without actions keeps one masked position, so that every
-    row has a shape. Log-probs of rows that the policy did not sample are NaN in `behavior_logprobs_BA`.
+    `advantages` and `weights` hold one [G] tensor for each group. Rows that an injection or an annotation wrote are
+    encoded here, without the sampling limit. A batch has at least one position, masked in rows without actions. Rows
+    that the policy did not sample are NaN in `behavior_logprobs_BA`.
     """
     rows = [rollout for group in groups for rollout in group.rollouts]
     actions = [encode(row.text) if row.actions_A is None else row.actions_A for row in rows]

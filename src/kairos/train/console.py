@@ -1,4 +1,4 @@
-"""Silences the messages of Lightning that do not apply to a run of ours; all others are shown."""
+"""Silences messages of Lightning that do not apply to our runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FILTER = _Filter()
 
 
 def quieten() -> None:
-    """Silence them in this process. Calling it again changes nothing."""
+    """Silence these messages in this process; safe to call twice."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_FILTER)
     for message in _WARNINGS:

@@ -1,4 +1,4 @@
-"""What one iteration says of itself: means for the log, and one record a rollout."""
+"""The metrics of one iteration for the log, and one record for each rollout."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ _LEAST_SPREAD = 1e-3
 
 @dataclass(frozen=True)
 class Credited:
-    """One group, the rewards of its rollouts, and the advantages and weights that they are learned with."""
+    """One group after credit assignment."""
 
     group: RolloutGroup
     scores: Scores
+    """Rewards of its rollouts."""
     earned: Earned
+    """Their advantages and weights."""
 
 
 def measure(meter: Meter, credited: Credited) -> None:
-    """Rewards, parse failures, lengths and advantages of one group; injected rows never enter `reward/*`."""
+    """Log rewards, parse failures, lengths and advantages of one group; injected rows never enter `reward/*`."""
     group, scores = credited.group, credited.scores
     meter.add("advantage/gated", float(credited.earned.gate == 0))
     own = [index for index, row in enumerate(group.rollouts) if row.origin is Origin.POLICY]
@@ -67,11 +69,12 @@ def measure(meter: Meter, credited: Credited) -> None:
 
 
 def _measure_injection(meter: Meter, rewards: list[float], advantages: list[float], totals: list[float]) -> None:
-    """What injected rows do to the policy's: `rewards` and `advantages` are of its rows, `totals` of all (TempSamp-R1).
+    """Log the effect of injected rows on the policy's rows (TempSamp-R1).
 
-    A row flips where its advantage points away from its reward's side of the policy's own mean; a group loses its
-    positives where rows above that mean are left without one positive advantage. Contamination is the shift of the mean
-    in deviations of the policy's rewards, of the population; groups of nearly equal rewards have none.
+    `rewards` and `advantages` are those of the policy's rows, `totals` the rewards of all rows. A row's sign flips if
+    its advantage is positive and its reward below the mean of the policy's rows, or the reverse. A group is without
+    positives if rewards lie above that mean but no advantage is positive. Contamination is the shift of the mean in
+    population standard deviations of the policy's rewards; it is skipped for groups of nearly equal rewards.
     """
     baseline, spread = fmean(rewards), pstdev(rewards)
     above = [reward - baseline for reward in rewards]
@@ -92,7 +95,7 @@ def _measure_injection(meter: Meter, rewards: list[float], advantages: list[floa
 def measure_learning(
     meter: Meter, weight_BA: Tensor, terms: dict[str, Tensor], stats: ActionStats, batch: RolloutBatch
 ) -> None:
-    """The objective's terms as weighted means, entropy, clip fraction, and how far scoring is from sampling."""
+    """Log the objective's terms as weighted means, entropy, ratios, and the gap of scored and sampled log-probs."""
     with torch.no_grad():
         total = weight_BA.sum()
         for name, value_BA in terms.items():
@@ -114,16 +117,16 @@ def _mean(value_BA: Tensor, own_BA: Tensor) -> Tensor:
 
 
 def _chosen(chosen_K: Tensor | None, clip: VideoClip) -> dict[str, object]:
-    """Where the policy chose frames, which and when, beside the answer that somebody may have written from them."""
+    """Indices and seconds of the frames that the policy chose; empty if its actions are text."""
     if chosen_K is None:
         return {}
     return {"frames": chosen_K.tolist(), "frame_seconds": clip.seconds_T[chosen_K].tolist()}
 
 
 def records(iteration: int, credited: Credited) -> list[dict[str, object]]:
-    """One JSON-able row a rollout, for rollouts.jsonl. Spans in seconds, lengths in actions.
+    """One row for each rollout, for rollouts.jsonl. Spans in seconds, lengths in actions.
 
-    `highlights` stands only in the rows of prompts that have some.
+    Rows have `highlights` only if their prompt has any.
     """
     group, scores, prompt = credited.group, credited.scores, credited.group.prompt
     rows: list[dict[str, object]] = []

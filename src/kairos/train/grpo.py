@@ -1,21 +1,21 @@
-"""One RL iteration as four verbs: roll out, credit, annotate, learn. It knows protocols, and no method by name.
+"""The Lightning module: one RL iteration is roll out, credit, annotate, learn. It knows protocols, no method by name.
 
-Departures from the textbook algorithm (GRPO as published), all of them in force whatever the configured parts are:
+Departures from the textbook algorithm (GRPO as published), whatever the configured parts are:
 
 1. No row is dropped. A gate or an advantage leaves rows out by weight 0, which takes them out of every term and of the
    denominator; tensors keep their shapes, and ranks make equally many backward calls.
 2. The loss is a sum over a whole mini-batch of all ranks by one denominator, which is summed over ranks before
    micro-batches are cut: no mean of means. A denominator of 0 skips the optimiser's step on every rank.
-3. The old policy is scored again only where several updates follow one roll-out. With one, the ratio is the policy over
-   itself held fixed: 1 in value, the policy gradient in slope. The log-probs of the sampler only enter the log
+3. Old log-probs are computed only if several updates follow one roll-out. With one update the ratio is pi / pi held
+   fixed: its value is 1, its gradient the policy gradient. The sampler's log-probs are only logged
    (`policy/sampling_gap`); there is no importance weight for top_p, top_k or the sampler's rounding.
-4. Rows that the policy did not write (injected annotations) have the same ratio as its own: their old log-probs are the
-   policy's, not those of whoever wrote them.
-5. The advantage sees all groups that one step has on this rank, those that over-sampling or a gate leaves out
-   included, and not those that stand in for prompts that failed, which are not even rewarded.
-6. Over-sampling draws a fixed number of prompts and learns from a fixed number of groups, the first that have any
-   weight; where there are too few, groups of weight 0 fill up. It never draws again.
-7. The reference `start` is the policy before any update of the run, and is not renewed.
+4. Rows that the policy did not write (injected annotations) have the same ratio as its own: their old log-probs are
+   those of the policy.
+5. The advantage sees all groups of this rank's step, also those that over-sampling or a gate leaves out, but not those
+   that fill the place of failed prompts, which are not rewarded either.
+6. Over-sampling draws a fixed number of prompts and learns from a fixed number of groups: the first of positive weight,
+   then, if there are too few, groups of weight 0. It never draws again.
+7. The reference `start` is the policy before any update of the run; it is never updated.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ from kairos.train.references import build, needed
 class GRPOModule(L.LightningModule):
     """Holds policy, references and objective; one Lightning batch is one iteration (manual optimisation).
 
-    `epochs` x `minibatches` updates are made from one roll-out, each over whole groups; `microbatch` bounds what is
-    scored at once (groups or rows, as the policy counts; 0: everything), `clip_norm` the gradient's norm (0: no bound).
-    With `oversample` n an n-th of a batch's groups is learned from: the first that have any weight. `references` are
-    frozen scorers by name; those that the objective compares with are built, and kept out of the `state_dict`.
+    One roll-out gives `epochs` x `minibatches` updates, each over whole groups. `microbatch` bounds what is scored at
+    once (groups or rows, see `Policy.microbatch_unit`; 0: everything), `clip_norm` the gradient's norm (0: no bound).
+    With `oversample` n the module learns from an n-th of a batch's groups: the first of positive weight. `references`
+    are frozen scorers by name; those that the objective names are built, and are not in the `state_dict`.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class GRPOModule(L.LightningModule):
 
     @torch.no_grad()
     def annotate(self, rollouts: RolloutBatch) -> RolloutBatch:
-        """Old log-probs where several updates follow, and those of every reference that a term compares with."""
+        """Adds old log-probs if several updates follow, and the log-probs of every reference that a term names."""
         self.policy.eval()
         if self.epochs * self.minibatches > 1:
             rollouts = replace(rollouts, old_logprobs_BA=self._score_all(self.policy, rollouts))
@@ -183,7 +183,7 @@ class GRPOModule(L.LightningModule):
         return replace(rollouts, reference_logprobs=logprobs)
 
     def learn(self, rollouts: RolloutBatch) -> None:
-        """Every mini-batch is one update; its denominator is summed over ranks before micro-batching."""
+        """One update for each mini-batch of whole groups, `epochs` times over."""
         self.policy.train()
         groups = len(rollouts.prompts)
         if groups % self.minibatches:
@@ -261,7 +261,7 @@ class GRPOModule(L.LightningModule):
     # Lightning's hooks
 
     def configure_model(self) -> None:
-        """Weights are loaded here, once; the reference `start` is the policy as it is before any update."""
+        """Load weights, once; the reference `start` is taken from the policy here, before any update."""
         if self._built:
             return
         self._built = True
@@ -289,7 +289,7 @@ class GRPOModule(L.LightningModule):
         return batch
 
     def on_train_batch_end(self, outputs: object, batch: PromptBatch, batch_idx: int) -> None:
-        """Callbacks see the iteration after Lightning's own hooks of theirs have run."""
+        """Calls the callbacks' `after_iteration`, after their own Lightning hooks."""
         del outputs, batch_idx
         after_iteration(getattr(self.trainer, "callbacks", ()), self, batch)
 

@@ -1,4 +1,4 @@
-"""How callbacks see a finished iteration: one hook, called in a stated order."""
+"""The hook by which callbacks see a finished iteration, and the order of its calls."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class Turn(IntEnum):
     """When a callback's `after_iteration` is called. Within a turn callbacks keep the order of the config."""
 
     MEASURE = 0
-    """May add to `module.metrics`: every callback without a `turn` of its own."""
+    """May add to `module.metrics`. The default of callbacks without a `turn`."""
     READ = 1
-    """Finds all metrics of the iteration: the log, early stopping, the progress bar."""
+    """Reads all metrics of the iteration: the log, early stopping, the progress bar."""
     LAST = 2
-    """Finds the log's rows on disk and every decision made: the checkpoint."""
+    """Runs when the log is written and all decisions are made: the checkpoint."""
 
 
 @runtime_checkable
 class IterationCallback(Protocol[ModuleT_contra]):
-    """A Lightning callback that reads the step. `module` is the `GRPOModule`, `batch` what it has just learned from.
+    """A Lightning callback that is called after each iteration with the `GRPOModule` and the batch it learned from.
 
-    A number that it puts into `module.metrics` is logged, wherever in `callbacks` it is listed. An attribute `turn`
-    (`Turn.MEASURE` where there is none) says when it is called.
+    Numbers that it adds to `module.metrics` are logged, wherever in `callbacks` it is listed. An attribute `turn` says
+    when it is called (default: `Turn.MEASURE`).
     """
 
     def after_iteration(self, module: ModuleT_contra, batch: PromptBatch) -> None: ...

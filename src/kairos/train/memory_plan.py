@@ -1,4 +1,4 @@
-"""From a configured run to the numbers that the memory estimate asks for."""
+"""Translates a configured run into the inputs of the memory estimate."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from kairos.video.budget import PixelBudget
 
 @runtime_checkable
 class SaysSizes(Protocol):
-    """A policy or a reference whose sizes can be known before its weights are loaded."""
+    """A policy or a reference that knows its sizes before its weights are loaded."""
 
     def sizes(self) -> Sizes | None: ...
 
 
 @runtime_checkable
 class HoldsModels(Protocol):
-    """A rollout engine with frozen models of its own on the device, an answerer for one."""
+    """A rollout engine that holds frozen models on the device, such as an answerer."""
 
     def held_sizes(self) -> Mapping[str, Sizes]:
-        """By the name of their line in the table."""
+        """Sizes by the models' names, which the memory table shows."""
         ...
 
 
 def candidate_of(
     module: GRPOModule, budget: PixelBudget, prompts: int, shards: int, gpu: bool, alone: bool
 ) -> Candidate | None:
-    """The run as configured; None where the policy is no language model whose sizes are known.
+    """The run as configured; None if the policy is no language model of known sizes.
 
-    `prompts` is how many one rank draws a step, `shards` how many devices share weights and moments; `alone`: there is
-    one device.
+    `prompts`: per rank and step. `shards`: number of devices that share weights and moments. `alone`: there is only one
+    device.
     """
     policy = module.policy
     if not isinstance(policy, LanguagePolicy):
@@ -85,8 +85,8 @@ def reference_sizes(
 ) -> dict[str, Sizes | None]:
     """The sizes of the references that the loss needs, by name.
 
-    `start`, the policy before any update, is a copy of what is `trained`, or None under an adapter, which is switched
-    off instead. Any other is counted by what it says of itself, whatever the policy trains.
+    `start`, the policy before any update, is a copy of `trained`, or None with an adapter, which is switched off
+    instead. Any other reference gives its own sizes.
     """
     found: dict[str, Sizes | None] = {}
     for name in sorted(needed):
@@ -99,7 +99,7 @@ def reference_sizes(
 
 
 def memory_of(gpu: bool, device: int = 0) -> float:
-    """Bytes of one device: the GPU's whole memory, or what the machine has to spare."""
+    """Bytes of one device: all memory of the GPU, or the available memory of the machine."""
     if gpu:
         return float(torch.cuda.get_device_properties(device).total_memory)
     return float(psutil.virtual_memory().available)

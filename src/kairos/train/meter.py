@@ -1,4 +1,4 @@
-"""Running means of one iteration, by name, over rows, prompts and ranks."""
+"""Collects the metrics of one iteration: weighted means by name, over all ranks."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Meter:
         """When each phase last began and ended, by `time.perf_counter`."""
 
     def add(self, name: str, value: float | Tensor, count: float | Tensor = 1.0) -> None:
-        """Add `value`, itself the mean of `count` things; a count of 0 leaves no trace.
+        """Add `value`, the mean of `count` items; a count of 0 adds nothing.
 
-        Tensors (of one number) stay on their device until `reduce`: nothing waits for them.
+        Scalar tensors stay on their device until `reduce`, so nothing waits for the GPU.
         """
         value, count = (x.detach().double() if isinstance(x, Tensor) else x for x in (value, count))
         total, number = self._sums.get(name, (0.0, 0.0))
@@ -35,7 +35,7 @@ class Meter:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Seconds of a phase under `time/<name>`; the GPU's work is waited for, so no phase leaks."""
+        """Time this context as `time/<name>`; waits for the GPU, so that its work counts in its own phase."""
         started = _now()
         try:
             yield

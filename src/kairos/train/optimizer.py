@@ -1,4 +1,4 @@
-"""AdamW or SGD with a learning-rate schedule counted in iterations."""
+"""The optimiser: AdamW or SGD, with a learning-rate schedule over iterations."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ SCHEDULES = ("constant", "linear", "cosine")
 
 @dataclass(frozen=True)
 class Optimizer:
-    """`learning_rate` rises linearly over `warmup` iterations, then follows `schedule` down to `floor` times itself.
-
-    A `warmup` below 1 is a share of the run, rounded down to whole iterations.
-    """
+    """AdamW or SGD. The learning rate rises linearly over the warm-up, then follows the schedule."""
 
     learning_rate: float = 1e-6
+    """The highest one."""
     kind: str = "adamw"
+    """adamw or sgd."""
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
     warmup: float = 0
+    """Iterations; below 1 a share of the run, rounded down to iterations."""
     schedule: str = "constant"
+    """One of `SCHEDULES`."""
     floor: float = 0.0
+    """Share of the learning rate at the end of the schedule."""
 
     def __post_init__(self) -> None:
         if self.kind not in ("adamw", "sgd"):
@@ -53,7 +55,7 @@ class Optimizer:
         )
 
     def rate(self, iteration: int, iterations: int) -> float:
-        """The learning rate of one iteration, a pure function, so that there is no scheduler state to save."""
+        """The learning rate of one iteration: a pure function, so there is no scheduler state to save."""
         warmup = int(self.warmup * iterations) if self.warmup < 1 else int(self.warmup)
         if iteration < warmup:
             return self.learning_rate * (iteration + 1) / warmup

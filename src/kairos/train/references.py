@@ -1,4 +1,4 @@
-"""Frozen scorers that terms of the loss compare with, by name: which are needed, and whether they fit the policy."""
+"""Builds the references (frozen scorers) that terms of the loss name, and checks that they fit the policy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PROBE = "<answer>2.0 to 6.5</answer>"
 
 
 def needed(names: frozenset[str], configured: Mapping[str, Reference]) -> dict[str, Reference]:
-    """Those of the configured references that terms name, `start` aside. ValueError for a name that nobody gave."""
+    """The configured references that terms name, without `start`. ValueError for a name that is not configured."""
     if START in configured:
         raise ValueError(f"references.{START}: {START!r} is the policy before any update; choose another name")
     if unknown := sorted(names - {START, *configured}):
@@ -26,7 +26,7 @@ def needed(names: frozenset[str], configured: Mapping[str, Reference]) -> dict[s
 
 
 def build(name: str, reference: Reference, policy: Policy) -> Scorer:
-    """Load its weights and freeze them. ValueError where it does not speak of the actions that `policy` takes."""
+    """Load a reference's weights and freeze them. ValueError if its actions (tokens) are not those of `policy`."""
     reference.build()
     if isinstance(reference, nn.Module):
         reference.requires_grad_(False).eval()
@@ -47,7 +47,7 @@ def _check_encoding(reference: Policy, policy: Policy) -> None:
 
 
 def _encoded(policy: Policy) -> list[int] | None:
-    """None where actions are not text."""
+    """The actions that write `_PROBE`; None if actions are not text."""
     try:
         return policy.encode(_PROBE).tolist()
     except ValueError:

@@ -1,1 +1,1 @@
-"""The page of several runs, seeds of one configuration together."""
+"""The page that compares several runs, with the seeds of one configuration in one group."""

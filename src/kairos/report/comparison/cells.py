@@ -1,4 +1,4 @@
-"""The words and numbers of a comparison: cells of its tables, ready to print."""
+"""Formats the tables of a comparison: cells as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kairos.report.comparison.standings import Standing
 
 
 class Row(TypedDict):
-    """One group: its cells stand below the columns of the table."""
+    """One group: one cell for each column of the table."""
 
     name: str
     runs: str
@@ -20,7 +20,7 @@ class Row(TypedDict):
 
 
 class Table(TypedDict):
-    """One task: its scores are the columns."""
+    """The table of one task; its columns are scores."""
 
     task: str
     columns: list[str]
@@ -28,7 +28,7 @@ class Table(TypedDict):
 
 
 def tables(rows: Sequence[Standing], names: Sequence[str]) -> list[Table]:
-    """One table a task, its rows in the order of `names`."""
+    """One table for each task, with rows in the order of `names`."""
     found: list[Table] = []
     for task in dict.fromkeys(row.task for row in rows):
         scores = list(dict.fromkeys(row.name for row in rows if row.task == task))
@@ -53,7 +53,7 @@ def cell(found: Mapping[str, str]) -> str:
 
 
 def difference_rows(differences: Mapping[str, Sequence[object]]) -> list[tuple[str, list[str]]]:
-    """What differs, a key a row; classes and functions by their last name."""
+    """One row for each key that differs; classes and functions without their module."""
     return [(key, [_short(key, value) for value in values]) for key, values in differences.items()]
 
 

@@ -1,4 +1,4 @@
-"""Runs that differ in their seed only, put together; and in what the groups' configurations differ."""
+"""Groups runs that differ only in their seed, and lists the configuration keys in which groups differ."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ _WIRING = ("module", "datamodule", "loader")
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one configuration by their seeds; `config` is flat, without what names the run and without seeds."""
+    """Runs of one configuration."""
 
     name: str
     runs: Mapping[str, Run]
+    """By seed."""
     config: Mapping[str, object]
+    """Values by dotted key, without seeds and without keys that only name the run."""
 
 
 def grouped(runs: Sequence[Run]) -> list[Group]:
-    """Groups in the order of their first runs. A run without a config.yaml is judged by its folder's name."""
+    """Groups in the order of their first runs. A run without config.yaml is grouped by its folder's name."""
     together: dict[str, list[Run]] = {}
     for run in runs:
         config = comparable(run)
@@ -39,7 +41,7 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
 
 
 def comparable(run: Run) -> dict[str, object]:
-    """A run's configuration as flat keys, those aside that say who it is and where it lies; empty without one."""
+    """A run's configuration by dotted keys, without those that name or place the run; empty without config.yaml."""
     tree = _config(run)
     if not tree:
         return {}
@@ -61,7 +63,7 @@ def comparable(run: Run) -> dict[str, object]:
 def config_difference(groups: Sequence[Group]) -> dict[str, list[object]]:
     """The keys in which the groups differ, with each group's value (None where it has none).
 
-    Slots that `module` and its like only refer to are named once, by their shortest key.
+    A slot that other nodes such as `module` refer to is listed once, by its shortest key.
     """
     keys = {key: None for group in groups for key in group.config}
     values = {key: [group.config.get(key) for group in groups] for key in keys}
@@ -82,7 +84,7 @@ def without_seed(name: str) -> str:
 
 
 def _names(firsts: Sequence[Run]) -> list[str]:
-    """What the groups' names do not share; a run that was given a name keeps it."""
+    """Names of groups: the overrides that they do not share; a run that was given a name keeps it."""
     parts = [_parts(run) for run in firsts]
     shared = set(parts[0]).intersection(*parts) if len(parts) > 1 else set()
     return [",".join(p for p in mine if p not in shared) or "otherwise the same" for mine in parts]
@@ -103,7 +105,7 @@ def _unique(names: Sequence[str], members: Sequence[Sequence[Run]]) -> list[str]
 
 
 def _by_seed(runs: Sequence[Run]) -> dict[str, Run]:
-    """Two runs of the same seed keep apart by their folder's name."""
+    """Runs by seed; several runs of one seed are told apart by their folders' names."""
     found: dict[str, Run] = {}
     for run in runs:
         stated = _config(run).get("seed")

@@ -1,4 +1,4 @@
-"""Several runs on one page: report.html, report.md, report.csv and curves.png, seeds of a configuration together."""
+"""Writes the comparison of several runs: report.html, report.md, report.csv and curves.png."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _COLUMNS = (
 
 
 def write_comparison(folders: Sequence[Path], output: Path, baseline: str | None = None) -> Path:
-    """Compare runs and write the page and its files into the folder `output`; gives the page.
+    """Compare runs and write the page with its files into the folder `output`; returns the page's path.
 
-    Differences are from the group `baseline`, by default the first. ValueError where no run has logged an iteration.
+    Differences are from the group `baseline` (default: the first). ValueError if no run has logged an iteration.
     """
     runs = [read_run(folder) for folder in folders]
     begun = [run for run in runs if run.iterations]
@@ -61,9 +61,9 @@ def jobs_of(sweep: Path) -> list[Path]:
 
 
 def draw_sweep(sweep: Path) -> None:
-    """Write the page of a sweep as far as it has come, and say where it is.
+    """Write the page of a sweep's runs so far, and print its path.
 
-    Jobs that end side by side draw one after the other, so that the last page is that of the last job.
+    Jobs that end at the same time draw one after another, so that the last page holds all of them.
     """
     with FileLock(sweep / ".report.lock"):
         jobs = jobs_of(sweep)
@@ -74,7 +74,7 @@ def draw_sweep(sweep: Path) -> None:
 
 
 def markdown(rows: Sequence[Standing], names: Sequence[str], baseline: str) -> str:
-    """One table a task: groups below each other, scores beside each other."""
+    """Markdown: one table for each task, with groups as rows and scores as columns."""
     parts: list[str] = []
     for table in tables(rows, names):
         heads = ["", "runs", *map(str, table["columns"])]

@@ -1,4 +1,4 @@
-"""Curves of groups of runs beside each other, a panel a metric: for the page of a comparison and for notebooks."""
+"""Draws the curves of groups of runs, one panel for each metric, for comparisons and notebooks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LINES = ("-", "--", ":", "-.")
 
 
 def panels(groups: Sequence[Group], metrics: Mapping[str, str], columns: int = 3) -> Figure:
-    """`metrics` are headings by name; a colour a group, a line style a seed, each curve a running mean.
+    """One panel for each metric (name -> heading): a colour for each group, a line style for each seed, running means.
 
     ValueError when no run has logged any of them.
     """
@@ -38,7 +38,7 @@ def panels(groups: Sequence[Group], metrics: Mapping[str, str], columns: int = 3
 
 
 def draw_groups(axis: Axes, metric: str, heading: str, groups: Sequence[Group]) -> None:
-    """One metric of every run that logged it."""
+    """Draw one metric of every run that logged it."""
     for color, group in zip(colors(len(groups)), groups, strict=True):
         for style, run in zip(_LINES * len(group.runs), group.runs.values(), strict=False):
             if metric in run.metrics:
@@ -50,5 +50,5 @@ def draw_groups(axis: Axes, metric: str, heading: str, groups: Sequence[Group]) 
 
 
 def colors(count: int) -> list[str]:
-    """A colour a group, in order."""
+    """Colours for `count` groups."""
     return [SERIES[index % len(SERIES)] for index in range(count)]

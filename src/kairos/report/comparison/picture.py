@@ -1,4 +1,4 @@
-"""Several runs in one picture: the curves of a sweep's jobs and a small table of where they ended."""
+"""Draws several runs into one picture: their curves and a small table of final values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kairos.runs.read import Run
 
 
 def compare(runs: Sequence[Run], output: Path) -> Path:
-    """Write the curves of `runs` to `output` (PNG). Runs that differ in their seed only share a colour and a row.
+    """Write the curves of `runs` to `output` (PNG). Runs that differ only in their seed share a colour and a row.
 
     ValueError when no run has logged an iteration.
     """

@@ -1,4 +1,4 @@
-"""Where groups of runs ended: means with intervals over seeds, and paired differences from one of them."""
+"""Final scores of groups of runs: means with intervals, and paired differences from a baseline."""
 
 from __future__ import annotations
 
@@ -21,32 +21,37 @@ THROUGHOUT = (
     "advantage/sign_flips", "advantage/groups_with_flips", "advantage/groups_without_positives",
     "injected/contamination",
 )  # fmt: skip
-"""Logged, and of interest over all iterations alike."""
+"""Logged metrics that are averaged over all iterations."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One score of one group. `over` and `change_over` say what an interval is drawn over: seeds or prompts.
-
-    `heading` is the score's name as readers know it.
-    """
+    """One score of one group."""
 
     group: str
     task: str
     name: str
+    """Name of the metric in the config."""
     heading: str
+    """Its label for readers."""
     display: Display
     runs: int
+    """Number of runs."""
     value: Interval
+    """Mean after training."""
     over: str
+    """What the interval of `value` is over: seeds or prompts."""
     before: float | None
+    """Mean before training."""
     change: Interval | None
+    """Paired difference from the baseline; None where there is none."""
     change_over: str
+    """What the interval of `change` is over: seeds or prompts."""
 
 
 @dataclass(frozen=True)
 class _Score:
-    """One score of one run: its mean, the mean before training, and the prompts behind it where they are known."""
+    """One score of one run: its mean after and before training, and its value for each prompt if known."""
 
     mean: float
     before: float | None = None
@@ -54,12 +59,11 @@ class _Score:
 
 
 def standings(groups: Sequence[Group], baseline: str | None = None) -> list[Standing]:
-    """Task by task, score by score, group by group. Differences are from `baseline`, by default the first group.
+    """Standings by task, score and group. Differences are from `baseline` (default: the first group).
 
-    With two seeds or more an interval is Student's over them (so it is wide with few); with one it is bootstrapped
-    over prompts, and so it is where all seeds give the same number, as of an untrained model. Differences are paired by
-    seed, or by prompt. Runs that have not finished count only where
-    none has. ValueError when there is no such group.
+    With two or more seeds an interval is Student's t over seeds. With one seed, or if all seeds give the same number
+    (an untrained model), it is bootstrapped over prompts. Differences are paired by seed or by prompt. Unfinished runs
+    count only if no run is finished. ValueError if there is no group `baseline`.
     """
     names = [group.name for group in groups]
     if baseline is not None and baseline not in names:
@@ -79,7 +83,7 @@ def standings(groups: Sequence[Group], baseline: str | None = None) -> list[Stan
 
 
 def displays_of(groups: Sequence[Group]) -> Displays:
-    """How the metrics of all the runs are shown; where two runs differ, as the first says."""
+    """The displays of all runs' metrics; if runs differ, those of the first."""
     shown = Displays()
     for run in (run for group in groups for run in group.runs.values()):
         shown = run.displays | shown
@@ -87,12 +91,12 @@ def displays_of(groups: Sequence[Group]) -> Displays:
 
 
 def logged(shown: Displays) -> list[str]:
-    """What of the training logs is of interest at its end: the reward, and the headlines of validation."""
+    """The logged metrics to compare at the end of training: reward, and the headline metrics of validation."""
     return ["reward/total", *(f"val/{name}" for name in shown.names("headline"))]
 
 
 def means(groups: Sequence[Group]) -> dict[str, dict[tuple[str, str], dict[str, float]]]:
-    """The numbers behind the standings: by group, by (task, score), by seed."""
+    """The means behind the standings: by group, (task, score) and seed."""
     found: dict[str, dict[tuple[str, str], dict[str, float]]] = {}
     for group, runs in _found(groups).items():
         here = found.setdefault(group, {})
@@ -103,7 +107,7 @@ def means(groups: Sequence[Group]) -> dict[str, dict[tuple[str, str], dict[str, 
 
 
 def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Student's interval of a mean over two values or more.
+    """Student's t interval of the mean of two or more values.
 
     >>> [round(end, 3) for end in over_seeds([1.0, 2.0, 3.0])]
     [2.0, -0.484, 4.484]
@@ -115,7 +119,7 @@ def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interval:
 
 
 def _found(groups: Sequence[Group]) -> dict[str, dict[str, dict[tuple[str, str], _Score]]]:
-    """By group, seed, and task and score. Runs that have not finished count only where none has."""
+    """Scores by group, seed and (task, score). Unfinished runs count only if no run is finished."""
     finished = any(run.summary is not None for group in groups for run in group.runs.values())
     return {
         group.name: {s: _scores(run) for s, run in group.runs.items() if run.summary is not None or not finished}
@@ -156,9 +160,9 @@ def _change(mine: Mapping[str, _Score], base: Mapping[str, _Score]) -> tuple[Int
 
 
 def _scores(run: Run) -> dict[tuple[str, str], _Score]:
-    """By task and score. From the predictions after training, and beside them what was logged.
+    """Scores by (task, score), from the predictions after training and from the logs.
 
-    Of a probe the task is "<task> (<probe>)".
+    The task of a probe is "<task> (<probe>)".
     """
     found: dict[tuple[str, str], _Score] = {}
     before = _by_task(run.before)
@@ -179,7 +183,7 @@ def _scores(run: Run) -> dict[tuple[str, str], _Score]:
 
 
 def _by_task(rows: Sequence[Prediction]) -> dict[str, list[Prediction]]:
-    """Prompts that failed without anybody knowing their task count in every task."""
+    """Predictions by task; failed prompts of unknown task count in every task."""
     tasks = sorted({row.task for row in rows} - {UNKNOWN})
     return {task: [row for row in rows if row.task in (task, UNKNOWN)] for task in tasks}
 

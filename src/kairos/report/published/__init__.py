@@ -1,1 +1,1 @@
-"""Committed tables: results of many runs beside what papers published."""
+"""Committed result tables: scores of many runs next to those that papers published."""

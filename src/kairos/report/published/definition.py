@@ -1,4 +1,4 @@
-"""The definition of a published table: its rows, the scores it shows, and what papers say of them.
+"""Reads the definition of a result table: its rows, its scores, and the published numbers to compare with.
 
 A file of `conf/table/`:
 
@@ -26,7 +26,7 @@ Cell = tuple[str, str]
 
 @dataclass(frozen=True)
 class Published:
-    """What a paper's table says: a number for some cells, of which only the order is compared with ours."""
+    """Numbers of a paper's table; only their order is compared with ours."""
 
     name: str
     where: str
@@ -37,7 +37,7 @@ class Published:
 
 @dataclass(frozen=True)
 class TableRow:
-    """What one row trains: an experiment, and overrides on top of it.
+    """The configuration of one row: an experiment, and overrides on top of it.
 
     >>> print(TableRow("mini/grpo", ("data.clips=50",)))
     mini/grpo data.clips=50
@@ -52,18 +52,23 @@ class TableRow:
 
 @dataclass(frozen=True)
 class TableDefinition:
-    """One table. `rows` are what is trained, by the names that readers see, `scores` the scores shown of each task,
-    `about` what the files of the rows' experiments say of themselves."""
+    """One table."""
 
     name: str
     title: str
     baseline: str
+    """The row that differences are from."""
     rows: Mapping[str, TableRow]
+    """What is trained, by the names that readers see."""
     scores: Mapping[str, tuple[str, ...]]
+    """Scores to show, by task."""
     over_time: tuple[str, ...] = ()
+    """Metrics to show over the iterations."""
     before: tuple[str, ...] = ()
+    """A command to run before the rows."""
     published: tuple[Published, ...] = ()
     about: Mapping[str, str] = field(default_factory=dict)
+    """Comments at the head of the rows' experiment files, by row."""
 
     def __post_init__(self) -> None:
         if self.baseline not in self.rows:
@@ -76,7 +81,7 @@ class TableDefinition:
 
 
 def read_definition(path: Path) -> TableDefinition:
-    """The table of a file; ValueError where it contradicts itself."""
+    """Read the definition of a table; ValueError if it contradicts itself."""
     tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     rows = {str(name): _row(path.stem, str(name), says) for name, says in tree["rows"].items()}
     return TableDefinition(
@@ -112,7 +117,7 @@ def _row(table: str, name: str, says: object) -> TableRow:
 
 
 def _about(experiment: str, path: Path) -> str:
-    """The comment at the head of an experiment's file, in the folder `experiment` above the table's; else nothing."""
+    """The comment at the head of an experiment's file; empty if the file is not found near the table's."""
     found = next((p / "experiment" for p in path.resolve().parents if (p / "experiment").is_dir()), path)
     file = found / f"{experiment}.yaml"
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []

@@ -1,4 +1,4 @@
-"""Whether an order that a paper published is found again: pair by pair, by intervals over seeds."""
+"""Tests whether our runs reproduce a published order, pair by pair, with intervals over seeds."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ VERDICTS = ("agrees", "contradicts", "undecided", "not measured")
 
 @dataclass(frozen=True)
 class Pair:
-    """Two cells of which a paper has `higher` above `lower`; `change` is ours, higher - lower, paired by seed.
-
-    `verdict`: "agrees" or "contradicts" where the 95 % interval excludes 0, "undecided" where it does not or where it
-    is NaN because all seeds differ by the same (untrained models), "not measured" with fewer than two common seeds.
-    """
+    """Two cells that a paper puts in an order."""
 
     higher: Cell
     lower: Cell
     published: tuple[float, float]
+    """The paper's numbers of `higher` and `lower`."""
     seeds: int
+    """Number of seeds that both cells have."""
     change: Interval | None
+    """Our difference, higher - lower, paired by seed."""
     verdict: str
+    """agrees or contradicts: the 95 % interval excludes 0. undecided: it does not, or is NaN because all seeds differ
+    by the same (untrained models). not measured: fewer than two common seeds."""
 
 
 def pairs(claim: Published, values: Mapping[str, Mapping[Cell, Mapping[str, float]]]) -> list[Pair]:
-    """Every two cells to which the paper gives different numbers. `values`: by row, by (task, score), by seed."""
+    """All pairs of cells with different published numbers. `values`: ours by row, (task, score) and seed."""
     found: list[Pair] = []
     for one, other in combinations(claim.says, 2):
         if claim.says[one] != claim.says[other]:
@@ -45,7 +46,7 @@ def pairs(claim: Published, values: Mapping[str, Mapping[Cell, Mapping[str, floa
 
 
 def verdict(change: Interval | None) -> str:
-    """What the interval of a difference says of the claim that it is positive.
+    """The verdict on the claim that a difference is positive, from its interval.
 
     >>> verdict(Interval(0.2, 0.1, 0.3)), verdict(Interval(0.2, math.nan, math.nan)), verdict(None)
     ('agrees', 'undecided', 'not measured')
@@ -56,7 +57,7 @@ def verdict(change: Interval | None) -> str:
 
 
 def tally(found: Sequence[Pair]) -> dict[str, int]:
-    """How many pairs have each verdict, all verdicts named."""
+    """The number of pairs of each verdict, including verdicts of none."""
     counts = Counter(pair.verdict for pair in found)
     return {name: counts[name] for name in VERDICTS}
 

@@ -1,4 +1,4 @@
-"""A table's result as markdown: scores with intervals, what is shown over time, published orders, and the commands."""
+"""Writes a result table as markdown: scores with intervals, curves, published orders, and the commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def result_text(
     compared: Mapping[str, Sequence[Pair]],
     commands: Sequence[str],
 ) -> str:
-    """The page around `scores`, a table that is markdown already."""
+    """The whole page; `scores` is the score table as markdown."""
     rows = [f"- {name}: `experiment={row}`. {table.about.get(name, '')}" for name, row in table.rows.items()]
     parts = [
         f"# {table.title}",

@@ -1,4 +1,4 @@
-"""Finished runs as a committed result: <table>.json with every number, <table>.md for readers."""
+"""Turns finished runs into a committed result: <table>.json with all numbers, <table>.md for readers."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from kairos.runs.files import write_whole
 from kairos.runs.read import Run, read_run
 
 PARTS = 6
-"""Into so many equal parts of a run's iterations a metric over time is averaged."""
+"""A metric over time is averaged over so many equal parts of a run."""
 
 
 def write_result(
     table: TableDefinition, folders: Mapping[str, Sequence[Path]], output: Path, commands: Sequence[str]
 ) -> str:
-    """Write <output>/<table>.json and .md from the finished runs of each row, and give the text of the latter.
+    """Write <output>/<table>.json and .md from the finished runs of each row; returns the text of the latter.
 
-    Of `folders`, by row, those that hold no finished run are left out. ValueError where none is left.
+    `folders` by row; those without a finished run are skipped. ValueError if none is left.
     """
     groups = [Group(row, _finished(folders.get(row, ())), {}) for row in table.rows]
     if not any(group.runs for group in groups):
@@ -106,7 +106,7 @@ def _interval(found: Interval) -> dict[str, float | None]:
 
 
 def _machine(groups: Sequence[Group]) -> list[str]:
-    """What the first run was run with: its versions, those that are known, without the places of its machine."""
+    """Versions and hardware of the first run, without paths of its machine."""
     run = next(run for group in groups for run in group.runs.values())
     return [re.sub(r" \(/\S*\)", "", line) for line in run.versions.splitlines() if "not installed" not in line]
 

@@ -1,1 +1,1 @@
-"""Rollouts on a terminal: read, filter, sort, show."""
+"""Reads, filters, sorts and shows the rollouts of a run on a terminal."""

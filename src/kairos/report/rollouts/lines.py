@@ -1,4 +1,4 @@
-"""The rows of a rollouts.jsonl one after the other, however large it is."""
+"""Reads the rows of a rollouts.jsonl one by one, so that it may be larger than memory."""
 
 from __future__ import annotations
 
@@ -31,16 +31,19 @@ class Iterations:
 
 @dataclass(frozen=True)
 class Survey:
-    """Which iterations a file holds, how many, and where the last of them begins; `first` is None for no row."""
+    """Which iterations a file holds."""
 
     first: int | None = None
+    """None for an empty file."""
     last: int | None = None
     count: int = 0
+    """Number of iterations."""
     start_of_last: Position = BEGINNING
+    """Where the last iteration begins in the file."""
 
 
 def survey(path: Path) -> Survey:
-    """One pass over the complete lines of a file; RowError for a line without an iteration."""
+    """Survey the complete lines of a file; RowError for a line without an iteration."""
     found, offset, number = Survey(), 0, 0
     with path.open("rb") as file:
         for line in file:
@@ -54,9 +57,9 @@ def survey(path: Path) -> Survey:
 
 
 def rows(lines: Iterable[Line], path: Path, iterations: Iterations | None = None) -> Iterator[dict[str, object]]:
-    """The rows of these iterations (None: of all). A last line without its newline is still being written: left out.
+    """The rows of these iterations (None: all). An incomplete last line, which is still being written, is left out.
 
-    RowError names file and line of what is no row.
+    RowError names file and line of an invalid row.
     """
     for number, line in lines:
         stated = _BEGINNING.match(line)

@@ -1,4 +1,4 @@
-"""Which rollouts are wanted and in what order: a condition, a field to sort by, and how many."""
+"""Queries on rollouts: a condition, a field to sort by, and a limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kairos.report.rollouts.where import Condition
 
 @dataclass(frozen=True)
 class Order:
-    """By a number of each row, rows without one last; equal rows stay as they are."""
+    """Sorts by a number of each row, stably; rows without it come last."""
 
     field: Field
     descending: bool = False
@@ -30,10 +30,10 @@ class Order:
 
 @dataclass(frozen=True)
 class Query:
-    """Rows for which `where` holds, all or the first `limit` of them. Sorting takes them out of their groups.
+    """Selects the rows for which `where` holds, all or the first `limit`. Sorting mixes the rows of different groups.
 
-    Unsorted rows are handed on as they come. Sorting keeps the wanted rows in memory, no others; with a limit only so
-    many. ConditionError for a field that no row has.
+    Without sorting rows are passed on as they are read; sorting keeps the selected rows in memory, at most `limit`.
+    ConditionError for a field that no row has.
     """
 
     where: Condition | None = None
@@ -53,7 +53,7 @@ class Query:
         return iter(heapq.nsmallest(self.limit, wanted, key=self.order))
 
     def _wanted(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """A field must be in the first row; one level down, as terms differ from task to task, in any that is read."""
+        """The rows that fit. A field must be in the first row; a nested one (terms differ by task) in any row."""
         asked = [*(self.where.fields if self.where else ()), *([self.order.field] if self.order else ())]
         missing, fields = asked, dict[str, None]()
         for row in rows:

@@ -1,4 +1,4 @@
-"""The fields of a row of JSON, as a user names them: `advantage`, or one level down, `terms.iou`."""
+"""Fields of a JSON row, as a user names them: `advantage`, or nested, `terms.iou`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ Row = Mapping[str, object]
 
 
 class ConditionError(ValueError):
-    """A condition or a field that cannot be used; the message quotes it."""
+    """A condition or a field is invalid; the message quotes it."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """A value of a row: `advantage`, or one level down, `terms.iou`. `asked` says where the user named it."""
+    """A field of a row. `asked` says where the user named it, for messages."""
 
     path: tuple[str, ...]
     asked: str
@@ -24,7 +24,7 @@ class Field:
         return ".".join(self.path)
 
     def __call__(self, row: Row) -> object:
-        """None where the row has no such value."""
+        """The value in a row; None if the row lacks it."""
         value: object = row
         for name in self.path:
             value = value.get(name) if isinstance(value, Mapping) else None
@@ -35,7 +35,7 @@ class Field:
 
 
 def fields_of(row: Row) -> list[str]:
-    """The names of a row's fields, those one level down as `terms.iou` behind their own."""
+    """The names of a row's fields; nested ones, such as `terms.iou`, follow their parent."""
     names: list[str] = []
     for name, value in row.items():
         names += [name, *(f"{name}.{inner}" for inner in value)] if isinstance(value, Mapping) else [name]

@@ -1,4 +1,4 @@
-"""The rollouts of a run as rows: those that stand in its folder, or as they are written."""
+"""The rollouts of a run as rows: those in its folder, or new ones while they are written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAST = "last"
 
 @dataclass(frozen=True)
 class Rollouts:
-    """What `run` wrote of its rollouts. RunError where there is no run, or where it wrote none."""
+    """The rollouts of `run`. RunError if there is no run, or it writes no rollouts."""
 
     run: Path
 
@@ -41,7 +41,7 @@ class Rollouts:
         return [name for row in islice(rows(read(self.file), self.file), 1) for name in fields_of(row)]
 
     def rows(self, iteration: str | None, query: Query) -> Iterator[Row]:
-        """The rows that are there: of the iterations that `iteration` says, `last` or None for all."""
+        """The rows written so far. `iteration`: a number, a range or "last"; None: all."""
         if not self.file.exists():
             why = "it is finished and wrote none" if RunFolder(self.run).finished else "it has written none yet"
             raise RunError(f"{self.file} is not there: {why} (callbacks.log.rollouts_every=0 writes none at all)")
@@ -57,9 +57,9 @@ class Rollouts:
     def live(
         self, iteration: str | None, query: Query, wait: Callable[[], None], went_back: Callable[[int], None]
     ) -> Iterator[Row]:
-        """Rows as they are written, until the run is finished; `last` or None begins with the last that is there.
+        """Rows while they are written, until the run is finished; "last" or None starts with the last iteration.
 
-        `wait` is called between two looks, `went_back` with the number of lines that a run kept when it resumed.
+        `wait` is called between polls, `went_back` with the number of lines that a resumed run kept.
         """
         if query.order is not None:
             raise ValueError("follow=true shows rollouts in the order they are written in: leave sort= out")
@@ -69,7 +69,7 @@ class Rollouts:
         return query(rows(lines, self.file, iterations))
 
     def extent(self) -> str:
-        """Which iterations the file holds, in words."""
+        """The iterations in the file, as text."""
         found = survey(self.file) if self.file.exists() else Survey()
         if found.first is None:
             return f"{self.file} has no rows"

@@ -1,4 +1,4 @@
-"""The lines of a file while it is written, cut back or replaced."""
+"""Follows a file that is being written, truncated or replaced, line by line."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ _BLOCK = 2**20  # bytes
 
 @dataclass(frozen=True)
 class Position:
-    """Between two lines: behind so many bytes, which are so many lines."""
+    """A place between two lines of a file."""
 
     offset: int = 0
+    """Bytes before it."""
     lines: int = 0
+    """Lines before it."""
 
 
 BEGINNING = Position()
@@ -31,10 +33,10 @@ def follow(
     went_back: Callable[[int], None],
     start: Position = BEGINNING,
 ) -> Iterator[Line]:
-    """Complete lines from `start` on as they are written, until `finished`; `wait` is called between two looks.
+    """Complete lines from `start` on while they are written, until `finished`; `wait` is called between polls.
 
-    The file need not be there yet. Where a shorter or another file takes its place, as when a run resumes or starts
-    anew, reading goes on behind the lines that both have, and `went_back` is told how many these are.
+    The file need not exist yet. If it is truncated or replaced, as when a run resumes or starts again, reading goes on
+    after the lines that old and new file share, and `went_back` is called with their number.
     """
     tail = _Tail(path, start)
     try:
@@ -50,14 +52,14 @@ def follow(
 
 
 class _Tail:
-    """A file that grows, and how far it was read."""
+    """A growing file and the position up to which it was read."""
 
     def __init__(self, path: Path, start: Position) -> None:
         self.path, self.at = path, start
         self._file: BinaryIO | None = None
 
     def look(self, went_back: Callable[[int], None]) -> None:
-        """Open the file when it is there, and again when it was replaced or cut: what was read is kept to compare."""
+        """Open the file if it exists, and again if it was replaced or truncated; compares with what was read."""
         try:
             file = self.path.open("rb")
         except FileNotFoundError:
@@ -89,7 +91,7 @@ class _Tail:
 
 
 def _shared(one: BinaryIO, other: BinaryIO, size: int) -> Position:
-    """Behind the last line that the first `size` bytes of two files both begin with."""
+    """The position after the last complete line that both files share in their first `size` bytes."""
     one.seek(0)
     other.seek(0)
     offset = lines = position = 0

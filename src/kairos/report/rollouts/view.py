@@ -1,4 +1,4 @@
-"""Prompts and rollouts on a terminal: what was asked, and below it every answer with what it earned."""
+"""Prints prompts with their rollouts, rewards and advantages on a terminal."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ _SHOWN = (*_NAMED, "row", "origin", "text", "actions", "frames", "length", "trun
 
 
 class RolloutView:
-    """Prints rows one by one; rows of one group that follow each other share one heading.
+    """Prints rows one by one; consecutive rows of a group share a heading.
 
-    Without `show_prompt` the heading is one line. `max_text` cuts longer texts (characters). What a file holds is never
-    read as rich's markup, and control characters are shown, not sent to the terminal. Without a terminal no line is
-    wrapped.
+    Without `show_prompt` the heading is one line. `max_text`: most characters of a text. Texts are not interpreted as
+    rich markup, and control characters are escaped. Without a terminal lines are not wrapped.
     """
 
     def __init__(self, console: Console, show_prompt: bool = True, max_text: int | None = None) -> None:
@@ -96,7 +95,7 @@ class RolloutView:
 
 
 def _plain(value: object) -> str:
-    """As text; what is neither printable nor a line break is spelled out."""
+    """The value as text with unprintable characters escaped, except line breaks."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 

@@ -1,4 +1,4 @@
-"""Conditions on rows of JSON, as one writes them: `reason != null and terms.iou < 0.5`. Read, never run as Python.
+"""Parses conditions on JSON rows, such as `reason != null and terms.iou < 0.5`; they are never executed as Python.
 
 >>> condition = parse("reason != null and not truncated")
 >>> condition({"reason": "no span", "truncated": False})
@@ -24,8 +24,11 @@ _GRAMMAR = "fields, numbers, 'strings', null, true and false, compared by == != 
 
 @dataclass(frozen=True)
 class Condition:
-    """True or false of a row. Null is neither below nor above anything, and a field alone asks whether it is true,
-    not empty, not 0 and not null. ConditionError where a number is ordered against a string."""
+    """A parsed condition: (row) -> bool.
+
+    Comparing null with < or > is false. A field alone is true unless it is false, empty, 0 or null. ConditionError for
+    < or > between a number and a string.
+    """
 
     holds: Callable[[Row], bool]
     fields: tuple[Field, ...]
@@ -35,9 +38,9 @@ class Condition:
 
 
 def parse(text: str, known: Sequence[str] = ()) -> Condition:
-    """The condition that a text says; ConditionError with the text and the place of what cannot be read.
+    """Parse a condition; ConditionError quotes the text and the position of the error.
 
-    `known` fields are listed in that message. Whether a field exists is found out row by row.
+    `known` fields are listed in that message. Whether a field exists is checked row by row.
     """
     text = text.replace("\n", " ").strip()
     if len(text) > _LONGEST:
@@ -52,7 +55,7 @@ def parse(text: str, known: Sequence[str] = ()) -> Condition:
 
 
 class _Reader:
-    """Turns the nodes of one expression into functions of a row, and keeps the fields that it names."""
+    """Compiles an expression's syntax tree into a function of a row, and collects the fields that it names."""
 
     def __init__(self, text: str, known: Sequence[str]) -> None:
         self.text, self.known = text, known

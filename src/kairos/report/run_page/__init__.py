@@ -1,1 +1,1 @@
-"""The page of one run."""
+"""The HTML page of one run: tables, curves, example answers."""

@@ -1,4 +1,4 @@
-"""Before and after as a table: per task its scores with intervals, the paired change, and the trivial floors beside."""
+"""The table of scores before and after training, with intervals, paired changes and floors."""
 
 from __future__ import annotations
 
@@ -15,25 +15,29 @@ from kairos.evaluation.scores import applied, scores_of, values
 
 @dataclass(frozen=True)
 class Line:
-    """One score of one task. `change` is paired by prompt; `floor` is the best constant span's score, or chance."""
+    """One score of one task."""
 
     task: str
     name: str
+    """Name of the metric in the config."""
     display: Display
     n: int
+    """Number of prompts."""
     before: Interval | None
     after: Interval | None
     change: Interval | None
+    """after - before, paired by prompt."""
     floor: float | None
+    """Score of the best constant span, or chance."""
     floor_name: str
 
 
 def before_and_after(
     before: Sequence[Prediction], after: Sequence[Prediction], shown: Displays | None = None, seed: int = 0
 ) -> list[Line]:
-    """The lines of the table, task by task; a side without predictions is None in each line.
+    """The lines of the table by task; `before` or `after` is None in each line if it has no predictions.
 
-    `shown` says which metrics belong into tables, by default the standard ones.
+    `shown` says which metrics belong in tables, by default the standard ones.
     """
     shown = displays(standard()) if shown is None else shown
     tasks = sorted({p.task for p in (*before, *after)})
@@ -49,9 +53,9 @@ def before_and_after(
 
 
 def floors_of(predictions: Sequence[Prediction], shown: Displays) -> dict[str, tuple[float, str]]:
-    """By metric what the best constant span gets, or guessing an option, and in words which of them it is.
+    """By metric: the score of the best constant span or of guessing, and a name for it.
 
-    Only of the standard metrics: a run folder does not say what other metrics are.
+    Only for the standard metrics: a run folder does not hold the code of others.
     """
     trivial = floors(predictions)
     named = (("constant", f"constant {trivial.get('constant_span')}"), ("guess", "chance"))
@@ -83,7 +87,7 @@ def _lines(
 
 
 def _change(before: list[Prediction], after: list[Prediction], name: str, seed: int) -> Interval | None:
-    """Paired over the prompts that count on both sides; None unless both sides hold the same prompts."""
+    """after - before over the prompts that have this score; None unless both sides have the same prompts."""
     sides = [{p.uid: scores_of(p).get(name) for p in side} for side in (before, after)]
     if not before or sides[0].keys() != sides[1].keys():
         return None

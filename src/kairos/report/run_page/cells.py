@@ -1,4 +1,4 @@
-"""The words and numbers of the run page: tiles, table cells, example answers and counted reasons, ready to print."""
+"""Formats the run page's content: headline numbers, table cells, example answers and counted failures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXAMPLES = 12
 
 
 def tiles(lines: Sequence[Line]) -> list[dict[str, str]]:
-    """The headline numbers, four at most: of a single task its scores, of several tasks the main score of each."""
+    """At most four headline numbers: the scores of a single task, or the main score of each of several tasks."""
     many = len({line.task for line in lines}) > 1
     shown = [line for line in lines if (line.display.shown == "headline" if many else line.display.on_page)]
     names = list(dict.fromkeys(line.name for line in shown))
@@ -35,7 +35,7 @@ def _tile(line: Line, many: bool) -> dict[str, str]:
 
 
 def table(lines: Sequence[Line]) -> list[dict[str, object]]:
-    """One row per line; a task is named in its first row only."""
+    """One table row per line; only the first row of a task names it."""
     return [_cells(line, lines[at - 1] if at else None) for at, line in enumerate(lines)]
 
 
@@ -62,7 +62,7 @@ def _cell(line: Line, found: Interval | None, sign: str = "") -> dict[str, str] 
 
 
 def examples(before: Sequence[Prediction], after: Sequence[Prediction]) -> list[dict[str, str]]:
-    """The first prompts of every task in turn, up to a dozen, with what was answered."""
+    """Up to a dozen prompts, taken from all tasks in turn, with their answers."""
     sides = [{p.uid: p for p in rows} for rows in (before, after)]
     by_task: dict[str, list[Prediction]] = {}
     for row in after or before:
@@ -93,7 +93,7 @@ def _said(row: Prediction | None) -> str:
 
 
 def failures(before: Sequence[Prediction], after: Sequence[Prediction]) -> list[dict[str, object]]:
-    """How often each reason occurred, the commonest first."""
+    """The count of each reason for an unusable answer before and after training, most frequent first."""
     counted = [reasons(rows) for rows in (before, after)]
     names = sorted({*counted[0], *counted[1]}, key=lambda name: -max(side.get(name, 0) for side in counted))
     shown = [
@@ -104,7 +104,7 @@ def failures(before: Sequence[Prediction], after: Sequence[Prediction]) -> list[
 
 
 def group(rows: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
-    """The rollouts of one group, the best first: text, who wrote it, reward, terms and advantage."""
+    """The rollouts of one group, best first: text, origin, reward, terms and advantage."""
     ordered = sorted(rows, key=lambda row: -_float(row.get("reward")))
     return [
         {
@@ -119,7 +119,7 @@ def group(rows: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
 
 
 def _rollout(row: Mapping[str, object]) -> str:
-    """What was written, behind the frames that were chosen for it; actions where neither is known."""
+    """Chosen frames and text of a rollout; its actions if it has neither."""
     parts = [f"frames {row['frames']}"] if row.get("frames") else []
     parts += [str(row["text"])] if row.get("text") else []
     return "  ".join(parts) or f"actions {row.get('actions')}"

@@ -1,4 +1,4 @@
-"""The curves of one run: reward, length and validation over iterations, and everything else in small."""
+"""Draws the curves of one run: reward, length, validation, and small panels of all other metrics."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NOT_TERMS = ("reward/total", "reward/spread", "reward/no_spread")
 def curves(
     metrics: Mapping[str, Series], shown: Displays, floors: Mapping[str, tuple[float, str]] | None = None
 ) -> dict[str, Figure]:
-    """Figures by name: "reward", "length", "validation", "rest", those of them that have something to show.
+    """Figures by name: "reward", "length", "validation" and "rest", without empty ones.
 
-    `floors` are dotted lines of the metrics that `shown` calls headlines: by metric their height and what they are.
+    `floors` (value and name by metric) are drawn as dotted lines for headline metrics.
     """
     made = {
         "reward": _reward(metrics),
@@ -34,7 +34,7 @@ def curves(
 
 
 def draw(axis: Axes, series: Series, label: str, color: str) -> None:
-    """One series: what was logged, faint, under its running mean."""
+    """Draw one series: logged values in a faint colour, and their running mean."""
     axis.plot(series.at, series.values, color=color, alpha=0.25, linewidth=1)
     marker = "o" if len(series) == 1 else ""
     axis.plot(series.at, series.smooth(), color=color, linewidth=1.8, label=label, marker=marker)
@@ -83,7 +83,7 @@ def _lengths(metrics: Mapping[str, Series]) -> Figure | None:
 def _validation(
     metrics: Mapping[str, Series], shown: Displays, floors: Mapping[str, tuple[float, str]]
 ) -> Figure | None:
-    """The shares that belong on the page, on one axis."""
+    """The validation metrics in [0, 1] that are shown on the page, on one axis."""
     named = [name for name in shown.names("headline", "page") if shown[name].is_share]
     colors = {name: SERIES[at % len(SERIES)] for at, name in enumerate(named) if f"val/{name}" in metrics}
     if not colors:
@@ -104,7 +104,7 @@ def _validation(
 
 
 def _rest(metrics: Mapping[str, Series], shown: Displays) -> Figure | None:
-    """What moves and has no place in another figure; so do metrics of validation that are no shares."""
+    """All changing metrics that are in no other figure, validation metrics outside [0, 1] included."""
     apart = [f"val/{name}" for name in shown if shown[name].on_page and not shown[name].is_share]
     names = [
         name

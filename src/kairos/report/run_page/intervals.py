@@ -1,4 +1,4 @@
-"""The before-and-after table as a picture: points with their intervals, the floor as a tick."""
+"""Draws the scores before and after training as points with intervals, and floors as ticks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kairos.report.style import AFTER, BEFORE, INK, MUTED, panel, title
 
 
 def intervals(lines: Sequence[Line]) -> Figure | None:
-    """One row per score in [0, 1]; None when there is none."""
+    """One row per score in [0, 1]; None if there is none."""
     shown = [line for line in lines if line.display.is_share]
     if not shown:
         return None

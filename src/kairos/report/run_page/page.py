@@ -1,4 +1,4 @@
-"""The page of one run: report.html, complete in itself, and its pictures as PNGs beside it."""
+"""Writes the page of one run: a self-contained report.html, and its pictures as PNGs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from kairos.runs.read import Run, read_run
 
 
 def write_report(folder: Path, summary: Mapping[str, object] | None = None) -> Path:
-    """Write `report.html` and `figures/*.png` from what a run folder holds; says of what is missing that it is.
+    """Write `report.html` and `figures/*.png` from a run folder; missing files are named on the page.
 
-    `summary` stands for summary.json where that is yet to be written. Needs neither videos nor the model. ValueError
-    when there is no such folder or a predictions file is broken.
+    `summary` replaces a summary.json that is not written yet. Needs neither videos nor the model. ValueError if there
+    is no such folder, or a predictions file is broken.
     """
     run = read_run(folder)
     if summary is not None:

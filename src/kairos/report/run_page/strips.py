@@ -1,4 +1,4 @@
-"""Small strips of frames, saved once at evaluation time, so that a report can be rebuilt without the videos."""
+"""Saves small strips of frames during evaluation, so that a report can be rebuilt without the videos."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ INDEX = "strips.json"
 
 @dataclass(frozen=True)
 class Strip:
-    """One saved picture: `frames` frames side by side that cover `duration` seconds evenly."""
+    """One saved picture of evenly spaced frames side by side."""
 
     uid: str
+    """Of the prompt."""
     file: str
     frames: int
+    """Number of frames."""
     duration: float
+    """Seconds that the frames cover."""
 
 
 def save_strips(
@@ -54,13 +57,13 @@ def save_strips(
 
 
 def read_strips(folder: Path) -> list[Strip]:
-    """What `save_strips` wrote there, or nothing."""
+    """The index that `save_strips` wrote; empty if there is none."""
     index = folder / INDEX
     return [Strip(**row) for row in json.loads(index.read_text(encoding="utf-8"))] if index.is_file() else []
 
 
 def strip(clip: VideoClip, frames: int, height: int) -> Image.Image:
-    """`frames` frames side by side, each the one shown in the middle of its share of the duration."""
+    """`frames` frames side by side, each from the middle of an equal part of the duration."""
     assert clip.frames_TCHW is not None
     middles = (torch.arange(frames, dtype=torch.float64) + 0.5) * (clip.duration / frames)
     index = torch.searchsorted(clip.seconds_T.double().contiguous(), middles, right=True).sub(1).clamp(min=0)

@@ -1,4 +1,4 @@
-"""True and predicted spans of a dozen prompts over their frames, before and after."""
+"""Draws annotated and predicted spans, before and after training, above the frames of a dozen prompts."""
 
 from __future__ import annotations
 

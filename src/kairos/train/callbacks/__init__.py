@@ -1,1 +1,1 @@
-"""Lightning callbacks: log, validate, save, show progress, stop, check, profile, export."""
+"""Lightning callbacks: logging, validation, checkpoints, progress, early stopping, checks, profiling, export."""

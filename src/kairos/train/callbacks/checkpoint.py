@@ -1,4 +1,4 @@
-"""Saves the run between iterations: atomically, and only as many checkpoints as asked for."""
+"""Saves checkpoints between iterations, atomically, and removes old ones."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ KEEP = ("last", "best", "all")
 class SaveEvery(Callback):
     """A checkpoint after every `every` iterations and after the last one.
 
-    `keep`: the newest; the newest and the one with the highest `monitor`; or all. `weights_only` leaves the optimiser
-    out: such a run cannot be continued, only started from.
+    `keep`: "last", "best" (the newest, and the one with the highest `monitor`) or "all". `weights_only` omits the
+    optimiser: another run can start from such a checkpoint, but this run cannot resume.
     """
 
     turn = Turn.LAST
@@ -66,7 +66,7 @@ class SaveEvery(Callback):
 
 
 def newest(folder: Path) -> Path | None:
-    """The checkpoint of the latest iteration, or None. ValueError where it holds weights only."""
+    """The checkpoint of the latest iteration, or None. ValueError if it holds weights only."""
     path = max(folder.glob("iteration-*.ckpt"), default=None)
     if path is not None and "optimizer_states" not in torch.load(path, "cpu", weights_only=True, mmap=True):
         raise ValueError(

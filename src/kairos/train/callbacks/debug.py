@@ -1,4 +1,4 @@
-"""Prints what an iteration is made of: every tensor's shape, every rollout, every reward term."""
+"""Prints the content of an iteration: every tensor's shape, every rollout, every reward term."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kairos.train.iteration import Turn
 
 
 class Debug(Callback):
-    """Prints after every iteration; for a look at one or two (`experiment=debug`)."""
+    """Prints after every iteration; meant for runs of one or two (`experiment=debug`)."""
 
     turn = Turn.READ
 

@@ -1,4 +1,4 @@
-"""Stops a run whose validation no longer improves."""
+"""Stops a run when validation no longer improves."""
 
 from __future__ import annotations
 

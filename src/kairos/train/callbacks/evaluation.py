@@ -1,4 +1,4 @@
-"""Answers whole splits before the first iteration and after the last, for the table of a run."""
+"""Evaluates whole splits before the first iteration and after the last."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from kairos.train.feed.datamodule import PromptDataModule
 
 
 class BeforeAfter(Callback):
-    """Writes `before.jsonl` and `after.jsonl` below `folder`, `size` prompts at a time (`count` None: all).
+    """Writes predictions before.jsonl and after.jsonl below `folder` for the first `count` prompts (None: all).
 
-    Where templates follow a schedule that is its first wording; with `every_phase` the others are asked too, and their
-    answers lie as a probe's do: `with_<name>/before.jsonl` and `with_<name>/after.jsonl`.
-    Rows hold what `metrics` say of them, the standard ones by default.
+    `size` prompts are answered at once. Under a template schedule this is its first phase; with `every_phase` the other
+    phases are written to `with_<name>/`. Predictions are scored by `metrics`, by default the standard ones.
     """
 
     def __init__(
@@ -64,8 +63,7 @@ class BeforeAfter(Callback):
 class Probes(Callback):
     """Answers every probe (config group `probes`) after the last iteration: `<folder>/<probe>/after.jsonl`.
 
-    Answers may have `max_actions` tokens (None: as in training), so that a run which was trained on short ones can be
-    asked for long ones.
+    `max_actions`: the most tokens of an answer (None: as in training), for longer answers than in training.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Writes the trained policy as a Hugging Face folder: for `from_pretrained`, for vLLM and as `policy.weights`."""
+"""Exports the trained policy as a Hugging Face folder, for `from_pretrained`, vLLM and `policy.weights`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Exportable(Protocol):
 
 
 class Export(Callback):
-    """`dtype` is torch's name of the stored type; a policy that has no such form (the toy) is left alone."""
+    """Exports in `dtype` (torch's name); does nothing for a policy without Hugging Face form, such as the toy."""
 
     def __init__(self, folder: str, dtype: str = "bfloat16") -> None:
         found = getattr(torch, dtype, None)

@@ -1,4 +1,4 @@
-"""The module, data and callbacks of a fit by their own types: Lightning hands them over as its base classes."""
+"""Casts the module, data module and callbacks that Lightning passes as base classes to our types, with a check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kairos.train.grpo import GRPOModule
 
 
 def module_of(module: L.LightningModule) -> GRPOModule:
-    """TypeError for a module of another kind."""
+    """The module as a `GRPOModule`; TypeError if it is none."""
     if not isinstance(module, GRPOModule):
         raise TypeError(f"this callback belongs to a GRPOModule, not to a {type(module).__name__}")
     return module
@@ -22,7 +22,7 @@ def callbacks_of(trainer: L.Trainer) -> list[Callback]:
 
 
 def data_of(trainer: L.Trainer) -> PromptDataModule:
-    """TypeError where the trainer was given other data."""
+    """The trainer's data module as a `PromptDataModule`; TypeError if it is none."""
     data = getattr(trainer, "datamodule", None)  # Lightning declares no such attribute, but sets it
     if not isinstance(data, PromptDataModule):
         raise TypeError(f"this callback needs a PromptDataModule, and the trainer has a {type(data).__name__}")

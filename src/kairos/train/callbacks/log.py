@@ -1,4 +1,4 @@
-"""Writes metrics and rollouts of every iteration; a resumed run first cuts the files back to its checkpoint."""
+"""Writes the metrics and rollouts of every iteration; a resumed run first truncates the files to its checkpoint."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from kairos.train.iteration import Turn
 
 @runtime_checkable
 class Counting(Protocol):
-    """A policy with counts of its own since the last call: runs of its vision tower, features found in the store."""
+    """A policy with its own counts since the last call, such as runs of its vision tower."""
 
     def counted(self) -> Mapping[str, int]: ...
 
 
 class RunLog(Callback):
-    """`metrics.jsonl` gets a row an iteration, `rollouts.jsonl` a row a rollout of every `rollouts_every`-th iteration,
-    `failures.jsonl` a row a prompt that could not be used, with its name and the reason.
+    """Writes metrics.jsonl (a row for each iteration), rollouts.jsonl (a row for each rollout of every
+    `rollouts_every`-th iteration) and failures.jsonl (uid and reason of each prompt that could not be used).
 
-    Every metric that a callback adds in `after_iteration` is in it, and rows are flushed before a checkpoint is saved.
-    Loggers besides (wandb) get the same numbers.
+    Metrics that callbacks add in `after_iteration` are included. Rows are flushed before a checkpoint is saved. Other
+    loggers (wandb) get the same numbers.
     """
 
     turn = Turn.READ
@@ -42,7 +42,7 @@ class RunLog(Callback):
         self._ended: float | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Not earlier: sharded strategies load the checkpoint, and so the iteration, after `on_fit_start`."""
+        """Truncates the files here, because sharded strategies load the checkpoint only after `on_fit_start`."""
         module = module_of(pl_module)
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def append(path: Path, rows: list[dict[str, object]]) -> None:
 
 
 def cut_back(path: Path, iteration: int) -> None:
-    """Keep only the complete rows up to `iteration`: what was written after the checkpoint will be written again."""
+    """Keep only complete rows up to `iteration`: later ones will be written again."""
     if not path.exists():
         return
     whole = path.with_suffix(".cut")

@@ -1,4 +1,4 @@
-"""Refuses a run that will not fit, before its weights are downloaded, and advises one that ran out of memory."""
+"""Refuses a run that will not fit into memory before loading its weights, and gives advice after running out of it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from kairos.video.budget import PixelBudget
 
 
 class MemoryCheck(Callback):
-    """Compares the estimate of one device's memory with what it has, or with `gib`, at the start of a fit.
+    """At the start of a fit, compares the estimated memory need of one device with its memory, or with `gib`.
 
     `check`: "refuse" raises a ValueError with the estimate and the advice, "warn" prints them, "off" does nothing.
-    Policies whose sizes are not configured (the mini base, the toy) are not checked. A fit that runs out of memory
-    fails with the advice for this run, or with everything that can be changed where no estimate can be made.
+    Policies of unknown sizes (the mini base, the toy) are not checked. A fit that runs out of memory fails with the
+    advice for this run, or with all general advice if no estimate can be made.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class MemoryCheck(Callback):
                 exception.advice = table("this run", configured, limit=None)
 
     def _configured(self, trainer: L.Trainer, module: L.LightningModule) -> Candidate | None:
-        """The run as the trainer will carry it out, where its memory can be estimated."""
+        """The run as the trainer will execute it; None if its memory cannot be estimated."""
         if not isinstance(module, GRPOModule):
             return None
         data, strategy = getattr(trainer, "datamodule", None), trainer.strategy

@@ -1,4 +1,4 @@
-"""Watches some iterations with torch's profiler: how much of the time the GPU computes, and with what."""
+"""Profiles some iterations with torch's profiler: the share of time in which the GPU computes, and its kernels."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _CLEAR = 0.1  # seconds
 
 
 class Profile(Callback):
-    """Iterations `first` to `last`, on rank 0: profile.json in `folder`, and trace.json (chrome://tracing) if `trace`.
+    """Profiles iterations `first` to `last` on rank 0: profile.json in `folder`, and with `trace` a chrome trace.json.
 
-    profile.json: seconds watched, the wait for data included; on a GPU the share of them in which a kernel ran (the
-    union of their intervals: streams overlap; copies do not count), the same of each phase of the last iteration that
-    took long enough for the clocks' few milliseconds of disagreement, and the kernels that took longest together.
+    profile.json holds the seconds profiled, waits for data included. On a GPU also the share of them in which a kernel
+    ran (the union of their intervals, as streams overlap; without copies), the same for each phase of the last
+    iteration (except phases of a few milliseconds, by which the clocks disagree), and the kernels with the most time.
     """
 
     turn = Turn.LAST
@@ -90,7 +90,7 @@ def _is_kernel(event: FunctionEvent) -> bool:
 
 
 def covered(spans: Sequence[tuple[float, float]]) -> float:
-    """How long at least one of the spans lasts.
+    """The length of the union of the spans.
 
     >>> covered([(0.0, 2.0), (1.0, 3.0), (5.0, 6.0)])
     4.0
@@ -103,7 +103,7 @@ def covered(spans: Sequence[tuple[float, float]]) -> float:
 
 
 def within(spans: Iterable[tuple[float, float]], begin: float, end: float) -> list[tuple[float, float]]:
-    """The parts of spans that lie between `begin` and `end`.
+    """The spans cut to [`begin`, `end`], without those outside.
 
     >>> within([(0.0, 2.0), (3.0, 5.0), (8.0, 9.0)], 1.0, 4.0)
     [(1.0, 2.0), (3.0, 4.0)]
@@ -112,7 +112,7 @@ def within(spans: Iterable[tuple[float, float]], begin: float, end: float) -> li
 
 
 def longest(timed: Iterable[tuple[str, float]], top: int) -> list[tuple[str, float, int]]:
-    """By name: time altogether and number of calls, the longest first.
+    """(name, total time, number of calls), longest total first.
 
     >>> longest([("a", 1.0), ("b", 5.0), ("a", 2.0)], top=2)
     [('b', 5.0, 1), ('a', 3.0, 2)]

@@ -1,4 +1,4 @@
-"""One progress bar over the iterations, with a few metrics beside it; plain lines where there is no terminal."""
+"""Shows a progress bar over the iterations with a few metrics; without a terminal plain lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kairos.train.iteration import Turn
 
 
 class ProgressBar(Callback):
-    """Shows `shown` metrics beside the bar; without a terminal one line every `every` iterations."""
+    """Shows the metrics `shown` beside the bar; without a terminal, a line every `every` iterations."""
 
     turn = Turn.READ
 

@@ -1,4 +1,4 @@
-"""Checks once that all processes train the same weights: a wrongly sharded run diverges in silence otherwise."""
+"""Checks once that all processes train the same weights: otherwise a wrongly sharded run diverges silently."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kairos.train.iteration import Turn
 
 
 class RanksAgree(Callback):
-    """After the first iteration of a run or a resume, every rank's whole weights must have the same checksum."""
+    """Compares a checksum of all weights between ranks after the first iteration of a run or a resume."""
 
     turn = Turn.READ
 

@@ -1,4 +1,4 @@
-"""Chooses the prompts of every epoch anew, by how well the policy answered those of the epoch before."""
+"""Selects the prompts of every epoch by the rewards of the previous epoch."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from kairos.train.feed.indices import Epoch, RankBatches
 
 
 class Refilter(Callback):
-    """Writes `selections/<epoch>.json` below `folder` before the first prompt of each epoch but the first is drawn.
+    """Writes `selections/<epoch>.json` below `folder` before each epoch but the first.
 
-    A checkpoint holds the file's name and hash; another hash at resume is an error. Where fewer prompts are left than
-    one step needs, the epoch goes over the same prompts as the one before, and says so. A pass over the prompts of the
-    run (source "pass") answers `size` of them at once.
+    A checkpoint holds the file's name and hash; another hash at resume is an error. If fewer prompts are left than one
+    step needs, the epoch uses the prompts of the previous one and prints so. With source "pass", `size` prompts are
+    answered at once.
     """
 
     def __init__(self, folder: str, size: int = 64) -> None:
@@ -59,7 +59,7 @@ class Refilter(Callback):
         return self.data.order.refilter
 
     def current(self, batches: RankBatches) -> Epoch:
-        """The epoch of the module's iteration; a finished one is followed by the next, on all ranks at once."""
+        """The epoch of the module's iteration; begins the next one, on all ranks, if the last is finished."""
         iteration, pool = self.module.iteration, self._indices()
         if iteration >= self.first + batches.epoch(self.number, pool).steps:
             pool = self._next(batches, self.data.pool.names(pool))
@@ -70,7 +70,7 @@ class Refilter(Callback):
         return Epoch(self.number, self.first, pool)
 
     def _indices(self) -> list[int] | None:
-        """The indices of the current epoch's prompts. ValueError when the file is not the one of the checkpoint."""
+        """The indices of the current epoch's prompts. ValueError if the file is not that of the checkpoint."""
         if not self.file:
             return self.data.pool.indices
         path = self.folder / self.file
@@ -102,7 +102,7 @@ class Refilter(Callback):
         return self.data.pool.find(selection)
 
     def _rollouts(self) -> list[PromptRewards]:
-        """What the finished epoch's own rollouts were worth; only the main process has them."""
+        """The rewards of the finished epoch's rollouts; on the main process only."""
         return by_prompt(self._logged()) if ranks.rank() == 0 else []
 
     def _logged(self) -> Iterator[dict[str, object]]:
@@ -114,7 +114,7 @@ class Refilter(Callback):
 
     @torch.no_grad()
     def _asked(self) -> list[PromptRewards]:
-        """One greedy answer to every prompt of the run with the current weights, in the next epoch's wording."""
+        """The rewards of one greedy answer to every prompt of the run, with the next epoch's template."""
         module, data = self.module, self.data
         engine = greedy_engine(module.engine)
         engine.setup(module.device)

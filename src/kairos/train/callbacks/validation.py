@@ -1,4 +1,4 @@
-"""Answers a fixed subset of the validation prompts greedily while the policy trains."""
+"""Validates during training: answers a fixed subset of the validation prompts greedily."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from kairos.train.grpo import GRPOModule
 
 
 class Validation(Callback):
-    """Every `every` iterations (0: never) the first `count` prompts of `split`, answered at temperature 0.
+    """Answers the first `count` prompts of `split` at temperature 0 every `every` iterations (0: never).
 
-    The run's own engine answers where it asks the policy, else a live one: a demonstration never validates itself.
-    Where templates follow a schedule, `val/...` is its first wording, and with `every_phase` the others are asked too:
-    `val_with_<name>/...`. `metrics` are by the names that are logged, the standard ones by default.
+    Uses the run's engine if that samples from the policy, else a live engine, so that annotations are never validated
+    against themselves. Under a template schedule `val/...` is its first phase; with `every_phase` the other phases are
+    logged as `val_with_<name>/...`. `metrics` by logged name; by default the standard ones.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Validation(Callback):
 
 
 def measured(predictions: list[Prediction], name: str = "val") -> dict[str, float]:
-    """`val/<metric>` over all predictions, and `val_<task>/<metric>` where there are several tasks."""
+    """`val/<metric>` over all predictions, and `val_<task>/<metric>` if there are several tasks."""
     tasks = {prediction.task for prediction in predictions}
     parts = {name: predictions}
     if len(tasks) > 1:
@@ -65,7 +65,7 @@ def measured(predictions: list[Prediction], name: str = "val") -> dict[str, floa
 
 
 def greedy_engine(engine: RolloutEngine) -> RolloutEngine:
-    """The engine that validates and evaluates: the given one where it asks the policy, else a live one."""
+    """The engine for validation and evaluation: the given one if it samples from the policy, else a live one."""
     return engine if engine.asks_policy else Live()
 
 
@@ -80,8 +80,8 @@ def predict(
 ) -> list[Prediction]:
     """All ranks' predictions for the first `count` prompts of a split, in the order of the split.
 
-    A prompt that failed is among them, with its task where the data set has records. `phase` is that of the templates;
-    `max_actions` the longest answer, by default that of training.
+    Failed prompts are included, with their task if the data set has records. `phase`: of the template schedule.
+    `max_actions`: the most tokens of an answer, by default as in training.
     """
     engine = greedy_engine(module.engine)
     engine.setup(module.device)

@@ -1,1 +1,1 @@
-"""Ranks, strategies and sharding."""
+"""Devices and processes: ranks, Lightning strategies, sharding."""

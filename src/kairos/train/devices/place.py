@@ -1,4 +1,4 @@
-"""Puts a module on a device without a trainer: for evaluation and notebooks."""
+"""Builds a module's weights on a device without a trainer, for evaluation and notebooks."""
 
 from __future__ import annotations
 

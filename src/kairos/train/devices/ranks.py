@@ -1,4 +1,4 @@
-"""Sums of tensors and lists of small objects over all processes; with one process they change nothing."""
+"""Collects tensors and small objects from all processes of a run; no-ops on one process."""
 
 from __future__ import annotations
 

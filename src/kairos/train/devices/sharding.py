@@ -1,4 +1,4 @@
-"""FSDP2: where weights are created, how the policy is sharded, and how it is gathered for a roll-out."""
+"""FSDP2: creates weights on the devices, shards the policy, and gathers it for a roll-out."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 @runtime_checkable
 class InBlocks(Protocol):
-    """A policy that lists the modules that run one after the other: only one at a time has to be gathered."""
+    """A policy that lists the modules that run one after another, so that FSDP2 gathers one at a time."""
 
     def blocks(self) -> Sequence[nn.Module]: ...
 
 
 def home(mesh: DeviceMesh | None) -> AbstractContextManager[object]:
-    """Create weights on the mesh's own devices: initialising 7B parameters on one CPU core takes minutes."""
+    """Inside this context weights are created on the mesh's devices: on a CPU core 7B parameters take minutes."""
     return nullcontext() if mesh is None else torch.device(mesh.device_type)
 
 
 def shard(policy: nn.Module, mesh: DeviceMesh | None) -> None:
     """Shard parameters, gradients and moments over the mesh's data-parallel axis; nothing without a mesh.
 
-    Each block of a policy that is `InBlocks` is sharded on its own, everything else as one. On GPUs blocks are gathered
-    in bf16 and gradients are summed in fp32; the shards, and so the optimiser's state, stay fp32.
+    Each block of a policy that is `InBlocks` is a unit of its own, all other parameters are one. On GPUs parameters are
+    gathered in bf16 and gradients summed in fp32; shards and optimiser state stay fp32.
     """
     if mesh is None:
         return
@@ -43,7 +43,7 @@ def shard(policy: nn.Module, mesh: DeviceMesh | None) -> None:
 
 @contextmanager
 def gathered(policy: nn.Module) -> Iterator[None]:
-    """Inside, every rank keeps all parameters: answers differ in length, so no rank may wait for another's gather."""
+    """Inside this context every rank holds all parameters: answers differ in length, so ranks cannot gather in step."""
     sharded = [module for module in policy.modules() if isinstance(module, FSDPModule)]
     for module in sharded:
         module.set_reshard_after_forward(False, recurse=False)

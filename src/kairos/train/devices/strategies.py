@@ -1,4 +1,4 @@
-"""Lightning's strategies for one device and for DDP, leaving the model's state on the device when a run ends."""
+"""Lightning's single-device and DDP strategies, changed to leave the model on the device when a run ends."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Stra
 
 
 def alone(strategy: Strategy) -> bool:
-    """Whether one process holds all weights, so that no other process takes part in its gradients."""
+    """Whether the run has one process, so that gradients are not averaged with others."""
     return isinstance(strategy, SingleDeviceStrategy)
 
 
 class InPlace(Strategy):
-    """Moves nothing to host memory at the end of a run: 16 bytes a parameter and process may not fit there.
+    """Leaves model and optimiser on the device at the end of a run: 16 bytes a parameter may not fit into host memory.
 
-    It stands behind the strategy among the bases, so that it replaces `Strategy.teardown` and nothing in between.
+    Listed after the strategy among the bases, so it replaces only `Strategy.teardown`.
     """
 
     def teardown(self) -> None:
@@ -31,9 +31,9 @@ class DDP(DDPStrategy, InPlace):
 
 
 class SingleDevice(SingleDeviceStrategy, InPlace):
-    """The trainer's one device, as `strategy: auto` chooses it. ValueError where the trainer has several.
+    """The trainer's one device, as `strategy: auto` chooses it. ValueError if the trainer has several.
 
-    After an error everything is moved to the host: a sweep or a notebook keeps the error, and so the module, alive.
+    After an error the module is moved to the host: the error, which a sweep or a notebook keeps, keeps it alive.
     """
 
     parallel_devices: Sequence[torch.device] = ()  # the trainer sets these two on strategies that have them

@@ -1,1 +1,1 @@
-"""From data sets to the batches that a training step receives."""
+"""Feeds training: draws prompts from the data sets and delivers them as batches."""

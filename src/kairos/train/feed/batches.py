@@ -1,4 +1,4 @@
-"""Batches on their way from the data to the trainer: collated, carried out of the workers, unpacked, filled up."""
+"""Delivers batches from data loaders to the trainer: collates, transfers and unpacks them, and fills empty ones."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from kairos.train.feed.parcel import Parcel, receive, send
 
 
 class BatchStream:
-    """Batches as the trainer sees them: unpacked, and filled up by `stand_ins` where every prompt of one failed.
+    """The batches that the trainer sees: unpacked, and filled by `stand_ins` if every prompt of a batch failed.
 
-    `loaders` gives one loader after the other, each asked for when the one before it is done; `length` counts the
-    batches of all. A ValueError in a worker is raised here without the worker's stack trace in its message.
+    `data_loaders` yields data loaders, the next when the previous one is finished; `length` is the number of batches of
+    all of them. A ValueError in a worker is raised here without the worker's stack trace in its message.
     """
 
     def __init__(
         self,
-        loaders: Callable[[], Iterator[DataLoader[Prompt | Failure]]],
+        data_loaders: Callable[[], Iterator[DataLoader[Prompt | Failure]]],
         length: int,
         stand_ins: StandIns | None = None,
     ) -> None:
-        self._loaders, self._length, self._stand_ins = loaders, length, stand_ins
+        self._data_loaders, self._length, self._stand_ins = data_loaders, length, stand_ins
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[PromptBatch]:
-        for loader in self._loaders():
-            yield from self._batches(loader)
+        for data_loader in self._data_loaders():
+            yield from self._batches(data_loader)
 
-    def _batches(self, loader: DataLoader[Prompt | Failure]) -> Iterator[PromptBatch]:
-        batches = iter(loader)
+    def _batches(self, data_loader: DataLoader[Prompt | Failure]) -> Iterator[PromptBatch]:
+        batches = iter(data_loader)
         while True:
             try:
                 batch = next(batches, None)
@@ -50,7 +50,7 @@ class BatchStream:
 
 @dataclass(frozen=True)
 class CollateAndSend:
-    """In a loader's worker: collates, and packs the batch for the way to the trainer. Picklable."""
+    """The `collate_fn` of a data loader with workers: collates and packs the batch. Picklable."""
 
     collate: Callable[[Sequence[Prompt | Failure]], PromptBatch]
 
@@ -59,13 +59,13 @@ class CollateAndSend:
 
 
 def _without_trace(error: ValueError) -> str:
-    """The loader writes a worker's whole stack trace into the message; the message proper follows the type's name."""
+    """The message of a worker's error without the stack trace that torch's data loader puts before it."""
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     return str(error).rpartition(f"\n{name}: ")[2].strip()
 
 
 def one_thread(worker: int) -> None:
-    """A worker process computes on one core."""
+    """The `worker_init_fn`: a worker process uses one thread."""
     del worker
     torch.set_num_threads(1)

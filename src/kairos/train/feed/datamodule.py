@@ -1,4 +1,4 @@
-"""The Lightning data module: which prompts an iteration gets follows from (seed, iteration), so no loader has state."""
+"""The Lightning data module. The prompts of an iteration are a function of (seed, iteration), so it has no state."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ _FEW = 2000
 class PromptDataModule(L.LightningDataModule):
     """Prompts for training, `prompts` times `oversample` per rank and iteration, and a fixed set for validation.
 
-    `order` says which of them take part; `only_first` leaves out all but the first so many of those.
-    `train`, `val` and the `probes` (further sets of questions, by name) build their data set when they are first asked
-    for it: that may render, decode or read files.
+    `order` says which prompts take part; `only_first` keeps only so many of them. `train`, `val` and the `probes`
+    (further question sets, by name) build their data sets at first use, which may render, decode or read files.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class PromptDataModule(L.LightningDataModule):
 
     @cached_property
     def pool(self) -> PromptPool:
-        """The training prompts that take part. ValueError when a checkpoint knows of others."""
+        """The training prompts that take part. ValueError if the checkpoint was trained on others."""
         pool = PromptPool(self.dataset("train"), self.order, self.only_first)
         hash_now = "" if pool.selection is None else pool.selection.hash
         if self._trained_with not in (None, hash_now):
@@ -80,11 +79,11 @@ class PromptDataModule(L.LightningDataModule):
         return pool
 
     def follow(self, epochs: Epochs) -> None:
-        """From now on `epochs` says which prompts each epoch draws from (`curriculum.refilter`)."""
+        """Let `epochs` decide which prompts each epoch draws from (`curriculum.refilter`)."""
         self._epochs = epochs
 
     def phase(self, epoch: int) -> int:
-        """Whose wording the prompts of an epoch have: 0 without a schedule of templates."""
+        """The phase of the template schedule in an epoch; 0 without a schedule."""
         schedule = schedule_of(self.dataset("train"))
         return 0 if schedule is None else schedule.phase(epoch)
 
@@ -94,7 +93,7 @@ class PromptDataModule(L.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, object]) -> None:
         self._trained_with = str(state_dict["selection"])
 
-    # Loaders
+    # Data loaders
 
     def train_dataloader(self) -> BatchStream:
         module = None if self.trainer is None else self.trainer.lightning_module
@@ -113,18 +112,18 @@ class PromptDataModule(L.LightningDataModule):
         if self.order.refilter is not None:
             return BatchStream(partial(self._by_epoch, module, batches, worded), module.iterations, StandIns())
         sampler = IterationSampler(batches, self.pool.indices, module.iterations, module.iteration)
-        return BatchStream([self._loader(worded, sampler, self.workers)].__iter__, module.iterations, StandIns())
+        return BatchStream([self._data_loader(worded, sampler, self.workers)].__iter__, module.iterations, StandIns())
 
     def _by_epoch(
         self, module: Iterating, batches: RankBatches, dataset: Dataset[Prompt | Failure]
     ) -> Iterator[DataLoader[Prompt | Failure]]:
-        """A loader an epoch, made when the iterations before it are done, so that nothing is drawn too early."""
+        """A data loader for each epoch, made when the last epoch is finished, so that no prompt is drawn too early."""
         if self._epochs is None:
             raise ValueError("curriculum.refilter needs its callback: callbacks.refilter must not be null")
         while module.iteration < module.iterations:
             epoch = self._epochs.current(batches)
             rest = batches.worded(epoch.number, epoch.pool, start=module.iteration - epoch.first)
-            yield self._loader(dataset, list(islice(rest, module.iterations - module.iteration)), self.workers)
+            yield self._data_loader(dataset, list(islice(rest, module.iterations - module.iteration)), self.workers)
 
     def batches(
         self,
@@ -134,10 +133,10 @@ class PromptDataModule(L.LightningDataModule):
         indices: Sequence[int] | None = None,
         phase: int = 0,
     ) -> BatchStream:
-        """The first `count` prompts of a split (all of them by default) in order, this rank's share of them.
+        """This rank's share of the first `count` prompts of a split (default: all), in order, or of those at `indices`.
 
-        `indices` names others. A few hundred prompts come from this process: starting workers would take longer.
-        Where templates follow a schedule, `phase` says whose wording is meant.
+        Up to 2,000 prompts are loaded in this process: starting workers would take longer. `phase` chooses the template
+        of a schedule.
         """
         dataset = in_phase(self.dataset(split), phase)
         chosen = list(range(size_of(dataset)) if indices is None else indices)[:count]
@@ -146,10 +145,10 @@ class PromptDataModule(L.LightningDataModule):
         mine = chosen[ranks.rank() :: ranks.world()]
         step = size or self.prompts
         chunks = [mine[first : first + step] for first in range(0, len(mine), step)]
-        loader = self._loader(dataset, chunks, self.workers if len(mine) > _FEW else 0)
-        return BatchStream([loader].__iter__, len(chunks))
+        data_loader = self._data_loader(dataset, chunks, self.workers if len(mine) > _FEW else 0)
+        return BatchStream([data_loader].__iter__, len(chunks))
 
-    def _loader(
+    def _data_loader(
         self, dataset: Dataset[Prompt | Failure], indices: Sampler[list[int]] | list[list[int]], workers: int
     ) -> DataLoader[Prompt | Failure]:
         return DataLoader(

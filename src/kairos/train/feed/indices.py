@@ -1,4 +1,4 @@
-"""Which prompts every iteration of a rank gets, as indices: a function of (seed, iteration)."""
+"""The prompt indices of each iteration and rank, as a function of (seed, iteration)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from kairos.curriculum.order import EpochBatches
 
 @dataclass(frozen=True)
 class RankBatches:
-    """The batches of every epoch for one rank, over a data set of `size`.
-
-    `phase` gives the number of the wording that an epoch's prompts have.
-    """
+    """The batches of every epoch for one rank."""
 
     size: int
+    """Prompts in the data set."""
     prompts: int
+    """Prompts per rank and iteration."""
     seed: int
     shuffle: bool
     rank: int
     world: int
+    """Number of ranks."""
     phase: Callable[[int], int]
+    """(epoch) -> phase of the template schedule."""
 
     def epoch(self, number: int, pool: Sequence[int] | None, start: int = 0) -> EpochBatches:
         """One epoch's batches of the indices in `pool` (None: all), from step `start` on, in the first wording."""
@@ -34,16 +35,16 @@ class RankBatches:
         )  # fmt: skip
 
     def worded(self, number: int, pool: Sequence[int] | None, start: int = 0) -> Iterator[list[int]]:
-        """The same batches as indices into the data set of all wordings."""
+        """The same batches as indices into the data set of all phases (`all_phases`)."""
         shift = self.size * self.phase(number)
         for batch in self.epoch(number, pool, start):
             yield [index + shift for index in batch]
 
 
 class IterationSampler(Sampler[list[int]]):
-    """The indices of every iteration for one rank; iterating starts at `start`, the length counts all iterations.
+    """Yields the indices of each iteration for one rank from iteration `start` on; its length is that of the whole run.
 
-    Lightning counts finished iterations against the length when it resumes, which is why the two differ.
+    Lightning compares the length with all finished iterations when it resumes.
     """
 
     def __init__(self, batches: RankBatches, pool: Sequence[int] | None, iterations: int, start: int) -> None:
@@ -66,22 +67,24 @@ class IterationSampler(Sampler[list[int]]):
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch of a re-filtered run: its number, its first iteration, and the indices it draws from (None: all)."""
+    """One epoch of a re-filtered run."""
 
     number: int
     first: int
+    """Its first iteration."""
     pool: Sequence[int] | None
+    """Indices that it draws from; None: all."""
 
 
 class Epochs(Protocol):
-    """Says which epoch a re-filtered run is in, and begins the next when the last is done: the callback Refilter."""
+    """Gives the current epoch of a re-filtered run, and begins the next one when it is finished (callback Refilter)."""
 
     def current(self, batches: RankBatches) -> Epoch: ...
 
 
 @runtime_checkable
 class Iterating(Protocol):
-    """A module that counts its finished iterations, and knows how many there will be."""
+    """A module that knows the number of its finished iterations and of all iterations."""
 
     iteration: int
     iterations: int

@@ -1,6 +1,6 @@
-"""Carries a batch from a loader's worker to the trainer in a handful of tensors, however many prompts it holds.
+"""Packs a batch into a few flat tensors on its way from a data loader's worker to the trainer.
 
-Left to itself the loader shares every small tensor through a file descriptor of its own: thousands a batch.
+Otherwise torch shares each small tensor through a file descriptor of its own: thousands for a batch.
 """
 
 from __future__ import annotations
@@ -19,19 +19,22 @@ from kairos.video.store.mapped import content_name
 
 @dataclass(frozen=True)
 class Parcel:
-    """A pickled skeleton, one flat tensor a dtype, and (dtype, offset, shape) of every tensor in the skeleton."""
+    """A packed batch."""
 
     skeleton: bytes
+    """The pickled batch, with a number in place of each tensor."""
     flat: dict[torch.dtype, Tensor]
+    """All tensors of a dtype, flattened and concatenated."""
     places: list[tuple[torch.dtype, int, tuple[int, ...]]]
+    """(dtype, offset, shape) of each tensor."""
 
     def pin_memory(self) -> Parcel:
-        """Called by the loader's own thread, so that frames go to the GPU without waiting."""
+        """Called by torch's pinning thread, so that frames are copied to the GPU asynchronously."""
         return replace(self, flat={dtype: tensor.pin_memory() for dtype, tensor in self.flat.items()})
 
 
 def send(batch: PromptBatch) -> Parcel:
-    """In the worker: memory-mapped frames are read here, and travel with the rest."""
+    """Pack a batch, in the worker; reads memory-mapped frames."""
     file = io.BytesIO()
     pickler = _Pickler(file)
     pickler.dump(replace(batch, prompts=tuple(_plain(prompt) for prompt in batch.prompts)))
@@ -45,7 +48,7 @@ def send(batch: PromptBatch) -> Parcel:
 
 
 def receive(parcel: Parcel) -> PromptBatch:
-    """In the trainer: the same batch; its tensors are views of the flat ones."""
+    """Unpack a batch, in the trainer; its tensors are views of the flat ones."""
     return _Unpickler(parcel).load()
 
 

@@ -1,4 +1,4 @@
-"""Which training prompts take part in a run, by index into the data set and by name."""
+"""The training prompts that take part in a run, by index and by uid."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from kairos.data.repeats import WithRepeats
 
 @dataclass
 class PromptPool:
-    """The prompts of `dataset` that `order` lets take part, and of those only the first `only_first` (None: all).
+    """The prompts that take part.
 
-    A prompt that a selection names several times is drawn as often, each time under another name: behind the data set's
-    own indices come those of its `repeats`.
+    A prompt that a selection names several times is drawn as often, each time under another uid: these `repeats` have
+    the indices after those of the data set.
     """
 
     dataset: Dataset[Prompt | Failure]
     order: Order
+    """Says which prompts take part."""
     only_first: int | None = None
+    """Keep only so many of them; None: all."""
 
     @cached_property
     def selection(self) -> Selection | None:
-        """The prompts that were chosen before the run; None: all."""
+        """The selection that was made before the run; None: all prompts."""
         if self.order.selection is not None:
             return read_selection(self.order.selection)
         if self.order.subset is not None:
@@ -39,12 +41,12 @@ class PromptPool:
 
     @cached_property
     def uids(self) -> list[str]:
-        """The names of all prompts in the order of the data set, then those of the repeats."""
+        """The uids of all prompts in the order of the data set, then those of the repeats."""
         return [*self._own_uids, *(uid for _, uid in self.repeats)]
 
     @cached_property
     def repeats(self) -> list[tuple[int, str]]:
-        """(index, name) of every prompt that the selection names once more, for each time after the first."""
+        """(index of the prompt, new uid) for each time that the selection repeats a prompt."""
         if self.selection is None:
             return []
         named = zip(self.selection.uids, unique_uids(self.selection.uids, self._own_uids), strict=True)
@@ -53,7 +55,7 @@ class PromptPool:
 
     @cached_property
     def indices(self) -> list[int] | None:
-        """What the first epoch draws from; None: all."""
+        """Indices that the first epoch draws from; None: all."""
         if self.selection is not None:
             return self.find(Selection(tuple(unique_uids(self.selection.uids, self._own_uids))))[: self.only_first]
         return None if self.only_first is None else list(range(min(self.only_first, size_of(self.dataset))))
@@ -71,7 +73,7 @@ class PromptPool:
         return self.uids if indices is None else [self.uids[index] for index in indices]
 
     def with_repeats(self, dataset: Dataset[Prompt | Failure]) -> Dataset[Prompt | Failure]:
-        """`dataset`, this pool's own in one wording or in several, and behind each wording the repeats."""
+        """`dataset` (the pool's own, in one or several wordings) with the repeats after each wording."""
         if not self.repeats:
             return dataset
         size = size_of(self.dataset)
@@ -79,7 +81,7 @@ class PromptPool:
 
     @cached_property
     def _own_uids(self) -> list[str]:
-        """ValueError when two prompts have the same name."""
+        """The uids of the data set's prompts; ValueError if two are equal."""
         named = records_of(self.dataset) or [self.dataset[index] for index in range(size_of(self.dataset))]
         uids = [item.uid for item in named]
         if len(set(uids)) < len(uids):
@@ -89,7 +91,7 @@ class PromptPool:
 
 
 def stated(dataset: Dataset[Prompt | Failure], scale: float = 1.0) -> list[PromptRewards]:
-    """What the records of a data set say of their prompts without any inference; difficulties times `scale`."""
+    """One `PromptRewards` for each record, from its annotations alone; difficulties are multiplied by `scale`."""
     return [
         PromptRewards(
             uid=record.uid,
