@@ -5,7 +5,7 @@
     python benchmarks/papers.py --experiments tempsamp_timelens_4b --set policy=qwen3_vl_4b --label "as Qwen3-VL"
 
 Random weights and the method, prompts' wording, budget and micro-batches of the experiment; clips of the mini world at
-640x360, 31 s for Charades and 150 s otherwise. `--prompts` of them an iteration (fewer than the paper's where told so).
+640x360, 31 s for Charades and 150 s otherwise. `--prompts` of them an iteration and device (2 by default).
 Writes results/papers.json: visual tokens a prompt and their share of the budget, seconds, seconds a phase, peak GiB.
 """
 

@@ -92,7 +92,7 @@ FAMILIES: Mapping[str, Tiny] = {
     "qwen3_vl": Tiny(Qwen3VL(), TINY),
     "qwen3_5": Tiny(Qwen35(), HYBRID, after=forget_slowly),
 }
-"""Every family that there is: a new one adds its line, and all of tests/equivalence runs on it."""
+"""Every family, each in one line; all of tests/equivalence runs on each."""
 
 
 @dataclass(frozen=True)

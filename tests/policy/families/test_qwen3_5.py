@@ -57,7 +57,7 @@ def test_the_vision_tower_is_that_of_transformers(tiny: LanguagePolicy) -> None:
 
 
 def test_a_saved_model_scores_the_same_and_is_one_that_transformers_loads(tiny: LanguagePolicy, tmp_path: Path) -> None:
-    """Heads that predict several tokens at once may lie beside; the tied head is stored once."""
+    """A checkpoint may also hold heads for multi-token prediction; the tied head is stored once."""
     tiny.save_pretrained(tmp_path)
     state = load_file(tmp_path / "model.safetensors")
     assert "lm_head.weight" not in state

@@ -142,8 +142,8 @@ def test_the_formula_is_what_autograd_keeps(name: str, tolerance: float, gpu: bo
     assert found is not None
     (short, few), (long, many) = (saved(policy, words, side, gpu) for words in (40, 160))
     load = replace(GROUP, completion=0, rows=0, vision_tokens=0, recompute=recompute, gpu=gpu, fused=False)
-    told = [held(found, replace(load, text_tokens=tokens), "activations") for tokens in (few, many)]
-    expected = told[1] - told[0]
+    saved_bytes = [held(found, replace(load, text_tokens=tokens), "activations") for tokens in (few, many)]
+    expected = saved_bytes[1] - saved_bytes[0]
     if recompute != "none":  # what one layer holds while it is computed again is not kept by the forward pass
         one = [replace(load, text_tokens=tokens, recompute="none") for tokens in (few, many)]
         whole = held(found, one[1], "activations") - held(found, one[0], "activations")

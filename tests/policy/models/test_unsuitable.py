@@ -25,10 +25,10 @@ def language(folder: str) -> LanguagePolicy:
 def test_a_checkpoint_of_another_family_is_refused_by_name(language: LanguagePolicy, tmp_path: Path) -> None:
     language.save_pretrained(tmp_path)
     other = LanguagePolicy(LanguageProcessor(str(tmp_path), family=Qwen3VL()), weights=str(tmp_path))
-    with pytest.raises(ValueError, match=r"'qwen2_5_vl', but processor\.family reads 'qwen3_vl'") as told:
+    with pytest.raises(ValueError, match=r"'qwen2_5_vl', but processor\.family reads 'qwen3_vl'") as error:
         other.build()
-    assert str(tmp_path) in str(told.value)
-    assert "qwen2_5_vl, qwen3_5, qwen3_vl" in str(told.value) and "policy=" in str(told.value)
+    assert str(tmp_path) in str(error.value)
+    assert "qwen2_5_vl, qwen3_5, qwen3_vl" in str(error.value) and "policy=" in str(error.value)
     LanguagePolicy(LanguageProcessor(str(tmp_path), family=Qwen25VL()), weights=str(tmp_path)).build()
 
 
@@ -46,13 +46,13 @@ def test_a_clip_beyond_the_context_is_refused_with_what_to_lower(language: Langu
     limit, config.max_position_embeddings = config.max_position_embeddings, needed + 5
     try:
         language.sample([long], 1, Sampling(max_actions=5), seed=0)
-        with pytest.raises(ValueError, match=r"clip long-clip has \d+ tokens, 16 of which") as told:
+        with pytest.raises(ValueError, match=r"clip long-clip has \d+ tokens, 16 of which") as error:
             language.sample([long], 1, Sampling(max_actions=6), seed=0)
         with pytest.raises(ValueError, match=f"context of {needed + 5}"):
             language(batch([long], [0], [6], len(language.processor.loaded)))
     finally:
         config.max_position_embeddings = limit
-    assert "frames.total_pixels" in str(told.value)
+    assert "frames.total_pixels" in str(error.value)
 
 
 def test_features_that_are_not_as_many_as_their_tokens_are_refused(language: LanguagePolicy) -> None:

@@ -44,14 +44,16 @@ def agree(
     """Rows have used the tokens that `used` lists, in turn; the rest of their cache is NaN."""
     (many, few, width), rows = heads, len(lengths) * group
     cuts = torch.tensor([0, *lengths]).cumsum(0).to(DEVICE, torch.int32)
-    told = PromptKV(*(drawn(sum(lengths), few, width, kind=kind, seed=seed) for seed in (1, 2)), cuts, max(lengths))
+    prompt_kv = PromptKV(
+        *(drawn(sum(lengths), few, width, kind=kind, seed=seed) for seed in (1, 2)), cuts, max(lengths)
+    )
     used_B = torch.tensor(used, dtype=torch.int32).repeat(-(-rows // len(used)))[:rows].to(DEVICE)
     own = RowKV(*(drawn(rows, room, few, width, kind=kind, seed=seed) for seed in (3, 4)), used_B)
     for row, last in enumerate(used_B.tolist()):
         own.keys_BCHD[row, last:] = own.values_BCHD[row, last:] = torch.nan
     q = drawn(rows, many, width, kind=kind)
     assert uses_triton(q)
-    ours, theirs = (attend(q, told, own, width**-0.5) for attend in (decode_attention, decode_attention_plain))
+    ours, theirs = (attend(q, prompt_kv, own, width**-0.5) for attend in (decode_attention, decode_attention_plain))
     assert ours.dtype == theirs.dtype == kind and ours.shape == theirs.shape
     difference = ((ours.float() - theirs.float()).norm() / theirs.float().norm()).item()
     assert difference <= FINE[kind], difference
@@ -110,8 +112,8 @@ def test_steps_of_packed_caches_are_those_of_padded_ones() -> None:
     rows, results = len(lengths) * group, []
     for device, prompts, own in ((DEVICE, PackedPrompts, JointRows), (torch.device("cpu"), PaddedPrompts, PaddedRows)):
         memory = SamplingCache(prompts(lengths, group, device), own(rows, 4, device), lengths, group)
-        told = [drawn(sum(lengths), heads, width, seed=heads).to(device) for heads in (many, few, few)]
-        seen = [memory.prefill.attend(0, *told, 0.3)]
+        qkv = [drawn(sum(lengths), heads, width, seed=heads).to(device) for heads in (many, few, few)]
+        seen = [memory.prefill.attend(0, *qkv, 0.3)]
         for step in range(steps):
             if step == 4:
                 memory.rows.grow(8)

@@ -88,7 +88,7 @@ REASONS = {  # and what is added
 @pytest.mark.parametrize("reason", REASONS)
 def test_what_may_not_be_added_to_is_left_to_autograd(reason: str, added: list[Tensor]) -> None:
     layer, _ = LAYERS["two"]
-    parts, twin, told = linears(), linears(), []
+    parts, twin, hook_calls = linears(), linears(), []
     for on, module in ((True, parts), (False, twin)):
         passes(layer, module, True, on=False, count=1)
         weight = module[1].weight
@@ -96,7 +96,7 @@ def test_what_may_not_be_added_to_is_left_to_autograd(reason: str, added: list[T
         if reason == "a hook":
             weight.register_hook(lambda gradient: gradient * 0.5)
         elif reason == "a later hook":
-            weight.register_post_accumulate_grad_hook(lambda parameter, on=on: told.append(on))
+            weight.register_post_accumulate_grad_hook(lambda parameter, on=on: hook_calls.append(on))
         elif reason == "apart":
             weight.grad = weight.grad.clone()
         elif reason == "right behind, in another buffer":
@@ -114,7 +114,7 @@ def test_what_may_not_be_added_to_is_left_to_autograd(reason: str, added: list[T
             weight.grad = None
     ours, theirs = passes(layer, parts, True, on=True, count=1), passes(layer, twin, True, on=False, count=1)
     assert len(added) == REASONS[reason]
-    assert told == ([True, False] if reason == "a later hook" else [])
+    assert hook_calls == ([True, False] if reason == "a later hook" else [])
     for mine, expected in zip(ours, theirs, strict=True):
         assert (mine is None) == (expected is None)
         assert mine is None or torch.equal(mine, expected)

@@ -5,7 +5,7 @@ of queries, attend to the whole prompt. Their softmaxes are merged by their norm
 In the backward pass each call is given the merged output and normaliser: with P = exp(scores - lse) and D = sum(dO * O)
 of the whole softmax its gradients add up to the exact ones (FlashAttention-2, section 3; as in ring attention).
 
-On a GPU the calls are torch's own flash kernels (bf16 or fp16), or those that `torch.nn.attention` was told to use
+On a GPU the calls are torch's own flash kernels (bf16 or fp16), or those that `torch.nn.attention` has activated
 instead. On a CPU they are plain torch, the twin.
 """
 

@@ -38,15 +38,15 @@ def delta(
     row, head = place // HEADS, place % HEADS
     key, value = tl.arange(0, ROWS), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     keys = head // SHARE * KEYS + key
-    asked = tl.load(q + row * q_row + keys, mask=key < KEYS, other=0.0).to(tl.float32)
-    named = tl.load(k + row * k_row + keys, mask=key < KEYS, other=0.0).to(tl.float32)
-    asked *= scale / tl.sqrt(tl.sum(asked * asked) + 1e-6)
-    named *= 1 / tl.sqrt(tl.sum(named * named) + 1e-6)
-    told = tl.load(v + row * v_row + head * VALUES + value, mask=value < VALUES, other=0.0).to(tl.float32)
+    query = tl.load(q + row * q_row + keys, mask=key < KEYS, other=0.0).to(tl.float32)
+    key_vector = tl.load(k + row * k_row + keys, mask=key < KEYS, other=0.0).to(tl.float32)
+    query *= scale / tl.sqrt(tl.sum(query * query) + 1e-6)
+    key_vector *= 1 / tl.sqrt(tl.sum(key_vector * key_vector) + 1e-6)
+    target = tl.load(v + row * v_row + head * VALUES + value, mask=value < VALUES, other=0.0).to(tl.float32)
     at = state + (place * KEYS + key[:, None]) * VALUES + value[None, :]
     inside = (key < KEYS)[:, None] & (value < VALUES)[None, :]
     held = tl.load(at, mask=inside, other=0.0) * tl.exp(tl.load(decay + place).to(tl.float32))
-    written = (told - tl.sum(named[:, None] * held, axis=0)) * tl.load(beta + place).to(tl.float32)
-    held += named[:, None] * written[None, :]
+    written = (target - tl.sum(key_vector[:, None] * held, axis=0)) * tl.load(beta + place).to(tl.float32)
+    held += key_vector[:, None] * written[None, :]
     tl.store(at, held, mask=inside)
-    tl.store(out + place * VALUES + value, tl.sum(asked[:, None] * held, axis=0), mask=value < VALUES)
+    tl.store(out + place * VALUES + value, tl.sum(query[:, None] * held, axis=0), mask=value < VALUES)
