@@ -20,10 +20,11 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 BEGUN := $(VENV)/.begun
 
-.PHONY: help venv quickstart test lint doctor clean
+.PHONY: help venv quickstart tspo-toy test lint doctor clean
 
 help:
 	@echo "make quickstart   mini videos -> evaluate -> GRPO -> evaluate -> runs/quickstart/report.html (SEED=n)"
+	@echo "make tspo-toy     an agent learns which frames to look at: runs/tspo-toy-seed<n>/figures/agent_curves.gif, seeds 0, 1, 2"
 	@echo "make test         every test that this machine can run (REAL_DATA=<folder> for those on real videos)"
 	@echo "make lint         ruff, then pyright"
 	@echo "make doctor       versions, GPU, memory, disk, and what is missing"
@@ -34,6 +35,11 @@ venv: $(READY)
 
 quickstart: $(READY)
 	$(PY) scripts/train.py experiment=quickstart seed=$(SEED) name=quickstart$(if $(filter-out 0,$(SEED)),-seed$(SEED)) overwrite=true
+
+tspo-toy: $(READY)
+	@for seed in 0 1 2; do \
+	  $(PY) scripts/train.py experiment=tspo_toy seed=$$seed name=tspo-toy-seed$$seed overwrite=true && \
+	  $(PY) scripts/agent_curves.py run=runs/tspo-toy-seed$$seed || exit 1; done
 
 test: $(READY)
 	$(PY) -u -m pytest -n $(WORKERS) --dist worksteal $(if $(REAL_DATA),--real-data="$(REAL_DATA)") $(ARGS)

@@ -67,6 +67,9 @@ class ToyFrames(Dataset[Prompt]):
 
     A frame is a random unit vector, one a second: `clip.features["clip"]` [frames, width]. The question is another one:
     `features["question"]` [width]. TSPO's toy example (arXiv 2508.04369) without its answerer.
+
+    With a `peak`, the cosine of every frame and the question is `likeness`, and up to `rise` more around frame `peak`
+    (a bell curve of 20 frames): as in the released example, untrained scores favour the middle of the clip.
     """
 
     def __init__(
@@ -77,19 +80,34 @@ class ToyFrames(Dataset[Prompt]):
         evidence: int = 16,
         seed: int = 0,
         split: str = "train",
+        likeness: float = 0.0,
+        peak: int | None = None,
+        rise: float = 0.0,
     ) -> None:
         if not 1 <= evidence < frames:
             raise ValueError(f"data.evidence must lie in 1..{frames - 1}, got {evidence}")
+        if peak is None and (likeness or rise):
+            raise ValueError("data.likeness and data.rise need data.peak, the frame that is most like the question")
+        if not -1 < likeness + max(rise, 0.0) < 1:
+            raise ValueError(f"data.likeness + data.rise is a cosine below 1, got {likeness} + {rise}")
         if prompts < 1:
             raise ValueError(f"data.prompts must be >= 1, got {prompts}")
         self.prompts, self.frames, self.width, self.evidence = prompts, frames, width, evidence
         self.seed, self.split = seed, split
+        self.likeness, self.peak, self.rise = likeness, peak, rise
 
     @cached_property
     def features(self) -> torch.Tensor:
         """Unit vectors of all frames and, last, of the question: float32 [frames + 1, width]."""
         generator = torch.Generator().manual_seed(mix("toy frames", self.seed))
-        return normalize(torch.randn(self.frames + 1, self.width, generator=generator), dim=-1)
+        vectors = normalize(torch.randn(self.frames + 1, self.width, generator=generator), dim=-1)
+        if self.peak is None:
+            return vectors
+        frames_TD, question_D = vectors[:-1], vectors[-1]
+        away = (torch.arange(self.frames) - self.peak) / 20
+        cosine_T1 = (self.likeness + self.rise * (-away.square() / 2).exp())[:, None]
+        across_TD = normalize(frames_TD - (frames_TD @ question_D)[:, None] * question_D, dim=-1)
+        return torch.cat([cosine_T1 * question_D + (1 - cosine_T1.square()).sqrt() * across_TD, question_D[None]])
 
     def __len__(self) -> int:
         return self.prompts

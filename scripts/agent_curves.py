@@ -1,0 +1,71 @@
+"""Draw how a frame agent changed while it trained: `python scripts/agent_curves.py run=runs/<name>`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+from kairos.cli import command, config_dir, needs_of, user_errors
+from kairos.compose import build
+from kairos.core.types import Prompt
+from kairos.policy.frame_agent.agent import TemporalAgent
+from kairos.report.agent_curves import Step, animate, draw_steps
+from kairos.runs.folder import RunError, RunFolder, find_run
+
+
+@command("agent_curves")
+def main(config: DictConfig) -> None:
+    run = find_run(str(config.run))
+    with user_errors(), needs_of(run, config_dir()):
+        print(curves(run))
+
+
+def curves(run: Path) -> str:
+    """Write figures/agent_curves.png and .gif into the run's folder; gives the mean rewards as one line."""
+    experiment = build(RunFolder(run).overrides(), config_dir())
+    agent = experiment.module.policy
+    if not isinstance(agent, TemporalAgent):
+        raise RunError(f"{run}: its policy chooses no frames; train one with policy=frame_agent")
+    agent.build()
+    rows = [json.loads(line) for line in (run / "rollouts.jsonl").read_text(encoding="utf-8").splitlines()]
+    prompts = {p.uid: p for batch in experiment.datamodule.batches("train", 1) for p in batch.prompts}
+    steps, evidence = [], []
+    for iteration in sorted({row["iteration"] for row in rows}):
+        group = [row for row in rows if row["iteration"] == iteration]
+        prompt = _same_clip(prompts, group[0]["uid"])
+        if iteration > 1:
+            _load(agent, run / "checkpoints" / f"iteration-{iteration - 1:06d}.ckpt")
+        with torch.no_grad():
+            scores = agent.scores_of(prompt).tolist()
+        picked = [row["frames"] for row in group if row["uid"] == group[0]["uid"]]
+        reward = sum(row["reward"] for row in group) / len(group)
+        steps.append(Step(iteration, scores, picked, reward))
+        evidence = [
+            t for t, s in enumerate(prompt.clip.seconds_T.tolist())
+            if any(span.start <= s <= span.end for span in prompt.target.evidence)
+        ]  # fmt: skip
+    picture = draw_steps(steps, evidence, run / "figures" / "agent_curves.png")
+    moving = animate(steps, evidence, run / "figures" / "agent_curves.gif")
+    return f"{picture}\n{moving}\nmean reward: " + " ".join(f"{step.reward:.3f}" for step in steps)
+
+
+def _same_clip(prompts: dict[str, Prompt], uid: str) -> Prompt:
+    """The prompt of this uid, or the first where a toy asks one question about one clip over and over."""
+    return prompts.get(uid) or next(iter(prompts.values()))
+
+
+def _load(agent: TemporalAgent, checkpoint: Path) -> None:
+    if not checkpoint.is_file():
+        raise RunError(
+            f"{checkpoint} is missing: the curves need every iteration's weights; train with "
+            "callbacks.checkpoint.every=1 callbacks.checkpoint.keep=all"
+        )
+    state = torch.load(checkpoint, "cpu", weights_only=True)["state_dict"]
+    agent.load_state_dict({name.removeprefix("policy."): tensor for name, tensor in state.items()})
+
+
+if __name__ == "__main__":
+    main()
