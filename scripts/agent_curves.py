@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from kairos.cli import command, config_dir, needs_of, user_errors
 from kairos.compose import build
-from kairos.core.types import Prompt
+from kairos.credit.rewards.evidence import shows_evidence
 from kairos.policy.frame_agent.agent import TemporalAgent
 from kairos.report.agent_curves import Step, animate, draw_steps
 from kairos.runs.folder import RunError, RunFolder, find_run
@@ -31,11 +31,13 @@ def curves(run: Path) -> str:
         raise RunError(f"{run}: its policy chooses no frames; train one with policy=frame_agent")
     agent.build()
     rows = [json.loads(line) for line in (run / "rollouts.jsonl").read_text(encoding="utf-8").splitlines()]
-    prompts = {p.uid: p for batch in experiment.datamodule.batches("train", 1) for p in batch.prompts}
+    prompts = {p.uid: p for batch in experiment.datamodule.batches("train") for p in batch.prompts}
     steps, evidence = [], []
     for iteration in sorted({row["iteration"] for row in rows}):
         group = [row for row in rows if row["iteration"] == iteration]
-        prompt = _same_clip(prompts, group[0]["uid"])
+        if group[0]["uid"] not in prompts:
+            raise RunError(f"{run}: prompt {group[0]['uid']} of iteration {iteration} is not in the data any more")
+        prompt = prompts[group[0]["uid"]]
         if iteration > 1:
             _load(agent, run / "checkpoints" / f"iteration-{iteration - 1:06d}.ckpt")
         with torch.no_grad():
@@ -43,18 +45,10 @@ def curves(run: Path) -> str:
         picked = [row["frames"] for row in group if row["uid"] == group[0]["uid"]]
         reward = sum(row["reward"] for row in group) / len(group)
         steps.append(Step(iteration, scores, picked, reward))
-        evidence = [
-            t for t, s in enumerate(prompt.clip.seconds_T.tolist())
-            if any(span.start <= s <= span.end for span in prompt.target.evidence)
-        ]  # fmt: skip
+        evidence = shows_evidence(prompt).nonzero().squeeze(1).tolist()
     picture = draw_steps(steps, evidence, run / "figures" / "agent_curves.png")
     moving = animate(steps, evidence, run / "figures" / "agent_curves.gif")
     return f"{picture}\n{moving}\nmean reward: " + " ".join(f"{step.reward:.3f}" for step in steps)
-
-
-def _same_clip(prompts: dict[str, Prompt], uid: str) -> Prompt:
-    """The prompt of this uid, or the first where a toy asks one question about one clip over and over."""
-    return prompts.get(uid) or next(iter(prompts.values()))
 
 
 def _load(agent: TemporalAgent, checkpoint: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kairos.core.types import RolloutGroup
+from kairos.core.types import Prompt, RolloutGroup
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,17 @@ def _hits(group: RolloutGroup) -> list[Tensor]:
         raise ValueError(
             f"prompt {prompt.uid!r} (task {prompt.task!r}) has no evidence; restrict the term with `tasks`"
         )
+    inside_T = shows_evidence(prompt)
+    return [inside_T[_frames(rollout.actions_A, len(inside_T))] for rollout in group.rollouts]
+
+
+def shows_evidence(prompt: Prompt) -> Tensor:
+    """Which frames of a prompt's clip lie in an evidence span, ends included: bool [T]."""
     seconds_T = prompt.clip.seconds_T
     inside_T = torch.zeros(len(seconds_T), dtype=torch.bool)
     for span in prompt.target.evidence:
         inside_T |= (seconds_T >= span.start) & (seconds_T <= span.end)
-    return [inside_T[_frames(rollout.actions_A, len(seconds_T))] for rollout in group.rollouts]
+    return inside_T
 
 
 def _frames(actions_A: Tensor | None, frames: int) -> Tensor:
