@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Layout,
         Needs,
         Prompt,
+        Reply,
         RolloutBatch,
         RolloutGroup,
         Sampling,
@@ -119,6 +120,24 @@ class RolloutEngine(Protocol):
     ) -> list[RolloutGroup]: ...
 
     def release(self) -> None: ...
+
+
+class Answerer(Protocol):
+    """A frozen video language model that answers prompts from chosen frames; a rollout engine owns it.
+
+    Constructing one is cheap and picklable; `build()` loads weights, once. It is in no state dict and is never sharded.
+    """
+
+    def build(self) -> None: ...
+
+    def to(self, device: torch.device) -> object: ...
+
+    def answer(self, prompts: Sequence[Prompt], chosen: Sequence[Sequence[Tensor]]) -> list[list[Reply]]:
+        """One reply, greedy, for each set of frames: `chosen[p][s]` holds indices [K] of prompt p's clip, rising.
+
+        Sets may differ in size. Frames keep their own times. ValueError for a prompt that it cannot ask.
+        """
+        ...
 
 
 class Reward(Protocol):

@@ -240,6 +240,20 @@ class Rollout:
     """The answer ran into `max_actions`."""
     chosen_K: Tensor | None = None
     """Indices of the frames that the policy chose (int64, in order of time), where its actions are frames."""
+    option_probs_O: Tensor | None = None
+    """fp32: probability of each option's letter, in the options' order, where an answerer scored the letters."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a frozen answerer says of the frames that it is shown."""
+
+    text: str
+    """The answer, as the prompt's template writes it."""
+    option_probs_O: Tensor | None = None
+    """fp32: probability of each option's letter, in the options' order; None where the text was generated freely."""
+    truncated: bool = False
+    """The text ran into its limit of tokens."""
 
 
 @dataclass(frozen=True)
