@@ -20,7 +20,7 @@ from kairos.train.grpo import GRPOModule
 OPTIONS = sorted(
     (path.parent.name, path.stem)
     for path in Path(CONF).glob("*/*.yaml")
-    if path.stem not in ("mini_val", "prompt_dataset")
+    if path.stem not in ("mini_val", "prompt_dataset", "shown")
 )  # these are parts of other options
 
 
@@ -53,6 +53,11 @@ prompts: 3
 
 
 FILES = {
+    **{("sampler", path.stem): ["shown_frames=8"] for path in (Path(CONF) / "sampler").glob("*.yaml")},
+    ("sampler", "agent"): ["shown_frames=8", "agent=runs/agent"],
+    ("sampler", "file"): ["shown_frames=8", "picks=picks.json"],
+    ("frame_scores", "agent"): ["sampler=bin_max", "shown_frames=8", "agent=runs/agent"],
+    ("frame_scores", "cosine"): ["sampler=bin_max", "shown_frames=8"],
     ("references", "teacher"): ["references.teacher.policy.weights=mini_base"],
     ("curriculum", "selection"): ["curriculum.selection=prompts.json"],
     ("data", "activitynet"): ["data.annotations=annotations", "data.videos=videos"],

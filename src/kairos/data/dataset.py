@@ -14,6 +14,7 @@ from kairos.core.types import Failure, Prompt, PromptBatch, Template, VideoClip,
 from kairos.data.records import Reader, Record
 from kairos.video.errors import VideoError
 from kairos.video.loader import filled
+from kairos.video.samplers.shown import features_and_frames
 
 
 class Loader(Protocol):
@@ -26,8 +27,9 @@ class PromptDataset(Dataset[Prompt | Failure]):
     """Map-style: item i is record i as a Prompt (decoded, enriched, laid out), or a Failure that names it.
 
     `records` are records, or a reader of them (which may render or open files). `enrich` maps names to functions that
-    add features to a decoded prompt, applied in order (None: left out). A video that cannot be decoded, a VideoError of
-    `enrich` and a target span without length are failures of one prompt; all other errors stop the run.
+    add features to a decoded prompt, applied in order (None: left out), then the one that chooses frames (`Shown`). A
+    video that cannot be decoded, a VideoError of `enrich` and a target span without length are failures of one prompt;
+    all other errors stop the run.
     """
 
     def __init__(
@@ -38,11 +40,17 @@ class PromptDataset(Dataset[Prompt | Failure]):
         processor: Processor | None = None,
         enrich: Mapping[str, Enrich | None] | None = None,
     ) -> None:
+        if isinstance(processor, Mapping):
+            raise ValueError(
+                "sampler= chooses the frames that a language model is shown, and this policy is none: leave sampler=all"
+            )
         self.records = list(records) if isinstance(records, Sequence) else records.records()
         if not self.records:
             raise ValueError("no records to learn from: check the paths and the filters of `data`")
         self.loader, self.template, self.processor = loader, template, processor
         self.enrich = dict(enrich or {})
+        adding, showing = features_and_frames(self.enrich)
+        self._in_order = [*adding, *showing]
 
     def of(self, records: Sequence[Record]) -> PromptDataset:
         """The same data set with other records."""
@@ -60,8 +68,8 @@ class PromptDataset(Dataset[Prompt | Failure]):
         try:
             prompt = self._decoded(record)
             missed = filled(prompt.clip)
-            for add in self.enrich.values():
-                prompt = prompt if add is None else add(prompt)
+            for add in self._in_order:
+                prompt = add(prompt)
         except VideoError as error:
             return Failure(record.uid, str(error), missed)
         return prompt if self.processor is None else replace(prompt, layout=self.processor(prompt))

@@ -56,6 +56,8 @@ KEYS = {
     "callbacks": Meaning(fixed=False),
     # folders, files and conditions
     "policy.weights": _TEXT,
+    "agent": _TEXT,
+    "picks": _TEXT,
     "input": _TEXT,
     "sweep": _TEXT,
     "baseline": _TEXT,

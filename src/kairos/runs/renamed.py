@@ -49,6 +49,7 @@ RENAMED = {
 ADDED: Mapping[str, object] = {
     "enrich": {},
     "*.enrich": {},
+    "shown_frames": None,
     "references": {},
     "module.references": {},
     "*.family.single_frames": False,

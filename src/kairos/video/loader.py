@@ -145,6 +145,10 @@ class ClipLoader:
         """Frames, fps, size and duration of the file of `source`. VideoError."""
         return self._guards.get(self.decoder, self.time_limit, self.bounds).open(source).probe
 
+    def frame_seconds(self, source: VideoSource) -> np.ndarray:
+        """Presentation times of all frames of the file of `source`: float64 [N], seconds of the file. VideoError."""
+        return self._guards.get(self.decoder, self.time_limit, self.bounds).open(source).seconds_N
+
     def check(self, sources: Iterable[VideoSource]) -> None:
         """With `on_miss=require`: StoreError unless every source is stored, with the count, the first five and why."""
         if self.on_miss != "require":

@@ -57,6 +57,16 @@ def test_timed_blocks_tell_each_chosen_frame_its_own_seconds(folder: str) -> Non
     assert stamps(single, processor) == [1.0, 1.5, 20.0, 20.5, 27.5]
 
 
+@pytest.mark.parametrize("index", [[0, 21, 42, 63], [3, 17, 18, 31]])
+def test_chosen_frames_keep_their_own_times_even_where_they_are_nearly_even(index: list[int], folder: str) -> None:
+    """Frames 0, 21, 42 and 63 are even, but share no duration of 32 s; 3, 17, 18 and 31 are even within half a step."""
+    chosen = clip("c", 64, 56, 56).take(torch.tensor(index))
+    single, processor = laid_out(folder, Qwen25VL(single_frames=True), chosen)
+    assert places(single, processor) == index and single.seconds_per_grid is None
+    timed, processor = laid_out(folder, Qwen3VL(single_frames=True), clip("c", 64, 64, 64).take(torch.tensor(index)))
+    assert stamps(timed, processor) == [i / 2 for i in index] and timed.seconds_per_grid is None
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_single_frames_are_seen_and_scored(folder: str, name: str) -> None:
     language, side = FAMILIES[name].policy(folder), 2 * FAMILIES[name].token

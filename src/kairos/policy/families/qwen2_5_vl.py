@@ -44,8 +44,8 @@ class Qwen25VL(TransformersFamily):
     def layout(
         self, clip: VideoClip, before: str, after: str, encode: Callable[[str], Sequence[int]], markers: Markers
     ) -> Layout:
-        """Patches of evenly spread frames share the clip's duration equally (rounded to fp32); other patches take the
-        time of their first frame, from the clip's beginning."""
+        """Patches of evenly spread frames share the clip's duration equally (rounded to fp32); other patches, and every
+        single frame, take the time of their first frame, from the clip's beginning."""
         cut = replace(self.cut, single=self.single_frames)
         grid = cut.grid(clip)
         rows, columns = cut.tokens(grid)
@@ -54,7 +54,7 @@ class Qwen25VL(TransformersFamily):
         ids_L = torch.tensor([*first, *video, markers.end, *encode(after)])
         if int((ids_L == markers.pad).sum()) != len(video):
             raise ValueError(f"the text of a prompt about clip {clip.uid} contains a video token")
-        if evenly_spread(clip):
+        if evenly_spread(clip) and not self.single_frames:
             seconds = float(np.float32(cut.spans * clip.duration / len(clip)))
             places = np.arange(grid.time) * (seconds * self.tokens_per_second)
         else:

@@ -17,6 +17,7 @@ from kairos.core.types import ActionStats, Prompt, Rollout, RolloutBatch, Rollou
 from kairos.policy.frame_agent.choice import FrameChoice, Independent
 from kairos.policy.frame_agent.published import read_published
 from kairos.policy.frame_agent.scorer import FrameScorer
+from kairos.video.samplers.scores import features_of
 
 
 class TemporalAgent(FrameScorer):
@@ -100,11 +101,13 @@ class TemporalAgent(FrameScorer):
         return copy.deepcopy(self).requires_grad_(False).eval()
 
     def scores_of(self, prompt: Prompt) -> Tensor:
-        """The scores of a prompt's frames [T]. ValueError where their features, or the question's, are not there."""
-        device = self.query.weight.device
-        if "clip" not in prompt.clip.features or "question" not in prompt.features:
+        """The scores of a prompt's frames [T]. ValueError where features are missing, or of another tower or clip."""
+        frames_TD, question_D = features_of(prompt)
+        weight = self.query.weight
+        if frames_TD.shape[1] != weight.shape[1]:
             raise ValueError(
-                f'prompt {prompt.uid}: the temporal agent needs clip.features["clip"] and features["question"], '
-                f"got {sorted(prompt.clip.features)} and {sorted(prompt.features)}"
+                f"prompt {prompt.uid}: its features have width {frames_TD.shape[1]}, but the agent reads features of "
+                f"width {weight.shape[1]}: they are of another tower; choose the option of enrich= that the agent was "
+                f"trained with, or set policy.width={frames_TD.shape[1]} for a new agent"
             )
-        return self.scores(prompt.clip.features["clip"].to(device), prompt.features["question"].to(device))
+        return self.scores(frames_TD.to(weight.device), question_D.to(weight.device))

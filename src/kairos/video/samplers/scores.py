@@ -28,11 +28,31 @@ class CosineScores:
     question: str = "question"
 
     def __call__(self, prompt: Prompt) -> Tensor:
-        if self.frames not in prompt.clip.features or self.question not in prompt.features:
-            raise ValueError(
-                f"prompt {prompt.uid}: a sampler by scores needs the features {self.frames!r} of the clip and "
-                f"{self.question!r} of the prompt, got {sorted(prompt.clip.features)} and {sorted(prompt.features)}: "
-                "add them with an option of enrich="
-            )
-        frames_TD, question_D = prompt.clip.features[self.frames], prompt.features[self.question]
+        frames_TD, question_D = features_of(prompt, self.frames, self.question)
         return cosine_similarity(frames_TD.float(), question_D.float()[None], dim=-1)
+
+
+def features_of(prompt: Prompt, frames: str = "clip", question: str = "question") -> tuple[Tensor, Tensor]:
+    """The feature `frames` of a prompt's clip [T, D] and the feature `question` of the prompt [D].
+
+    ValueError, with the remedy, where one is missing, they are not one vector a frame, or of two widths: made by two
+    different towers.
+    """
+    clip = prompt.clip
+    if frames not in clip.features or question not in prompt.features:
+        raise ValueError(
+            f"prompt {prompt.uid}: scores of frames need the features {frames!r} of the clip and {question!r} of the "
+            f"prompt, got {sorted(clip.features)} and {sorted(prompt.features)}: add them with an option of enrich="
+        )
+    frames_TD, question_D = clip.features[frames], prompt.features[question]
+    if frames_TD.ndim != 2 or len(frames_TD) != len(clip):
+        raise ValueError(
+            f"prompt {prompt.uid}: clip {clip.uid} has {len(clip)} frames, but its features {frames!r} are of shape "
+            f"{tuple(frames_TD.shape)}: they are of another clip; make them again"
+        )
+    if question_D.shape != frames_TD.shape[1:]:
+        raise ValueError(
+            f"prompt {prompt.uid}: the features {frames!r} of its frames have width {frames_TD.shape[1]}, {question!r} "
+            f"of the question has {tuple(question_D.shape)}: they are of two towers; one option of enrich= makes both"
+        )
+    return frames_TD, question_D

@@ -46,7 +46,7 @@ def timed_blocks(
         ids_L=torch.from_numpy(ids_L),
         positions_3L=torch.from_numpy(positions(ids_L == markers.pad, rows, columns)),
         grid_thw_N3=torch.tensor([grid]),
-        seconds_per_grid=_spacing(times) if evenly_spread(clip) else None,
+        seconds_per_grid=_spacing(times) if evenly_spread(clip) and not cut.single else None,
         frames=cut.frames(clip),
     )
 

@@ -1,0 +1,84 @@
+"""A trained temporal agent as the scores of a frame sampler: what any method and evaluation can choose frames by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+import torch
+import yaml
+from torch import Tensor
+
+from kairos.core.types import Prompt
+from kairos.policy.frame_agent.agent import TemporalAgent
+from kairos.policy.frame_agent.published import read_published
+
+_POLICY = "policy."
+_NEEDED = {"query.weight", "key.weight", "value.weight", "mlp.0.weight", "mlp.2.weight"}
+
+
+@dataclass(frozen=True)
+class AgentScores:
+    """The scores of an agent, on the CPU, without gradients: a `FrameScores`.
+
+    The agent is loaded at the first call. Only the fields are pickled: a loader's worker loads its own. ValueError, at
+    the first call, where `agent` names no agent; at any, where the features are not those that the agent reads.
+    """
+
+    agent: str
+    """A run of policy=frame_agent (its newest checkpoint), a checkpoint of one, or a published agent's safetensors file
+    or folder."""
+    heads: int = 8
+    """Of published weights, which do not say it; a run knows its own."""
+    window: int = 12
+    """Frames. Of published weights, which do not say it; a run knows its own."""
+
+    def __call__(self, prompt: Prompt) -> Tensor:
+        """fp32 [T]."""
+        with torch.no_grad():
+            return self.loaded.scores_of(prompt)
+
+    @cached_property
+    def loaded(self) -> TemporalAgent:
+        """The agent, loaded when it is first asked for."""
+        path = Path(self.agent)
+        if path.suffix == ".ckpt":
+            return _of_checkpoint(path.parent.parent, path)
+        if (path / "config.yaml").is_file():
+            newest = max((path / "checkpoints").glob("iteration-*.ckpt"), default=None)
+            if newest is None:
+                raise ValueError(f"agent={self.agent}: the run has no checkpoint yet")
+            return _of_checkpoint(path, newest)
+        if not path.exists():
+            raise ValueError(
+                f"agent={self.agent}: there is no such run, checkpoint or safetensors file; train one with "
+                "policy=frame_agent"
+            )
+        return _filled(read_published(self.agent), self.heads, self.window)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+
+
+def _of_checkpoint(run: Path, checkpoint: Path) -> TemporalAgent:
+    if not checkpoint.is_file():
+        raise ValueError(f"agent={checkpoint}: there is no such checkpoint")
+    saved = cast("dict[str, Tensor]", torch.load(checkpoint, "cpu", weights_only=True)["state_dict"])
+    state = {name.removeprefix(_POLICY): value for name, value in saved.items() if name.startswith(_POLICY)}
+    if not state.keys() >= _NEEDED:
+        raise ValueError(f"agent={run}: the policy of this run chooses no frames; name a run of policy=frame_agent")
+    config = run / "config.yaml"
+    if not config.is_file():
+        raise ValueError(f"agent={checkpoint}: {config} is missing, which says how many heads the agent has")
+    sizes = cast("Mapping[str, int]", yaml.safe_load(config.read_text(encoding="utf-8"))["policy"])
+    return _filled(state, sizes.get("heads", AgentScores.heads), sizes.get("window", AgentScores.window))
+
+
+def _filled(state: Mapping[str, Tensor], heads: int, window: int) -> TemporalAgent:
+    width, unused = state["query.weight"].shape[0], "projection.weight" in state
+    agent = TemporalAgent(width, heads, window, unused_projection=unused)
+    agent.load_state_dict(state)
+    return agent.eval()
