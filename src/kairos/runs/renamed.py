@@ -47,6 +47,7 @@ RENAMED = {
 """Old dotted names of modules and members, with their successors, which may have been renamed again."""
 
 ADDED: Mapping[str, object] = {
+    "answerer": None,
     "enrich": {},
     "*.enrich": {},
     "shown_frames": None,

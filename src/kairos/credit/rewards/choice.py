@@ -1,4 +1,4 @@
-"""A reward term for the right option."""
+"""Reward terms for the right option: stated, or probable."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kairos.core.types import RolloutGroup
-from kairos.credit.rewards.answered import answers
+from kairos.core.types import Prompt, Rollout, RolloutGroup
+from kairos.credit.rewards.answered import answers, template_of
 
 
 @dataclass(frozen=True)
@@ -22,3 +22,34 @@ class Choice:
                 f"prompt {prompt.uid!r} (task {prompt.task!r}) has no choice; restrict the term with `tasks`"
             )
         return torch.tensor([float(answer.choice == prompt.target.choice) for answer in answers(group)])
+
+
+@dataclass(frozen=True)
+class SoftChoice:
+    """The probability that the answerer gives to the right option's letter: [G] in [0, 1].
+
+    ValueError when the prompt has no right choice, when that is none of its options, or when a rollout has no
+    probabilities of options (its answer was written freely, or by the policy itself).
+    """
+
+    def __call__(self, group: RolloutGroup) -> Tensor:
+        prompt = group.prompt
+        if prompt.target.choice is None:
+            raise ValueError(
+                f"prompt {prompt.uid!r} (task {prompt.task!r}) has no choice; restrict the term with `tasks`"
+            )
+        place = template_of(prompt).grammar.choice.letters.find(prompt.target.choice)
+        if not 0 <= place < len(prompt.options):
+            raise ValueError(
+                f"prompt {prompt.uid!r}: choice {prompt.target.choice!r} is none of its {len(prompt.options)} options"
+            )
+        return torch.stack([_option_probs(row, prompt)[place].float().cpu() for row in group.rollouts])
+
+
+def _option_probs(rollout: Rollout, prompt: Prompt) -> Tensor:
+    if rollout.option_probs_O is None:
+        raise ValueError(
+            f"prompt {prompt.uid!r}: the rollout has no probabilities of options; take rollout=frame_sets with an "
+            "answerer that scores letters (answerer.mode=letters), or the term Choice"
+        )
+    return rollout.option_probs_O

@@ -31,6 +31,9 @@ class ClipNames:
     def __init__(self) -> None:
         self._hashed: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
+    def __reduce__(self) -> tuple:
+        return ClipNames, ()  # what was hashed belongs to this process's tensors
+
     def __call__(self, prompt: Prompt) -> str:
         """The clip's name, and a hash of which of its frames the prompt's layout takes."""
         frames, layout = frames_in(prompt), layout_of(prompt)

@@ -1,0 +1,1 @@
+"""Frozen video language models that answer prompts from sets of chosen frames."""

@@ -1,0 +1,134 @@
+"""Vision features of single frames, computed once a frame and shared by all sets of frames that show it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from kairos.core.types import Prompt, VideoClip
+from kairos.policy.network.towers import Towers
+from kairos.policy.processor import LanguageProcessor
+from kairos.video.store.mapped import content_name
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class SeenFrames:
+    """Features of frames of one clip."""
+
+    by_frame: Mapping[int, Tensor]
+    """By the frame's index in the clip: [levels, N, D], the features of its N tokens, then the deepstack features."""
+
+    def of(self, index_K: Tensor) -> Tensor:
+        """The features of a set of frames, in its order: [levels, K * N, D]."""
+        return torch.cat([self.by_frame[frame] for frame in index_K.tolist()], dim=1)
+
+
+class FrameFeatures:
+    """`(towers, processor, prompts, wanted) -> SeenFrames of each prompt`, for towers that see one frame at a time.
+
+    Frames pass the tower `at_once` together, and always as many: the last portion is filled up with copies of a frame.
+    So a frame's features do not depend on which others are missing, and a resumed run computes the same bits. The
+    features used last stay in memory (on the tower's device), up to `gib`, for frames whose pixels have a name.
+    """
+
+    def __init__(self, gib: float, at_once: int) -> None:
+        if gib < 0:
+            raise ValueError(f"answerer.cache_gib must be >= 0 (0 keeps nothing), got {gib}")
+        if at_once < 1:
+            raise ValueError(f"answerer.frames_at_once must be >= 1, got {at_once}")
+        self.most, self.at_once = gib * GIB, at_once
+        self.passed = 0
+        """Frames that passed the tower so far, copies aside."""
+        self._kept: OrderedDict[str, Tensor] = OrderedDict()
+        self._bytes = 0
+
+    def __call__(
+        self, towers: Towers, processor: LanguageProcessor, prompts: Sequence[Prompt], wanted: Sequence[Sequence[int]]
+    ) -> list[SeenFrames]:
+        """`wanted` holds the indices of each prompt's frames, none twice."""
+        names = [_keys(prompt.clip, place) for place, prompt in enumerate(prompts)]
+        found: dict[str, Tensor] = {}
+        missing: dict[tuple[int, int], list[tuple[str, Tensor]]] = {}  # by (height, width)
+        for prompt, frames, keys in zip(prompts, wanted, names, strict=True):
+            new = []
+            for frame in frames:
+                if keys[frame] in found:
+                    continue
+                if (kept := self._get(keys[frame])) is None:
+                    new.append(frame)
+                else:
+                    found[keys[frame]] = kept
+            new = list({keys[frame]: frame for frame in new}.values())
+            if new:
+                pixels = pixels_of(prompt.clip, new)
+                size = int(pixels.shape[-2]), int(pixels.shape[-1])
+                pairs = zip((keys[frame] for frame in new), pixels, strict=True)
+                missing.setdefault(size, []).extend(pairs)
+        for pairs in missing.values():
+            pairs = list(dict(pairs).items())
+            for start in range(0, len(pairs), self.at_once):
+                found |= self._run(towers, processor, prompts[0], pairs[start : start + self.at_once])
+        return [
+            SeenFrames({frame: found[keys[frame]] for frame in frames})
+            for frames, keys in zip(wanted, names, strict=True)
+        ]
+
+    def _run(
+        self, towers: Towers, processor: LanguageProcessor, prompt: Prompt, pairs: Sequence[tuple[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        pixels = [frame for _, frame in pairs]
+        pixels += [pixels[-1]] * (self.at_once - len(pixels))
+        clip = VideoClip("frames", torch.stack(pixels), torch.arange(self.at_once).double(), float(self.at_once))
+        layout = processor.family.layout(clip, "", "", processor.encode, processor.markers)
+        seen = towers.see([replace(prompt, clip=clip, layout=layout)])
+        tokens = len(seen.tokens_ND)
+        if tokens % self.at_once:
+            raise ValueError(
+                f"the vision tower gave {tokens} features for {self.at_once} frames: not equally many a frame, so that "
+                "sets of frames cannot share them"
+            )
+        features = torch.stack([seen.tokens_ND, *seen.deepstack]).unflatten(1, (self.at_once, -1))
+        self.passed += len(pairs)
+        computed = {key: features[:, place].clone() for place, (key, _) in enumerate(pairs)}
+        for key, tensor in computed.items():
+            self._put(key, tensor)
+        return computed
+
+    def _get(self, key: str) -> Tensor | None:
+        if key not in self._kept:
+            return None
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def _put(self, key: str, features: Tensor) -> None:
+        size = features.numel() * features.element_size()
+        if key.startswith(_UNNAMED) or size > self.most:
+            return
+        self._kept[key] = features
+        self._bytes += size
+        while self._bytes > self.most:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= oldest.numel() * oldest.element_size()
+
+
+_UNNAMED = "unnamed "
+
+
+def _keys(clip: VideoClip, place: int) -> list[str]:
+    """A key for each frame; frames without a name are only told apart within one call."""
+    name = content_name(clip) or f"{_UNNAMED}{place}"
+    return [f"{name}/{frame}" for frame in range(len(clip))]
+
+
+def pixels_of(clip: VideoClip, frames: Sequence[int]) -> Tensor:
+    """Frames of a clip, uint8 [K, 3, H, W]; ValueError where the clip has none (only features)."""
+    pixels = clip.take(torch.tensor(frames, dtype=torch.long)).frames_TCHW
+    if pixels is None or not len(pixels):
+        raise ValueError(f"clip {clip.uid} has no frames to show an answerer: it needs a decoded clip")
+    return pixels

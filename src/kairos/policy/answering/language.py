@@ -1,0 +1,238 @@
+"""A language policy, frozen, that answers prompts from sets of chosen frames: all sets of all prompts in one batch.
+
+Each chosen frame is a temporal patch of its own (repeated where the tower's patch spans two frames), with its own time,
+so its visual tokens are the same in every set that shows it: they are computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from kairos.core.carry import carried
+from kairos.core.out_of_memory import explaining_out_of_memory
+from kairos.core.types import Layout, Prompt, Reply, Sampling, VideoClip
+from kairos.policy.answering.frame_features import FrameFeatures, SeenFrames, pixels_of
+from kairos.policy.answering.letters import Letters, asks_letters, letters_of
+from kairos.policy.language import LanguagePolicy
+from kairos.policy.memory.context_limit import check_context_length
+from kairos.policy.memory.sizes import Sizes
+from kairos.policy.models.precision import compute_precision
+from kairos.policy.network.attention.varlen import Automatic
+from kairos.policy.network.layouts import layout_of
+from kairos.policy.network.segments import Segments
+from kairos.policy.network.text.forward import run_text, video_places
+from kairos.policy.network.towers import VideoFeatures
+from kairos.policy.processor import LanguageProcessor
+from kairos.policy.sampling.draw import decoding_on, draw
+from kairos.policy.scoring.shared_prefix import Scoring
+
+WAYS_OUT = (
+    "Lower answerer.tokens_at_once (sets of frames answered together), answerer.frames_at_once (frames in the vision "
+    "tower together) or answerer.cache_gib (features of frames that are kept)."
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One set of frames of one prompt, laid out."""
+
+    place: tuple[int, int]
+    """The prompt's place in the call, and the set's among the prompt's."""
+    prompt: Prompt
+    """Laid out; its clip holds the times of the chosen frames, and no pixels."""
+    index_K: Tensor
+    """The chosen frames."""
+    letters: Letters | None
+    """None: the answer is written freely."""
+
+    @property
+    def tokens(self) -> int:
+        return len(layout_of(self.prompt))
+
+
+class LanguageAnswerer:
+    """Answers greedily with a frozen `LanguagePolicy`. Constructing one is cheap; `build()` loads the weights.
+
+    `mode`: "letters" scores the letters of the options in one pass and answers with the likeliest; "generate" writes
+    up to `max_tokens` tokens; None takes letters where an answer is one letter (options, and no spans to name).
+    """
+
+    def __init__(
+        self,
+        policy: LanguagePolicy,
+        mode: Literal["letters", "generate"] | None = None,
+        max_tokens: int = 64,
+        tokens_at_once: int = 65_536,
+        frames_at_once: int = 32,
+        cache_gib: float = 4.0,
+    ) -> None:
+        if mode not in ("letters", "generate", None):
+            raise ValueError(f"answerer.mode must be letters, generate or null, got {mode!r}")
+        if min(max_tokens, tokens_at_once) < 1:
+            raise ValueError(f"answerer.max_tokens and tokens_at_once must be >= 1: {max_tokens=} {tokens_at_once=}")
+        if not getattr(policy.processor.family, "single_frames", False):
+            raise ValueError(
+                "an answerer needs answerer.policy.processor.family.single_frames=true: each chosen frame is a patch "
+                "of its own, with its own time"
+            )
+        self.policy, self.mode, self.max_tokens, self.tokens_at_once = policy, mode, max_tokens, tokens_at_once
+        self.features = FrameFeatures(cache_gib, frames_at_once)
+        self._warm_steps: set[object] = set()
+
+    def build(self) -> None:
+        """Load the weights, once, and freeze them. ValueError for a tokenizer without a chat template."""
+        processor = self.policy.processor
+        if processor.chat_template is None and not processor.loaded.chat_template:
+            raise ValueError(
+                f"the answerer's tokenizer {processor.tokenizer} has no chat template, so nothing says how a prompt is "
+                "worded for it: set answerer.policy.processor.chat_template=<jinja>"
+            )
+        self.policy.build()
+        self.policy.train_nothing()
+
+    def to(self, device: torch.device) -> LanguageAnswerer:
+        """Move the weights; on a GPU they turn bf16."""
+        self.policy.to(device)
+        return self
+
+    def sizes(self) -> Sizes | None:
+        """Sizes of the model, for the memory plan; None where no `Architecture` states them."""
+        return self.policy.sizes()
+
+    @torch.no_grad()
+    def answer(self, prompts: Sequence[Prompt], chosen: Sequence[Sequence[Tensor]]) -> list[list[Reply]]:
+        """One reply for each set `chosen[p][s]` of frames [K] of prompt p's clip, rising.
+
+        ValueError for a set without frames, out of order or beyond the clip, and for a prompt that cannot be asked.
+        """
+        asked = [
+            one
+            for place, (prompt, sets) in enumerate(zip(prompts, chosen, strict=True))
+            for one in self._laid_out(place, prompt, sets)
+        ]
+        replies: dict[tuple[int, int], Reply] = {}
+        seen: dict[int, SeenFrames] = {}
+        left = [len(sets) for sets in chosen]
+        for batch in self._batches(asked):
+            doing = f"answering {len(batch)} sets of frames of {sum(one.tokens for one in batch)} tokens together"
+            with explaining_out_of_memory(doing, WAYS_OUT), compute_precision(self.policy.device):
+                places = sorted({one.place[0] for one in batch} - set(seen))
+                new = [prompts[place] for place in places]
+                wanted = [sorted({int(i) for set_K in chosen[place] for i in set_K}) for place in places]
+                seen |= zip(places, self.features(self.policy.towers, self.processor, new, wanted), strict=True)
+                features = _together([seen[one.place[0]].of(one.index_K) for one in batch])
+                self._check(batch, features)
+                answered = self._scored(batch, features) if batch[0].letters else self._written(batch, features)
+            for one, reply in zip(batch, answered, strict=True):
+                replies[one.place] = reply
+                left[one.place[0]] -= 1
+                if not left[one.place[0]]:
+                    del seen[one.place[0]]
+        return [[replies[p, s] for s in range(len(sets))] for p, sets in enumerate(chosen)]
+
+    @property
+    def processor(self) -> LanguageProcessor:
+        return self.policy.processor
+
+    def _laid_out(self, place: int, prompt: Prompt, sets: Sequence[Tensor]) -> Iterator[Asked]:
+        if not len(sets):
+            return
+        if self.mode == "letters" or (self.mode is None and asks_letters(prompt)):
+            letters = letters_of(prompt, self.processor)
+        else:
+            letters = None
+        check_sets(prompt, sets)
+        size = pixels_of(prompt.clip, [int(sets[0][0])]).shape[1:]
+        for number, index_K in enumerate(sets):
+            pixels = torch.empty(len(index_K), *size, dtype=torch.uint8, device="meta")  # a layout needs their size
+            clip = VideoClip(prompt.clip.uid, pixels, prompt.clip.seconds_T[index_K], prompt.clip.duration)
+            shown = replace(prompt, clip=clip, features={}, layout=None)
+            layout = self.processor(shown)
+            shown = replace(shown, layout=layout if letters is None else begun(layout, letters.prefix))
+            check_context_length(self.policy.towers, [shown], self.max_tokens if letters is None else 0)
+            yield Asked((place, number), shown, index_K, letters)
+
+    def _batches(self, asked: Sequence[Asked]) -> Iterator[list[Asked]]:
+        """Sets of one mode of answering, in order, as many as `tokens_at_once` allows, at least one."""
+        batch: list[Asked] = []
+        for one in sorted(asked, key=lambda one: one.letters is None):
+            full = sum(other.tokens for other in batch) + one.tokens > self.tokens_at_once
+            if batch and (full or (batch[0].letters is None) != (one.letters is None)):
+                yield batch
+                batch = []
+            batch.append(one)
+        if batch:
+            yield batch
+
+    def _check(self, batch: Sequence[Asked], seen: VideoFeatures) -> None:
+        video = sum(int((layout_of(one.prompt).ids_L == self.policy.towers.video_token).sum()) for one in batch)
+        if len(seen.tokens_ND) != video:
+            raise ValueError(
+                f"the vision tower gave {len(seen.tokens_ND)} features for sets of frames with {video} video tokens: "
+                "the answerer's family does not lay frames out one by one"
+            )
+
+    def _scored(self, batch: Sequence[Asked], seen: VideoFeatures) -> list[Reply]:
+        """One pass over all prompts, which keeps no keys and values; of its end only the letters' logits are read."""
+        towers, device = self.policy.towers, self.policy.device
+        layouts = [layout_of(one.prompt) for one in batch]
+        segments = Segments(tuple(len(layout) for layout in layouts))
+        hidden_ND = run_text(
+            towers.text,
+            carried(torch.cat([layout.ids_L for layout in layouts]), device),
+            carried(torch.cat([layout.positions_3L for layout in layouts], dim=1), device),
+            seen,
+            Scoring(segments, Automatic().plan(segments, device)),
+            video_places([layout.ids_L for layout in layouts], towers.video_token),
+        )
+        last_B = carried(torch.tensor(segments.prompts).cumsum(0) - 1, device)
+        logits_BV = towers.head(hidden_ND.index_select(0, last_B)).float().cpu()
+        return [_reply(one, logits_V) for one, logits_V in zip(batch, logits_BV, strict=True)]
+
+    def _written(self, batch: Sequence[Asked], seen: VideoFeatures) -> list[Reply]:
+        greedy = Sampling(temperature=0.0, max_actions=self.max_tokens, group_size=1)
+        prompts, end = [one.prompt for one in batch], self.processor.end
+        decoding = decoding_on(self.policy.device, self._warm_steps)
+        drawn = draw(self.policy.towers, prompts, seen, 1, greedy, 0, end, decoding)
+        texts = [
+            self.processor.decode([token for token in row[:length].tolist() if token != end])
+            for row, length in zip(drawn.actions_BA, drawn.length_B.tolist(), strict=True)
+        ]
+        return [Reply(text, truncated=bool(cut)) for text, cut in zip(texts, drawn.truncated_B.tolist(), strict=True)]
+
+
+def check_sets(prompt: Prompt, sets: Sequence[Tensor]) -> None:
+    """ValueError for a set of frames that is empty, not rising, or leaves the prompt's clip."""
+    for index_K in sets:
+        frames = index_K.tolist()
+        if not frames or frames != sorted(set(frames)) or frames[0] < 0 or frames[-1] >= len(prompt.clip):
+            raise ValueError(
+                f"prompt {prompt.uid}: a set of frames must be rising indices of its clip's {len(prompt.clip)} frames, "
+                f"got {frames}"
+            )
+
+
+def begun(layout: Layout, tokens: Sequence[int]) -> Layout:
+    """A layout with the first tokens of the answer behind the prompt."""
+    after = layout.positions_3L.max() + 1 + torch.arange(len(tokens))
+    return replace(
+        layout,
+        ids_L=torch.cat([layout.ids_L, torch.tensor(tokens, dtype=torch.long)]),
+        positions_3L=torch.cat([layout.positions_3L, after.expand(3, -1)], dim=1),
+    )
+
+
+def _together(features: Sequence[Tensor]) -> VideoFeatures:
+    whole = torch.cat(list(features), dim=1)
+    return VideoFeatures(whole[0], tuple(whole[1:]))
+
+
+def _reply(one: Asked, logits_V: Tensor) -> Reply:
+    assert one.letters is not None
+    probs_O = logits_V[list(one.letters.tokens)].softmax(-1)
+    return Reply(one.letters.texts[int(probs_O.argmax())], probs_O)

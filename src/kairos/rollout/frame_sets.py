@@ -1,0 +1,105 @@
+"""An engine whose policy chooses frames, and whose frozen answerer writes the text from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from kairos.core.protocols import Answerer, Policy
+from kairos.core.types import Prompt, Reply, Rollout, RolloutGroup, Sampling
+from kairos.policy.memory.sizes import Sizes
+
+
+@runtime_checkable
+class SaysSizes(Protocol):
+    """An answerer that knows its sizes before its weights are loaded."""
+
+    def sizes(self) -> Sizes | None: ...
+
+
+class FrameSets:
+    """The policy draws `group_size` sets of K frames a prompt; one call of the answerer answers all sets greedily.
+
+    K is `frames_by_task[prompt.task]`, or `sampling.max_actions` where the task has no entry or None. At temperature 0
+    (evaluation) every task is shown `sampling.max_actions` frames. Equal sets of one prompt are asked once. Source:
+    TSPO (arXiv 2508.04369); there the sets are answered one by one.
+
+    The answerer is not trained and not in the module's state; it stays on the device between iterations.
+    """
+
+    asks_policy = True
+
+    def __init__(self, answerer: Answerer | None, frames_by_task: Mapping[str, int | None] | None = None) -> None:
+        if answerer is None:
+            raise ValueError("rollout=frame_sets needs an answerer: choose one, such as answerer=mini")
+        self.answerer = answerer
+        self.frames_by_task = {task: frames for task, frames in (frames_by_task or {}).items() if frames is not None}
+        for task, frames in self.frames_by_task.items():
+            if frames < 1:
+                raise ValueError(f"rollout.frames_by_task.{task} must be >= 1 frame, got {frames}")
+        self._policy: Policy | None = None
+
+    def setup(self, device: torch.device) -> None:
+        """Load the answerer's weights, once, onto `device`."""
+        with device:
+            self.answerer.build()
+        self.answerer.to(device)
+
+    def sync(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def generate(self, prompts: Sequence[Prompt], group_size: int, sampling: Sampling, seed: int) -> list[RolloutGroup]:
+        """ValueError where the policy's actions are not frames."""
+        groups = self._drawn(prompts, group_size, sampling, seed)
+        sets = [
+            {tuple(_chosen(group.prompt, row).tolist()): _chosen(group.prompt, row) for row in group.rollouts}
+            for group in groups
+        ]
+        replies = self.answerer.answer([group.prompt for group in groups], [list(found.values()) for found in sets])
+        said = [dict(zip(found, answers, strict=True)) for found, answers in zip(sets, replies, strict=True)]
+        return [_answered(group, by_set) for group, by_set in zip(groups, said, strict=True)]
+
+    def _drawn(self, prompts: Sequence[Prompt], group_size: int, sampling: Sampling, seed: int) -> list[RolloutGroup]:
+        """The policy's groups in the prompts' order; it is asked once for all prompts of one K."""
+        if self._policy is None:
+            raise RuntimeError("the engine of frame sets has no policy yet: call sync(policy) first")
+        shown = [self._frames(prompt, sampling) for prompt in prompts]
+        groups: dict[int, RolloutGroup] = {}
+        for frames in sorted(set(shown)):
+            places = [place for place, count in enumerate(shown) if count == frames]
+            asked = [prompts[place] for place in places]
+            drawn = self._policy.sample(asked, group_size, replace(sampling, max_actions=frames), seed)
+            groups |= zip(places, drawn, strict=True)
+        return [groups[place] for place in range(len(prompts))]
+
+    def _frames(self, prompt: Prompt, sampling: Sampling) -> int:
+        by_task = self.frames_by_task if sampling.temperature else {}
+        return by_task.get(prompt.task, sampling.max_actions)
+
+    def release(self) -> None: ...
+
+    def held_sizes(self) -> Mapping[str, Sizes]:
+        """Sizes of the answerer, for the memory plan; empty where it does not state them."""
+        sizes = self.answerer.sizes() if isinstance(self.answerer, SaysSizes) else None
+        return {} if sizes is None else {"answerer": sizes}
+
+
+def _chosen(prompt: Prompt, rollout: Rollout) -> Tensor:
+    if rollout.chosen_K is None:
+        raise ValueError(
+            f"prompt {prompt.uid}: the policy chose no frames to answer from; rollout=frame_sets goes with a policy "
+            "whose actions are frames, such as policy=frame_agent"
+        )
+    return rollout.chosen_K
+
+
+def _answered(group: RolloutGroup, said: Mapping[tuple[int, ...], Reply]) -> RolloutGroup:
+    rows = []
+    for row in group.rollouts:
+        reply = said[tuple(_chosen(group.prompt, row).tolist())]
+        rows.append(replace(row, text=reply.text, option_probs_O=reply.option_probs_O, truncated=reply.truncated))
+    return replace(group, rollouts=tuple(rows))

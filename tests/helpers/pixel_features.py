@@ -1,0 +1,32 @@
+"""Features of frames and questions that cost nothing, in place of a vision language encoder's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from kairos.core.seeds import mix
+from kairos.core.types import Prompt
+
+
+@dataclass(frozen=True)
+class PixelFeatures:
+    """A frame's feature is its 2x2 picture, a question's a random vector: both [12]."""
+
+    def __call__(self, prompt: Prompt) -> Prompt:
+        frames = prompt.clip.frames_TCHW
+        assert frames is not None
+        small = torch.nn.functional.adaptive_avg_pool2d(frames.float(), 2).flatten(1) / 255
+        question = torch.randn(12, generator=torch.Generator().manual_seed(mix(prompt.question)))
+        return replace(prompt, clip=replace(prompt.clip, features={"clip": small}), features={"question": question})
+
+
+AGENT = [
+    "policy=frame_agent", "+policy.width=12", "+policy.heads=2", "rollout=frame_sets", "answerer=mini",
+    "sampling.temperature=0.025", "sampling.max_actions=4", "sampling.group_size=4", "objective=surrogate",
+    "reward=choice_evidence", "template=answer", "trainer=cpu", "callbacks.progress=null", "frames=mini", "data=mini",
+    "data.tasks=[choice,needle]", "data.clips=4", "data.val_clips=2", "prompts=2",
+    "+enrich.features={_target_: helpers.pixel_features.PixelFeatures}",
+]  # fmt: skip
+"""An agent that the shipped mini base answers for, on a few clips of the mini world."""
