@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from kairos.data.mini.scene import COLOURS, FPS, SIZE, Scene
+from kairos.data.mini.scene import COLOURS, FPS, SIZE, Scene, Thing
 
 _ENCODER = {"preset": "superfast", "tune": "zerolatency", "crf": "14"}
 _FINER = 4  # samples a pixel and axis, for smooth edges
@@ -25,21 +25,31 @@ def frames(scene: Scene) -> np.ndarray:
 def images(scene: Scene) -> Iterator[np.ndarray]:
     """The frames one after the other, uint8 [height, width, 3]."""
     background = _background(scene)
-    across, down = scene.kind.width / SIZE, scene.kind.height / SIZE
     for k in range(round(scene.kind.seconds * FPS)):
-        image = background.copy()
-        for thing in scene.things:
-            if not round(thing.span.start * FPS) <= k < round(thing.span.end * FPS):
-                continue
-            diameter = round(thing.diameter * min(across, down))
-            mask = _mask(thing.shape, diameter)[..., None]
-            colour = np.array(COLOURS[thing.colour], dtype=np.float32)
-            x, y = (
-                round(c * scale - diameter / 2) for c, scale in zip(thing.centre(k / FPS), (across, down), strict=True)
-            )
-            patch = image[y : y + diameter, x : x + diameter]
-            patch[...] = patch * (1 - mask) + colour * mask
-        yield image
+        yield _drawn(scene, k, background)
+
+
+def image(scene: Scene, k: int) -> np.ndarray:
+    """Frame k alone, uint8 [height, width, 3]: what `frames` has at k."""
+    return _drawn(scene, k, _background(scene))
+
+
+def visible(scene: Scene, k: int) -> list[Thing]:
+    """The things that frame k shows, in the scene's order."""
+    return [thing for thing in scene.things if round(thing.span.start * FPS) <= k < round(thing.span.end * FPS)]
+
+
+def _drawn(scene: Scene, k: int, background: np.ndarray) -> np.ndarray:
+    picture = background.copy()
+    across, down = scene.kind.width / SIZE, scene.kind.height / SIZE
+    for thing in visible(scene, k):
+        diameter = round(thing.diameter * min(across, down))
+        mask = _mask(thing.shape, diameter)[..., None]
+        colour = np.array(COLOURS[thing.colour], dtype=np.float32)
+        x, y = (round(c * scale - diameter / 2) for c, scale in zip(thing.centre(k / FPS), (across, down), strict=True))
+        patch = picture[y : y + diameter, x : x + diameter]
+        patch[...] = patch * (1 - mask) + colour * mask
+    return picture
 
 
 def render(scene: Scene, path: Path) -> None:
@@ -54,8 +64,8 @@ def render(scene: Scene, path: Path) -> None:
             stream.gop_size = 16
             stream.thread_count = 1
             stream.codec_context.time_base = Fraction(1, FPS)
-            for image in images(scene):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            for picture in images(scene):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             container.mux(stream.encode())
         partial.replace(path)
     finally:

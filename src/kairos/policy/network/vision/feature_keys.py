@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 from transformers import PreTrainedConfig
 
-from kairos.core.types import Prompt
+from kairos.core.types import Prompt, VideoClip
 from kairos.policy.network.kernels.modules import modules_of, parameters_of
-from kairos.policy.network.layouts import frames_in, layout_of
+from kairos.policy.network.layouts import layout_of
 from kairos.video.store.mapped import content_name
 
 VERSION = "3"
@@ -21,26 +21,23 @@ VERSION = "3"
 _IGNORED_KEYS = {"transformers_version", "dtype", "torch_dtype"}
 
 
-class ClipNames:
-    """`(prompt) -> name` of the frames that the prompt shows, by content.
+class FrameNames:
+    """`(clip) -> name` of a clip's frames, by content.
 
     A memory-mapped clip is named by its file, which depends on content and pixel budget. Other frames are hashed once a
-    tensor, and again after the tensor was written to.
+    tensor, and again after the tensor was written to. ValueError for a clip without frames.
     """
 
     def __init__(self) -> None:
         self._hashed: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
     def __reduce__(self) -> tuple:
-        return ClipNames, ()  # what was hashed belongs to this process's tensors
+        return FrameNames, ()  # what was hashed belongs to this process's tensors
 
-    def __call__(self, prompt: Prompt) -> str:
-        """The clip's name, and a hash of which of its frames the prompt's layout takes."""
-        frames, layout = frames_in(prompt), layout_of(prompt)
-        name = content_name(prompt.clip) or self._hash(frames)
-        taken = None if layout.frames is None else layout.frames.tolist()
-        facts = json.dumps([taken, layout.grid_thw_N3.tolist()])
-        return f"{name}-{hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()}"
+    def __call__(self, clip: VideoClip) -> str:
+        if clip.frames_TCHW is None or not len(clip):
+            raise ValueError(f"clip {clip.uid} has no frames; features are computed from a decoded clip")
+        return content_name(clip) or self._hash(clip.frames_TCHW)
 
     def _hash(self, frames: Tensor) -> str:
         known = self._hashed.get(frames)
@@ -49,6 +46,19 @@ class ClipNames:
             digest.update(_bytes(frames))
             known = self._hashed[frames] = (frames._version, digest.hexdigest())
         return known[1]
+
+
+class ClipNames:
+    """`(prompt) -> name` of the frames that the prompt shows: `FrameNames`, and which of them its layout takes."""
+
+    def __init__(self) -> None:
+        self._frames = FrameNames()
+
+    def __call__(self, prompt: Prompt) -> str:
+        layout = layout_of(prompt)
+        taken = None if layout.frames is None else layout.frames.tolist()
+        facts = json.dumps([taken, layout.grid_thw_N3.tolist()])
+        return f"{self._frames(prompt.clip)}-{hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()}"
 
 
 class TowerName:

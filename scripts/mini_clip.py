@@ -1,0 +1,145 @@
+"""Train the mini CLIP on frames and captions of the mini world: `python scripts/mini_clip.py output=<folder>`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import Tensor
+from torch.nn.functional import normalize
+from transformers import CLIPImageProcessor, CLIPModel, PreTrainedTokenizerBase
+
+from kairos.cli import command, user_errors
+from kairos.core.seeds import mix
+from kairos.data.mini.captions import FACTS, CaptionedFrames, caption
+from kairos.data.mini.questions import COLOUR, SHAPE
+from kairos.data.mini.scene import COLOURS, SHAPES
+from kairos.policy.embedding.contrastive import contrastive_loss, true_pairs
+from kairos.policy.embedding.encoder import ImageTextModel
+from kairos.policy.models.mini_clip_config import MiniClipConfig, clip_tokenizer
+
+WARMUP = 100
+
+
+class Encoders:
+    """A CLIP in training: uint8 frames and texts to features on its device."""
+
+    def __init__(self, sizes: MiniClipConfig, seed: int, device: torch.device) -> None:
+        torch.manual_seed(seed)
+        self.tokenizer: PreTrainedTokenizerBase = clip_tokenizer(sizes.length)
+        self.images = CLIPImageProcessor(
+            size={"height": 64, "width": 64}, do_center_crop=False, image_mean=[0.5] * 3, image_std=[0.5] * 3
+        )
+        self.model, self.device = CLIPModel(sizes(self.tokenizer)), device
+        self.model.to(device)  # type: ignore[arg-type]
+        self._features = cast("ImageTextModel", self.model)
+
+    def frames(self, frames_NCHW: np.ndarray) -> Tensor:
+        pixels = self.images(torch.from_numpy(frames_NCHW).to(self.device), return_tensors="pt")["pixel_values"]
+        return self._features.get_image_features(pixel_values=pixels).pooler_output
+
+    def texts(self, texts: Sequence[str]) -> Tensor:
+        tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").to(self.device)
+        return self._features.get_text_features(**tokens).pooler_output
+
+    def save(self, folder: Path) -> None:
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        self.images.save_pretrained(folder)
+
+
+@command("mini_clip")
+def main(config: DictConfig) -> None:
+    with user_errors():
+        device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        data = CaptionedFrames(config.train_frames, "train", config.seed)
+        held_out = CaptionedFrames(config.held_out, "val", config.seed)
+        print(f"rendered {len(data.frames)} frames to train on and {len(held_out.frames)} to measure on")
+        encoders = Encoders(instantiate(config.sizes), config.seed, device)
+        print(f"{sum(p.numel() for p in encoders.model.parameters()):,} parameters on {device}")
+        train(encoders, data, config.steps, config.batch, config.learning_rate, config.seed)
+        print(measured(encoders, held_out))
+        encoders.save(Path(config.output))
+        print(config.output)
+
+
+def train(encoders: Encoders, data: CaptionedFrames, steps: int, batch: int, peak: float, seed: int) -> None:
+    """AdamW over random batches; every frame gets a new caption each time."""
+    model = encoders.model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.05)
+    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm(step) * _cosine(step, steps))
+    rng = np.random.default_rng(mix(seed, "mini clip"))
+    for step in range(steps):
+        rows = rng.choice(len(data.frames), min(batch, len(data.frames)), replace=False)
+        texts, stated = zip(*(caption(data.names[row], rng) for row in rows), strict=True)
+        true_NM = true_pairs(torch.from_numpy(data.facts[rows]), torch.from_numpy(np.stack(stated)))
+        scale = model.logit_scale.exp().clamp(max=100.0)
+        features = encoders.frames(data.frames[rows]), encoders.texts(texts)
+        loss = contrastive_loss(*features, true_NM.to(encoders.device), scale)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        rate.step()
+        if step % 200 == 0 or step == steps - 1:
+            print(f"step {step:5d}  loss {loss.item():.3f}", flush=True)
+    model.eval()
+
+
+@torch.no_grad()
+def measured(encoders: Encoders, data: CaptionedFrames) -> str:
+    """How often the likeliest of all full captions is true of a held-out frame, and how well questions rank frames."""
+    parts = [encoders.frames(data.frames[i : i + 500]) for i in range(0, len(data.frames), 500)]
+    frames_ND = normalize(torch.cat(parts), dim=-1).cpu()
+    rng = np.random.default_rng(0)
+    full = {" and ".join(f"a {name}" for name in names) or caption((), rng)[0]: _facts(names) for names in data.names}
+    texts_MD = normalize(encoders.texts(list(full)), dim=-1).cpu()
+    shown_NF = torch.from_numpy(data.facts)
+    true_NM = true_pairs(shown_NF, torch.from_numpy(np.stack(list(full.values()))))
+    best_N = (frames_ND @ texts_MD.T).argmax(1)
+    right = true_NM[torch.arange(len(best_N)), best_N].float().mean()
+    chance = true_NM.float().mean()
+    asked = [(SHAPE.format(colour), colour) for colour in COLOURS] + [(COLOUR.format(shape), shape) for shape in SHAPES]
+    questions_QD = normalize(encoders.texts([question for question, _ in asked]), dim=-1).cpu()
+    scores_NQ = frames_ND @ questions_QD.T
+    areas = [_area(scores_NQ[:, q], shown_NF[:, FACTS.index(fact)]) for q, (_, fact) in enumerate(asked)]
+    captions = [(f"something {c}", c) for c in COLOURS] + [(f"a {s}", s) for s in SHAPES]
+    caption_areas = [
+        _area(frames_ND @ normalize(encoders.texts([text]), dim=-1)[0].cpu(), shown_NF[:, FACTS.index(fact)])
+        for text, fact in captions
+    ]
+    return (
+        f"held-out frames: the best of {len(full)} captions is true of {right:.3f} (chance {chance:.3f})\n"
+        f"area under the ROC curve of frames that show what is named: by captions {np.mean(caption_areas):.3f}, "
+        f"by questions about colours {np.mean(areas[: len(COLOURS)]):.3f}, "
+        f"about shapes {np.mean(areas[len(COLOURS) :]):.3f} "
+        f"(lowest {min(areas):.3f})"
+    )
+
+
+def _facts(names: Sequence[str]) -> np.ndarray:
+    return np.isin(FACTS, names or FACTS[:1])
+
+
+def _area(scores_N: Tensor, shown_N: Tensor) -> float:
+    """The probability that a frame with the fact scores higher than one without."""
+    above = scores_N[shown_N][:, None] - scores_N[~shown_N]
+    return ((above > 0).float() + 0.5 * (above == 0).float()).mean().item()
+
+
+def _warm(step: int) -> float:
+    return min(1.0, (step + 1) / WARMUP)
+
+
+def _cosine(step: int, steps: int) -> float:
+    return (1 + math.cos(math.pi * step / steps)) / 2
+
+
+if __name__ == "__main__":
+    main()

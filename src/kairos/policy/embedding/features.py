@@ -1,0 +1,102 @@
+"""Adds features of a frozen CLIP or SigLIP to prompts: one of every frame, once a video, and one of the question."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from kairos.core.protocols import FeatureStore
+from kairos.core.types import Prompt, VideoClip
+from kairos.policy.embedding.encoder import ImageTextEncoder, encoder_of
+from kairos.policy.embedding.question import question_stem
+from kairos.video.errors import VideoError
+
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class ClipFeatures:
+    """`(prompt) -> prompt` with `clip.features["clip"]` [T, D] and `features["question"]` [D], both fp32.
+
+    They are the projected features, not normalised, of the clip's frames as stored (under the pixel budget) and of the
+    question's stem. A clip that has features already, as one composed of others, keeps them. Picklable; nothing is
+    loaded before a feature is missing in the store.
+
+    Source: TSPO (arXiv 2508.04369), where features are of the frames at native size, in bf16, once a question.
+    """
+
+    weights: str
+    """A CLIP or SigLIP: "mini_clip", a folder, or a Hugging Face id."""
+    store: FeatureStore | None = None
+    """Keeps the features of clips and questions; None computes them each time."""
+    dtype: str = "float32"
+    """Of the model and of what is stored: float32, or bfloat16 (faster on a GPU)."""
+    device: str | None = None
+    """None: the GPU where there is one; the CPU in a data loader's workers."""
+    batch: int = 64
+    """Frames a pass."""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ValueError(f"enrich.clip.dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
+        if self.batch < 1:
+            raise ValueError(f"enrich.clip.batch must be >= 1 frame, got {self.batch}")
+        if self.device is not None:
+            torch.device(self.device)
+
+    def __call__(self, prompt: Prompt) -> Prompt:
+        """VideoError for a prompt without a question; ValueError where features are of another clip or encoder."""
+        clip = prompt.clip
+        frames_TD = clip.features["clip"] if "clip" in clip.features else self.of_clip(clip)
+        question_D = self.of_text(prompt.question)
+        if frames_TD.shape != (len(clip), len(question_D)):
+            raise ValueError(
+                f"prompt {prompt.uid}: clip {clip.uid} has {len(clip)} frames, and {self.weights} gives features of "
+                f"width {len(question_D)}, but the clip's features are {list(frames_TD.shape)}: they are of another "
+                "clip or of another encoder; make them again with the same enrich= and frames="
+            )
+        return replace(
+            prompt,
+            clip=replace(clip, features={**clip.features, "clip": frames_TD}),
+            features={**prompt.features, "question": question_D},
+        )
+
+    def of_clip(self, clip: VideoClip) -> Tensor:
+        """[T, D] of a clip's frames. ValueError for a clip without frames, or stored features of another number."""
+        encoder = self._encoder
+        key = f"{encoder.name}/{encoder.frame_names(clip)}"
+        found = None if self.store is None else self.store.get(key)
+        if found is None:
+            assert clip.frames_TCHW is not None
+            found = encoder.frames(clip.frames_TCHW, self.batch)
+            if self.store is not None:
+                self.store.put(key, found)
+        if len(found) != len(clip):
+            raise ValueError(
+                f"clip {clip.uid} has {len(clip)} frames, but {len(found)} features are stored as {key}: delete that "
+                "file of the feature store, and they are made again"
+            )
+        return found.float()
+
+    def of_text(self, text: str) -> Tensor:
+        """[D] of a question's stem, cut at the encoder's length. VideoError where no word is left."""
+        stem = question_stem(text)
+        if not stem:
+            raise VideoError(
+                f"no word is left of the question {text!r} without its instructions and options: correct the row, or "
+                "leave it out"
+            )
+        key = f"{self._encoder.name}/{hashlib.blake2b(stem.encode(), digest_size=16).hexdigest()}-text"
+        found = None if self.store is None else self.store.get(key)
+        if found is None:
+            found = self._encoder.text(stem)
+            if self.store is not None:
+                self.store.put(key, found)
+        return found.float()
+
+    @property
+    def _encoder(self) -> ImageTextEncoder:
+        return encoder_of(self.weights, self.dtype, self.device)
