@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,11 @@ class Prediction:
     """The grammar lists spans, so stated and annotated spans are compared as sets."""
     scores: Mapping[str, float] | None = None
     """The value of each metric that applies, by name; None if not scored yet (`kairos.evaluation.scores`)."""
+    frames: tuple[float, ...] | None = None
+    """Times of the frames that the answer was given from, in seconds; None where nothing was chosen, nor annotated as
+    evidence."""
+    evidence: tuple[Span, ...] = ()
+    """Annotated stretches that show the right option, in seconds."""
 
     @property
     def answered(self) -> bool:
@@ -88,7 +93,16 @@ def predict(prompt: Prompt, rollout: Rollout) -> Prediction:
         iou=answer_iou(answer.spans, target.spans, grammar.many) if target.spans else None,
         correct=answer.choice == target.choice if target.choice is not None else None,
         many=grammar.many,
+        frames=_shown(prompt, rollout),
+        evidence=tuple(target.evidence),
     )
+
+
+def _shown(prompt: Prompt, rollout: Rollout) -> tuple[float, ...] | None:
+    """The chosen frames; where none were chosen but there is evidence, all that the clip holds (some, by a sampler)."""
+    if rollout.chosen_K is not None:
+        return tuple(prompt.clip.seconds_T[rollout.chosen_K].tolist())
+    return tuple(prompt.clip.seconds_T.tolist()) if prompt.target.evidence else None
 
 
 def unanswered(uid: str, reason: str, record: Record | None = None, many: bool = False) -> Prediction:
@@ -170,8 +184,9 @@ def write(predictions: Iterable[Prediction], path: Path) -> None:
 
 
 def read_file(path: Path) -> list[Prediction]:
-    """The rows of a file that `write` wrote (older files lack `many` and `scores`); ValueError names an invalid row."""
+    """The rows of a file that `write` wrote; older files lack some fields. ValueError names an invalid row."""
     names = {field.name for field in fields(Prediction)}
+    later = {field.name for field in fields(Prediction) if field.default is not MISSING}
     rows: list[Prediction] = []
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
@@ -179,9 +194,11 @@ def read_file(path: Path) -> list[Prediction]:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
                 raise ValueError(f"{path}:{number} is not JSON: {error}") from error
-            if not isinstance(row, dict) or {*row, "many", "scores"} != names:
+            if not isinstance(row, dict) or {*row, *later} != names:
                 raise ValueError(f"{path}:{number} is not a prediction: its fields must be {sorted(names)}")
             row["spans"] = tuple(Span(*span) for span in row["spans"])
             row["target_spans"] = tuple(Span(*span) for span in row["target_spans"])
+            row["evidence"] = tuple(Span(*span) for span in row.get("evidence", ()))
+            row["frames"] = None if row.get("frames") is None else tuple(row["frames"])
             rows.append(Prediction(**row))
     return rows
