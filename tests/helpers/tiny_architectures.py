@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kairos.policy.families.llava_onevision import LlavaOnevision
 from kairos.policy.families.qwen2_5_vl import Qwen25VL
 from kairos.policy.families.qwen3_5 import Qwen35
 from kairos.policy.families.qwen3_vl import Qwen3VL
@@ -49,9 +50,20 @@ QWEN3_5 = Architecture(
     tied=True,
 )  # fmt: skip
 
+LLAVA = Architecture(
+    "llava_onevision",
+    {**TEXT, "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}},
+    {
+        "hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "image_size": 28, "patch_size": 14, "vision_use_head": False,
+    },
+    tokens={"image_token_id": 2046, "video_token_id": 2047},
+)  # fmt: skip
+
 FAMILIES: dict[str, tuple[Family, Architecture, int]] = {
     "qwen2_5_vl": (Qwen25VL(), QWEN2_5, 28),
     "qwen3_vl": (Qwen3VL(), QWEN3, 32),
     "qwen3_5": (Qwen35(), QWEN3_5, 32),
+    "llava_onevision": (LlavaOnevision(side=28, video_token=2047), LLAVA, 28),
 }
-"""Family, architecture, and the side of one video token in pixels."""
+"""Family, architecture, and the side of one video token in pixels; LLaVA makes 2 tokens of any frame, a newline one."""

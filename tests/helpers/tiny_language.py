@@ -12,6 +12,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from kairos.core.spans import Span
 from kairos.core.types import Origin, Prompt, RolloutBatch, Target, VideoClip
+from kairos.policy.families.llava_onevision import LlavaOnevision
 from kairos.policy.families.qwen2_5_vl import Qwen25VL
 from kairos.policy.families.qwen3_5 import Qwen35
 from kairos.policy.families.qwen3_vl import Qwen3VL
@@ -49,6 +50,21 @@ WINDOWED = Architecture(
     },
 )  # fmt: skip
 """A Qwen2.5-VL whose windows are 2x2 tokens, so that they do not divide 2x3 of them."""
+
+LLAVA = Architecture(
+    kind="llava_onevision",
+    text={
+        "vocab_size": 520, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3,
+        "num_attention_heads": 4, "num_key_value_heads": 2,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+    },
+    vision={
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "image_size": 42, "patch_size": 14, "vision_use_head": False,
+    },
+    tokens={"image_token_id": 517, "video_token_id": 518},
+)  # fmt: skip
+"""Frames of 3x3 patches, which are pooled to 2x2 tokens, with a newline behind each row."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +107,7 @@ FAMILIES: Mapping[str, Tiny] = {
     "qwen2_5_vl": Tiny(Qwen25VL(), WINDOWED, token=28),
     "qwen3_vl": Tiny(Qwen3VL(), TINY),
     "qwen3_5": Tiny(Qwen35(), HYBRID, after=forget_slowly),
+    "llava_onevision": Tiny(LlavaOnevision(side=42, video_token=518), LLAVA, token=28),
 }
 """Every family, each in one line; all of tests/equivalence runs on each."""
 

@@ -1,4 +1,4 @@
-"""Token ids and patches against those of transformers' own processors, for every family that they know."""
+"""Token ids and patches against those of transformers' own processors, for Qwen's families."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def assert_parity(family: str, processor: LanguageProcessor, question: Prompt, m
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name.startswith("qwen")])
 def test_edge_shapes(folder: str, family: str, shape: tuple[int, int, int]) -> None:
     tiny, (frames, rows, columns), fps = FAMILIES[family], shape, 1.6
     video = clip("p", frames, rows * tiny.token, columns * tiny.token, fps=fps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kairos.core.types import Layout, VideoClip
 from kairos.policy.network.layouts import Markers
@@ -14,6 +14,15 @@ from kairos.policy.network.towers import Towers
 
 class Family(Protocol):
     """One family of video language models. A picklable value, since the loader's workers use `layout`."""
+
+    @property
+    def chat_template(self) -> str | None:
+        """The family's own (Jinja), whatever the tokenizer has; None: the tokenizer's."""
+        ...
+
+    def markers(self, tokenizer: PreTrainedTokenizerBase) -> Markers:
+        """How a video stands in a text. ValueError when the tokenizer lacks a token that the family needs."""
+        ...
 
     def layout(
         self, clip: VideoClip, before: str, after: str, encode: Callable[[str], Sequence[int]], markers: Markers

@@ -13,11 +13,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from kairos.core.types import Layout, Prompt
 from kairos.policy.families.qwen3_vl import Qwen3VL
 from kairos.policy.family import Family
-from kairos.policy.models.mini_tokenizer import CHAT_TEMPLATE, token_id
+from kairos.policy.models.mini_tokenizer import CHAT_TEMPLATE
 from kairos.policy.models.weights import locate
 from kairos.policy.network.layouts import Markers, frames_in
 
-_VIDEO = "<|vision_start|><|video_pad|><|vision_end|>"
 _MOST_CACHED = 10_000
 
 
@@ -33,7 +32,7 @@ class LanguageProcessor:
     family: Family = field(default_factory=Qwen3VL)
     """Which lays clips out."""
     chat_template: str | None = None
-    """Jinja. None: the tokenizer's own, or Qwen's plain form where it has none."""
+    """Jinja. None: the family's own, else the tokenizer's, else Qwen's plain form."""
     thinking: bool | None = None
     """`enable_thinking` for the chat template; None leaves the template's default."""
 
@@ -43,7 +42,7 @@ class LanguageProcessor:
         if prompt.template is None:
             raise ValueError(f"prompt {prompt.uid} has no template, so its wording is unknown")
         text = self.text(prompt.template.messages(prompt))
-        before, *rest = text.split(_VIDEO)
+        before, *rest = text.split(self.markers.text)
         if len(rest) != 1:
             raise ValueError(f"prompt {prompt.uid} shows its clip {len(rest)} times; its messages must hold one video")
         return self.family.layout(prompt.clip, before, rest[0], self.encode, self.markers)
@@ -51,7 +50,7 @@ class LanguageProcessor:
     def text(self, messages: list[dict[str, object]]) -> str:
         """The conversation as one string that ends with the opening of the assistant's turn."""
         render = cast("Callable[..., str]", self.loaded.apply_chat_template)
-        template = self.chat_template or self.loaded.chat_template or CHAT_TEMPLATE
+        template = self.chat_template or self.family.chat_template or self.loaded.chat_template or CHAT_TEMPLATE
         mode = {} if self.thinking is None else {"enable_thinking": self.thinking}
         return render(messages, chat_template=template, tokenize=False, add_generation_prompt=True, **mode)
 
@@ -83,9 +82,8 @@ class LanguageProcessor:
 
     @cached_property
     def markers(self) -> Markers:
-        """The token ids that mark a video."""
-        tokens = ("<|vision_start|>", "<|video_pad|>", "<|vision_end|>")
-        return Markers(*(token_id(self.loaded, token) for token in tokens))
+        """How a video stands in a text."""
+        return self.family.markers(self.loaded)
 
     @cached_property
     def _encoder(self) -> Tokenizer:

@@ -39,7 +39,7 @@ def test_the_markers_around_the_whole_video_may_go(folder: str) -> None:
     """As the first releases of transformers' processor had it, and as the mini base was trained."""
     question = prompt("p", "When?")
     without, whole = (LanguageProcessor(folder, family=Qwen3VL(outer_markers=kept))(question) for kept in (False, True))
-    start, _, end = LanguageProcessor(folder).markers
+    _, (start,), _, (end,) = LanguageProcessor(folder).markers
     ids, kept = without.ids_L.tolist(), whole.ids_L.tolist()
     first, last = kept.index(start), len(kept) - 1 - kept[::-1].index(end)
     assert ids == [*kept[:first], *kept[first + 1 : last], *kept[last + 1 :]]

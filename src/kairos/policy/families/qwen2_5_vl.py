@@ -49,9 +49,9 @@ class Qwen25VL(TransformersFamily):
         cut = replace(self.cut, single=self.single_frames)
         grid = cut.grid(clip)
         rows, columns = cut.tokens(grid)
-        first = [*encode(before), markers.start]
+        first = [*encode(before), *markers.start]
         video = [markers.pad] * (grid.time * rows * columns)
-        ids_L = torch.tensor([*first, *video, markers.end, *encode(after)])
+        ids_L = torch.tensor([*first, *video, *markers.end, *encode(after)])
         if int((ids_L == markers.pad).sum()) != len(video):
             raise ValueError(f"the text of a prompt about clip {clip.uid} contains a video token")
         if evenly_spread(clip) and not self.single_frames:

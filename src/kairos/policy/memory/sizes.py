@@ -113,10 +113,10 @@ def of_model(towers: Towers) -> Sizes:
         vocabulary=int(text.vocab_size),
         vision_hidden=int(eyes.hidden_size),
         vision_intermediate=int(eyes.intermediate_size),
-        vision_layers=int(eyes.depth),
+        vision_layers=int(getattr(eyes, "depth", None) or eyes.num_hidden_layers),
         vision_gated=str(eyes.hidden_act) == "silu",
         vision_trained=any(p.requires_grad for p in tower.parameters()),
-        patches=int(eyes.spatial_merge_size) ** 2,
+        patches=int(getattr(eyes, "spatial_merge_size", 2)) ** 2,  # SigLIP's patches are pooled two by two
         levels=1 + len(getattr(eyes, "deepstack_visual_indexes", ())),
         stamped=not hasattr(eyes, "tokens_per_second"),
     )

@@ -23,7 +23,8 @@ _MARKERS = {
 class Architecture:
     """`(tokenizer) -> PreTrainedConfig`.
 
-    Special tokens get the tokenizer's ids, so that a small tokenizer can lay prompts out for a large vocabulary.
+    Special tokens get the tokenizer's ids, so that a small tokenizer can lay prompts out for a large vocabulary; those
+    that mark images and videos get the ids of `tokens`, where it is given.
     """
 
     kind: str
@@ -34,6 +35,8 @@ class Architecture:
     """The keys of `vision_config`."""
     tied: bool = False
     """The head shares its weight with the embedding."""
+    tokens: Mapping[str, int] | None = None
+    """Ids of the tokens that mark images and videos, by their keys in the configuration; None: the tokenizer's."""
 
     def __call__(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
         """ValueError when the tokenizer has more tokens than the model, or lacks a special token."""
@@ -43,7 +46,9 @@ class Architecture:
                 f"the tokenizer {tokenizer.name_or_path} has {len(tokenizer)} tokens, the model only {vocabulary}: "
                 "policy and processor.tokenizer do not belong together"
             )
-        ids = {name: token_id(tokenizer, token) for name, token in _MARKERS.items()}
+        ids = self.tokens
+        if ids is None:
+            ids = {name: token_id(tokenizer, token) for name, token in _MARKERS.items()}
         return self._config({"eos_token_id": token_id(tokenizer, END)}, ids)
 
     def sizes(self) -> PreTrainedConfig:

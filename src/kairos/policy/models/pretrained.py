@@ -10,15 +10,18 @@ from typing import ClassVar, Protocol, TypeVar, cast
 
 import torch
 from torch import nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kairos.core.types import Prompt
 from kairos.policy.models.fusing import fuse_layers
+from kairos.policy.models.mini_tokenizer import token_id
+from kairos.policy.network.layouts import Markers
 from kairos.policy.network.text.norms import FusedNorm, fuse_norms
 from kairos.policy.network.towers import TextTower, Towers, VideoFeatures
 from kairos.policy.network.vision.patches import Cut
 
 Model = TypeVar("Model", bound=PreTrainedModel)
+_MARKERS = ("<|vision_start|>", "<|video_pad|>", "<|vision_end|>")
 
 
 class TransformersFamily(ABC):
@@ -32,6 +35,16 @@ class TransformersFamily(ABC):
     """The forward pass that these norms get."""
     cut: Cut
     """The family's patches; a model with other patches is refused."""
+
+    @property
+    def chat_template(self) -> str | None:
+        """The tokenizer's own."""
+        return None
+
+    def markers(self, tokenizer: PreTrainedTokenizerBase) -> Markers:
+        """Those of Qwen's models."""
+        start, pad, end = (token_id(tokenizer, token) for token in _MARKERS)
+        return Markers("".join(_MARKERS), (start,), pad, (end,))
 
     def load(self, weights: str) -> PreTrainedModel:
         return self.prepared(pretrained(self.kind, weights))
@@ -49,11 +62,15 @@ class TransformersFamily(ABC):
                 f"the model's patches (side, merge, frames) are {theirs}, but processor.family cuts {ours}"
             )
         inner = cast("_Parts", model).model
-        for tower in (inner.language_model, inner.visual):
+        self.fuse(model, inner.language_model, inner.visual)
+        return model
+
+    def fuse(self, model: PreTrainedModel, *towers: PreTrainedModel) -> None:
+        """Give `model`, whose text and vision towers are `towers`, our norms and layers."""
+        for tower in towers:
             tower.config._attn_implementation = "sdpa"  # for the padded forward pass, without a context
         fuse_norms(model, self.norm, self.fused)
         fuse_layers(model)
-        return model
 
     def towers(self, model: PreTrainedModel) -> Towers:
         """The parts of a model that `load` or `create` returned."""

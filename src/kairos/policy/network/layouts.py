@@ -10,14 +10,16 @@ from kairos.core.types import Layout, Prompt
 
 
 class Markers(NamedTuple):
-    """Token ids that mark a video in a text."""
+    """How a family marks a video in a text, and with which token ids."""
 
-    start: int
-    """Stands before a video block."""
+    text: str
+    """What the chat template writes for a video."""
+    start: tuple[int, ...]
+    """Stand before a video block; empty for a family without such a token, like `end`."""
     pad: int
     """Stands for one piece of a video; its embedding is replaced by a feature."""
-    end: int
-    """Stands behind a video block."""
+    end: tuple[int, ...]
+    """Stand behind a video block."""
 
 
 def frames_in(prompt: Prompt) -> Tensor:

@@ -30,14 +30,14 @@ def timed_blocks(
     grid, seconds = cut.grid(clip), patch_seconds(cut, clip)
     times = ((seconds[:, 0] + seconds[:, -1]) / 2).tolist()
     rows, columns = cut.tokens(grid)
-    block = [markers.start, *[markers.pad] * (rows * columns), markers.end]
+    block = [*markers.start, *[markers.pad] * (rows * columns), *markers.end]
     words = [f"<{time:.1f} seconds>" for time in times]
-    ids = [*encode(before), markers.start, *encode(words[0])] if outer_markers else [*encode(before + words[0])]
+    ids = [*encode(before), *markers.start, *encode(words[0])] if outer_markers else [*encode(before + words[0])]
     ids += block
     for word in words[1:]:
         ids += encode(word)
         ids += block
-    ids += [markers.end] if outer_markers else []
+    ids += markers.end if outer_markers else ()
     ids += encode(after)
     ids_L = np.asarray(ids, dtype=np.int64)
     if (ids_L == markers.pad).sum() != len(times) * rows * columns:
