@@ -58,6 +58,7 @@ FILES = {
     ("sampler", "file"): ["shown_frames=8", "picks=picks.json"],
     ("frame_scores", "agent"): ["sampler=bin_max", "shown_frames=8", "agent=runs/agent"],
     ("frame_scores", "cosine"): ["sampler=bin_max", "shown_frames=8"],
+    ("answerer", "hf"): ["answerer.model=folder"],
     ("rollout", "frame_sets"): ["policy=frame_agent", "answerer=mini"],
     ("references", "teacher"): ["references.teacher.policy.weights=mini_base"],
     ("curriculum", "selection"): ["curriculum.selection=prompts.json"],

@@ -40,7 +40,11 @@ def test_chosen_frames_are_logged_beside_an_answer_that_others_wrote():
     clip = VideoClip("c", None, torch.tensor([0.0, 0.5, 2.25, 4.0]), 5.0)
     prompt = Prompt("p", "choice", "s", clip, "what?", Target(choice="B"))
     chosen_K = torch.tensor([1, 3])
-    written = (Rollout("B", chosen_K, torch.zeros(2), chosen_K=chosen_K), Rollout("A", torch.tensor([7])))
+    probs_O = torch.tensor([0.25, 0.75])
+    written = (
+        Rollout("B", chosen_K, torch.zeros(2), chosen_K=chosen_K, option_probs_O=probs_O),
+        Rollout("A", torch.tensor([7])),
+    )
     credited = Credited(
         RolloutGroup(prompt, written),
         Scores({}, torch.zeros(2), (None, None)),
@@ -48,7 +52,8 @@ def test_chosen_frames_are_logged_beside_an_answer_that_others_wrote():
     )
     answered, text = records(1, credited)
     assert (answered["text"], answered["frames"], answered["frame_seconds"]) == ("B", [1, 3], [0.5, 4.0])
-    assert "frames" not in text and "frame_seconds" not in text
+    assert answered["option_probs"] == [0.25, 0.75]
+    assert not {"frames", "frame_seconds", "option_probs"} & set(text)
 
 
 def test_the_temperature_falls_from_first_to_last():

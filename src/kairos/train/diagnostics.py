@@ -156,6 +156,7 @@ def records(iteration: int, credited: Credited) -> list[dict[str, object]]:
                 "choice": prompt.target.choice,
                 **marks,
                 **_chosen(rollout.chosen_K, prompt.clip),
+                **({} if rollout.option_probs_O is None else {"option_probs": rollout.option_probs_O.tolist()}),
                 "duration": prompt.clip.duration,
             }
         )

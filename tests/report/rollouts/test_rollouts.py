@@ -322,6 +322,8 @@ def test_what_is_empty_is_left_out_and_chosen_frames_are_shown() -> None:
     found = shown(row(0, highlights=[], notes={}, later=None, frames=[3, 1, 12], text="A", kept=0))
     assert "highlights" not in found and "notes" not in found and "later" not in found
     assert "frames 3, 1, 12\n      A\n" in found and "kept 0" in found
+    timed = shown(row(0, frames=[3, 8], frame_seconds=[1.5, 4.0], option_probs=[0.125, 0.875], text="B"))
+    assert "frames 3, 8 at 1.5, 4 s\n      B\n" in timed and "  options 0.12, 0.88\n" in timed
     assert "frames 3" in shown(row(0, frames=[3], text="", actions=[3])) and "highlights [[1, 2]]" in shown(
         row(0, highlights=[[1, 2]])
     )

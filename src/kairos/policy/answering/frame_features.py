@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kairos.core.types import Prompt, VideoClip
+from kairos.policy.answering.sets import pixels_of
 from kairos.policy.network.towers import Towers
 from kairos.policy.processor import LanguageProcessor
 from kairos.video.store.mapped import content_name
@@ -124,11 +125,3 @@ def _keys(clip: VideoClip, place: int) -> list[str]:
     """A key for each frame; frames without a name are only told apart within one call."""
     name = content_name(clip) or f"{_UNNAMED}{place}"
     return [f"{name}/{frame}" for frame in range(len(clip))]
-
-
-def pixels_of(clip: VideoClip, frames: Sequence[int]) -> Tensor:
-    """Frames of a clip, uint8 [K, 3, H, W]; ValueError where the clip has none (only features)."""
-    pixels = clip.take(torch.tensor(frames, dtype=torch.long)).frames_TCHW
-    if pixels is None or not len(pixels):
-        raise ValueError(f"clip {clip.uid} has no frames to show an answerer: it needs a decoded clip")
-    return pixels

@@ -16,8 +16,9 @@ from torch import Tensor
 from kairos.core.carry import carried
 from kairos.core.out_of_memory import explaining_out_of_memory
 from kairos.core.types import Layout, Prompt, Reply, Sampling, VideoClip
-from kairos.policy.answering.frame_features import FrameFeatures, SeenFrames, pixels_of
+from kairos.policy.answering.frame_features import FrameFeatures, SeenFrames
 from kairos.policy.answering.letters import Letters, asks_letters, letters_of
+from kairos.policy.answering.sets import check_sets, pixels_of
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory.context_limit import check_context_length
 from kairos.policy.memory.sizes import Sizes
@@ -204,17 +205,6 @@ class LanguageAnswerer:
             for row, length in zip(drawn.actions_BA, drawn.length_B.tolist(), strict=True)
         ]
         return [Reply(text, truncated=bool(cut)) for text, cut in zip(texts, drawn.truncated_B.tolist(), strict=True)]
-
-
-def check_sets(prompt: Prompt, sets: Sequence[Tensor]) -> None:
-    """ValueError for a set of frames that is empty, not rising, or leaves the prompt's clip."""
-    for index_K in sets:
-        frames = index_K.tolist()
-        if not frames or frames != sorted(set(frames)) or frames[0] < 0 or frames[-1] >= len(prompt.clip):
-            raise ValueError(
-                f"prompt {prompt.uid}: a set of frames must be rising indices of its clip's {len(prompt.clip)} frames, "
-                f"got {frames}"
-            )
 
 
 def begun(layout: Layout, tokens: Sequence[int]) -> Layout:

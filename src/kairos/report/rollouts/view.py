@@ -12,8 +12,10 @@ from rich.text import Text
 from kairos.report.rollouts.row_fields import Row
 
 _NAMED = ("iteration", "uid", "task", "source", "question", "target", "choice", "duration")
-_SHOWN = (*_NAMED, "row", "origin", "text", "actions", "frames", "length", "truncated", "reward", "terms", "advantage",
-          "weight", "reason", "spans")  # fmt: skip
+_SHOWN = (
+    *_NAMED, "row", "origin", "text", "actions", "frames", "frame_seconds", "option_probs", "length", "truncated",
+    "reward", "terms", "advantage", "weight", "reason", "spans",
+)  # fmt: skip
 
 
 class RolloutView:
@@ -63,6 +65,8 @@ class RolloutView:
         advantage = row.get("advantage")
         line.append("  advantage ").append(_number(advantage, "+.3f"), style=_side(advantage))
         line.append(f"  weight {_number(row.get('weight'), 'g')}", style="" if row.get("weight") else "dim")
+        if isinstance(probs := row.get("option_probs"), list):
+            line.append(f"  options {', '.join(_number(prob, '.2f') for prob in probs)}")
         if row.get("spans"):
             line.append(f"  span {_spans(row['spans'])}")
         if row.get("length") is not None:
@@ -79,7 +83,9 @@ class RolloutView:
         if self.max_text is not None and len(text) > self.max_text:
             text = f"{text[: self.max_text]}... ({len(text)} characters)"
         if row.get("frames"):
-            self._print(Text(f"frames {_listed(row['frames'])}"), 6)
+            seconds = row.get("frame_seconds")
+            at = f" at {', '.join(map(_seconds, seconds))} s" if isinstance(seconds, list) else ""
+            self._print(Text(f"frames {_listed(row['frames'])}{at}"), 6)
         elif not text and row.get("actions") is not None:
             text = f"actions {_plain(row['actions'])}"
         self._print(Text(text), 6)
