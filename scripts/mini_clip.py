@@ -12,14 +12,15 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import cosine_similarity, normalize
 from transformers import CLIPImageProcessor, CLIPModel, PreTrainedTokenizerBase
 
 from kairos.cli import command, user_errors
 from kairos.core.seeds import mix
 from kairos.data.mini.captions import FACTS, CaptionedFrames, caption
 from kairos.data.mini.questions import COLOUR, SHAPE
-from kairos.data.mini.scene import COLOURS, SHAPES
+from kairos.data.mini.render import frames, visible
+from kairos.data.mini.scene import LONG, draw_scene
 from kairos.policy.embedding.contrastive import contrastive_loss, true_pairs
 from kairos.policy.embedding.encoder import ImageTextModel
 from kairos.policy.models.mini_clip_config import MiniClipConfig, clip_tokenizer
@@ -95,31 +96,38 @@ def train(encoders: Encoders, data: CaptionedFrames, steps: int, batch: int, pea
 @torch.no_grad()
 def measured(encoders: Encoders, data: CaptionedFrames) -> str:
     """How often the likeliest of all full captions is true of a held-out frame, and how well questions rank frames."""
-    parts = [encoders.frames(data.frames[i : i + 500]) for i in range(0, len(data.frames), 500)]
-    frames_ND = normalize(torch.cat(parts), dim=-1).cpu()
-    rng = np.random.default_rng(0)
-    full = {" and ".join(f"a {name}" for name in names) or caption((), rng)[0]: _facts(names) for names in data.names}
-    texts_MD = normalize(encoders.texts(list(full)), dim=-1).cpu()
-    shown_NF = torch.from_numpy(data.facts)
-    true_NM = true_pairs(shown_NF, torch.from_numpy(np.stack(list(full.values()))))
-    best_N = (frames_ND @ texts_MD.T).argmax(1)
+    frames_ND = torch.cat([encoders.frames(data.frames[i : i + 500]) for i in range(0, len(data.frames), 500)])
+    captions = {" and ".join(f"a {name}" for name in names) or "nothing at all": names for names in data.names}
+    texts_MD = encoders.texts(list(captions))
+    stated = np.stack([_facts(names) for names in captions.values()])
+    true_NM = true_pairs(torch.from_numpy(data.facts), torch.from_numpy(stated))
+    best_N = (normalize(frames_ND, dim=-1) @ normalize(texts_MD, dim=-1).T).argmax(1).cpu()
     right = true_NM[torch.arange(len(best_N)), best_N].float().mean()
-    chance = true_NM.float().mean()
-    asked = [(SHAPE.format(colour), colour) for colour in COLOURS] + [(COLOUR.format(shape), shape) for shape in SHAPES]
-    questions_QD = normalize(encoders.texts([question for question, _ in asked]), dim=-1).cpu()
-    scores_NQ = frames_ND @ questions_QD.T
-    areas = [_area(scores_NQ[:, q], shown_NF[:, FACTS.index(fact)]) for q, (_, fact) in enumerate(asked)]
-    captions = [(f"something {c}", c) for c in COLOURS] + [(f"a {s}", s) for s in SHAPES]
-    caption_areas = [
-        _area(frames_ND @ normalize(encoders.texts([text]), dim=-1)[0].cpu(), shown_NF[:, FACTS.index(fact)])
-        for text, fact in captions
-    ]
     return (
-        f"held-out frames: the best of {len(full)} captions is true of {right:.3f} (chance {chance:.3f})\n"
-        f"area under the ROC curve of frames that show what is named: by captions {np.mean(caption_areas):.3f}, "
-        f"by questions about colours {np.mean(areas[: len(COLOURS)]):.3f}, "
-        f"about shapes {np.mean(areas[len(COLOURS) :]):.3f} "
-        f"(lowest {min(areas):.3f})"
+        f"held-out frames: the best of {len(captions)} captions is true of {right:.3f} "
+        f"(chance {true_NM.float().mean():.3f})\n{needles(encoders, 100)}"
+    )
+
+
+@torch.no_grad()
+def needles(encoders: Encoders, scenes: int, count: int = 8) -> str:
+    """How well the questions of needle clips rank their frames: which of the best `count` show what is asked about."""
+    areas, shares, chances = [], [], []
+    for i in range(scenes):
+        scene = draw_scene(LONG, mix("mini clip needles", i))
+        frames_TD = encoders.frames(frames(scene).transpose(0, 3, 1, 2).copy())
+        thing = scene.things[0]
+        shown_T = torch.tensor([thing in visible(scene, k) for k in range(len(frames_TD))])
+        for question in (SHAPE.format(thing.colour), COLOUR.format(thing.shape)):
+            scores_T = cosine_similarity(frames_TD, encoders.texts([question])).cpu()
+            areas.append(_area(scores_T, shown_T))
+            shares.append(shown_T[scores_T.topk(count).indices].float().mean().item())
+            chances.append(shown_T.float().mean().item())
+    return (
+        f"needles ranked by their questions: area under the ROC curve {np.mean(areas):.3f} (where the colour is given "
+        f"{np.mean(areas[::2]):.3f}, the shape {np.mean(areas[1::2]):.3f}); of the best {count} frames "
+        f"{np.mean(shares):.3f} show what is asked about ({np.mean(shares[::2]):.3f}, {np.mean(shares[1::2]):.3f}; "
+        f"chance {np.mean(chances):.3f})"
     )
 
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from kairos.cli import UserError as Told
 from kairos.cli import user_errors
-from kairos.compose import CONF, assemble, compose, resolved, wording
+from kairos.compose import CONF, assemble, compose, part, resolved, wording
 from kairos.core.types import Sampling
 from kairos.credit.rewards.grounding import TimestampAwareIoU
 from kairos.runs.names import folder_name
@@ -20,8 +20,9 @@ from kairos.train.grpo import GRPOModule
 OPTIONS = sorted(
     (path.parent.name, path.stem)
     for path in Path(CONF).glob("*/*.yaml")
-    if path.stem not in ("mini_val", "prompt_dataset", "shown")
-)  # these are parts of other options
+    if path.stem not in ("mini_val", "prompt_dataset", "shown")  # parts of other options
+    and path.parent.name != "as"  # options of export.yaml, which builds no run
+)
 
 
 MINE = {
@@ -125,6 +126,11 @@ def needs(group: str, option: str) -> list[str]:
 
 def missing(config: DictConfig) -> set[str]:
     return OmegaConf.missing_keys(config)
+
+
+@pytest.mark.parametrize("option", sorted(path.stem for path in (Path(CONF) / "as").glob("*.yaml")))
+def test_every_form_of_an_export_composes_and_builds(option: str):
+    assert callable(part(compose([f"as={option}", "run=a", "output=b"], name="export")["as"]))
 
 
 def test_every_data_option_reads_only_when_asked(workplace: Path):

@@ -80,7 +80,7 @@ class ImageTextEncoder:
         The device is not part of it: a GPU's features, which differ by rounding, are read on any machine.
         """
         digest = hashlib.blake2b(f"{VERSION}{self.dtype}".encode(), digest_size=16)
-        for path in sorted({path for pattern in _FILES for path in self.folder.glob(pattern)}):
+        for path in files_of(self.folder):
             with path.open("rb") as file:
                 content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
             digest.update(json.dumps([path.name, content]).encode())
@@ -124,6 +124,11 @@ class ImageTextEncoder:
     @cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(self.folder)
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Weights, configuration, tokenizer and image processor of a model's folder: all that its features depend on."""
+    return sorted({path for pattern in _FILES for path in folder.glob(pattern)})
 
 
 def encoder_of(weights: str, dtype: str, device: str | None = None) -> ImageTextEncoder:

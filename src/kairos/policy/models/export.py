@@ -1,13 +1,16 @@
-"""Writes a model as a Hugging Face folder, which transformers and vLLM load."""
+"""Writes a model, or a trained policy, as a Hugging Face folder, which transformers and vLLM load."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from kairos.core.protocols import Policy
 from kairos.policy.models.building import Adapter
 
 
@@ -30,3 +33,28 @@ def export(
         for name, tensor in whole.items()
     }
     model.save_pretrained(str(folder), state_dict=state)
+
+
+@runtime_checkable
+class HasFolder(Protocol):
+    """A policy with a Hugging Face form."""
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None: ...
+
+
+@dataclass(frozen=True)
+class HuggingFaceFolder:
+    """`(policy, folder) -> what was written`: the policy's Hugging Face form, in `dtype` (torch's name; None: fp32)."""
+
+    dtype: str | None = "bfloat16"
+
+    def __post_init__(self) -> None:
+        if self.dtype is not None and not isinstance(getattr(torch, self.dtype, None), torch.dtype):
+            raise ValueError(f"as.dtype must be one of torch's types, such as bfloat16, or null, got {self.dtype!r}")
+
+    def __call__(self, policy: Policy, folder: Path) -> str:
+        """ValueError for a policy without that form."""
+        if not isinstance(policy, HasFolder):
+            raise ValueError(f"the run trained a {type(policy).__name__}, which has no Hugging Face form")
+        policy.save_pretrained(folder, None if self.dtype is None else getattr(torch, self.dtype))
+        return f"{folder}: {sorted(path.name for path in folder.iterdir())}"

@@ -1,0 +1,41 @@
+"""Write a run's newest checkpoint as files for others: `python scripts/export.py run=runs/<name> as=hf output=...`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from kairos.cli import command, config_dir, needs_of, user_errors
+from kairos.compose import build
+from kairos.core.protocols import Policy
+from kairos.runs.folder import RunError, RunFolder, find_run
+from kairos.train.callbacks.checkpoint import newest
+
+
+@command("export")
+def main(config: DictConfig) -> None:
+    run, output = find_run(str(config.run)), Path(config.output)
+    with user_errors(), needs_of(run, config_dir()):
+        form: Callable[[Policy, Path], str] = instantiate(config["as"], _convert_="all")
+        if output.exists() and any(output.iterdir()):
+            raise RunError(f"output={output} exists and is not empty: name a new folder")
+        print(form(trained(run), output))
+
+
+def trained(run: Path) -> Policy:
+    """The policy of a run with the weights of its newest checkpoint, on the CPU."""
+    experiment = build(RunFolder(run).overrides(), config_dir())
+    checkpoint = newest(run / "checkpoints")
+    if checkpoint is None:
+        raise RunError(f"run={run} has no checkpoint yet: nothing to export")
+    experiment.module.configure_model()
+    experiment.module.load_state_dict(torch.load(checkpoint, "cpu", weights_only=True)["state_dict"])
+    return experiment.module.policy
+
+
+if __name__ == "__main__":
+    main()

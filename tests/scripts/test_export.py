@@ -1,0 +1,38 @@
+"""scripts/export.py: a frame agent beside its CLIP, a language policy as a folder of its own, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.running import rows
+from helpers.scripting import Script
+from helpers.tiny_clip import clip_folder
+
+from kairos.policy.frame_agent.agent import TemporalAgent
+
+
+def test_an_agent_is_written_as_published(script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    clip = clip_folder(tmp_path / "clip")
+    small = ["data.train.width=32", "data.val.width=32", "+policy.width=32", "+policy.heads=4"]
+    small = [f"+{each}" if each.startswith("data") else each for each in small]
+    assert script("train", "experiment=frame_toy", "iterations=2", "name=toy", "callbacks.progress=null", *small) == 0
+    capfd.readouterr()
+    assert script("export", "run=runs/toy", "as=tspo", f"as.clip={clip}", "output=merged") == 0
+    assert "parameters, read again and equal" in capfd.readouterr().out
+    agent = TemporalAgent(width=32, heads=4, unused_projection=False, weights="merged")
+    agent.build()
+    trained = torch.load(tmp_path / "runs/toy/checkpoints/iteration-000002.ckpt", weights_only=True)["state_dict"]
+    assert len(rows(tmp_path / "runs/toy/metrics.jsonl")) == 2
+    assert all(torch.equal(tensor, trained[f"policy.{name}"]) for name, tensor in agent.state_dict().items())
+    assert not torch.equal(agent.query.weight, TemporalAgent(width=32, heads=4).query.weight), "after training"
+    assert script("export", "run=runs/toy", "as=tspo", f"as.clip={clip}", "output=merged") == 1
+    assert "output=merged exists and is not empty" in capfd.readouterr().err
+    assert script("export", "run=runs/toy", "as=hf", "output=words") == 1
+    assert "TemporalAgent, which has no Hugging Face form" in capfd.readouterr().err
+
+
+def test_a_run_without_a_checkpoint_has_nothing_to_export(script: Script, capfd: pytest.CaptureFixture[str]):
+    assert script("export", "run=runs/none", "output=words") == 1
+    assert "runs/none" in capfd.readouterr().err
