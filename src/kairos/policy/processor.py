@@ -50,9 +50,14 @@ class LanguageProcessor:
     def text(self, messages: list[dict[str, object]]) -> str:
         """The conversation as one string that ends with the opening of the assistant's turn."""
         render = cast("Callable[..., str]", self.loaded.apply_chat_template)
-        template = self.chat_template or self.family.chat_template or self.loaded.chat_template or CHAT_TEMPLATE
+        template = self.own_chat_template or CHAT_TEMPLATE
         mode = {} if self.thinking is None else {"enable_thinking": self.thinking}
         return render(messages, chat_template=template, tokenize=False, add_generation_prompt=True, **mode)
+
+    @property
+    def own_chat_template(self) -> str | None:
+        """The processor's, the family's or the tokenizer's; None where none of them has one."""
+        return self.chat_template or self.family.chat_template or self.loaded.chat_template
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`. The ids of the first 10,000 distinct texts are cached: timestamps, fixed wordings."""

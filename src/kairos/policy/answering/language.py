@@ -88,7 +88,7 @@ class LanguageAnswerer:
     def build(self) -> None:
         """Load the weights, once, and freeze them. ValueError for a tokenizer without a chat template."""
         processor = self.policy.processor
-        if processor.chat_template is None and not processor.loaded.chat_template:
+        if processor.own_chat_template is None:
             raise ValueError(
                 f"the answerer's tokenizer {processor.tokenizer} has no chat template, so nothing says how a prompt is "
                 "worded for it: set answerer.policy.processor.chat_template=<jinja>"
