@@ -36,7 +36,8 @@ def plan(config: DictConfig) -> str:
     paths = kernels(module, gpu, sharded)
     if found is None:
         return "no memory to plan: this policy's sizes are not configured, it is small (policy=mini, toy)" + paths
-    title = f"{config.policy.weights} on {config.trainer.devices} device(s)"
+    weights = config.policy.get("weights") or config.policy["_target_"].rpartition(".")[2]
+    title = f"{weights} on {config.trainer.devices} device(s)"
     return table(title, found, limit=config.memory_gib * GIB if config.memory_gib else None) + paths
 
 

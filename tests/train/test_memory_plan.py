@@ -11,6 +11,8 @@ from kairos.compose import build, compose, part
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory.advice import table
 from kairos.policy.memory.candidate import Candidate
+from kairos.policy.memory.estimate import GIB
+from kairos.policy.memory.savings import changes
 from kairos.policy.memory.sizes import Sizes
 from kairos.policy.reference import FrozenLanguage
 from kairos.rollout.live import Live
@@ -51,6 +53,37 @@ def test_an_engine_says_what_it_holds():
     found = candidate_of(module, PixelBudget(), 1, shards=1, gpu=True, alone=True)
     assert found is not None and dict(found.held) == {"answerer": answerer}
     assert "16.0 GiB  answerer" in table("this run", found, limit=None)
+
+
+AGENT = [
+    "policy=frame_agent", "data=toy_frames", "frames=qwen2_5_3584", "rollout=frame_sets", "answerer=qwen2_5_vl_7b",
+    "callbacks.progress=null", "prompts=4", "iterations=1", "sampling.max_actions=8",
+    "rollout.frames_by_task.needle=16",
+]  # fmt: skip
+
+
+def test_an_agents_answerer_is_counted_with_what_it_computes_at_once():
+    module = build(AGENT).module
+    found = candidate_of(module, part(compose(AGENT).frames), 4, shards=1, gpu=True, alone=True)
+    assert found is not None and found.answering is not None
+    held = {allocation.name: allocation.size for allocation in found.estimate.allocations}
+    assert held["answerer"] == 2 * found.held["answerer"].parameters > 2 * 8e9
+    assert held["trained weights, fp32"] == 4 * sum(p.numel() for p in module.policy.parameters())
+    assert found.answering.frames == 16 and found.answering.vision_tokens == 2 * 3584
+    assert {name for name in held if name.startswith("answering")} == {
+        "answering: features of frames that are kept", "answering: keys and values", "answering: sets read at once",
+        "answering: vision tower and its features", "answering: scores of the next token",
+    }  # fmt: skip
+    assert not [name for name in held if name.startswith("learning") and "weights" not in name]
+    text = table("this run", found, limit=20 * GIB)
+    assert "answerer.tokens_at_once=7424  (->" in text and "answerer.cache_gib=0  (->" in text
+    smaller = {change.override: change.candidate.need for change, _ in changes(found)}
+    assert smaller["answerer.tokens_at_once=7424"] < found.need
+
+
+def test_an_answerer_of_unknown_sizes_is_not_planned():
+    module = build([*AGENT, "answerer=mini"]).module
+    assert candidate_of(module, PixelBudget(), 4, shards=1, gpu=True, alone=True) is None
 
 
 @pytest.mark.parametrize(("adapter", "own"), [("none", True), ("lora", False)])

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from kairos.core.protocols import Answerer, Policy
 from kairos.core.types import Prompt, Reply, Rollout, RolloutGroup, Sampling
+from kairos.policy.memory.answering import Answering
 from kairos.policy.memory.sizes import Sizes
+from kairos.video.budget import PixelBudget
 
 
 @runtime_checkable
@@ -19,6 +21,10 @@ class SaysSizes(Protocol):
     """An answerer that knows its sizes before its weights are loaded."""
 
     def sizes(self) -> Sizes | None: ...
+
+    def planned(self, budget: PixelBudget, frames: int) -> Answering | None:
+        """What it computes at once for sets of so many frames."""
+        ...
 
 
 class FrameSets:
@@ -86,6 +92,11 @@ class FrameSets:
         """Sizes of the answerer, for the memory plan; empty where it does not state them."""
         sizes = self.answerer.sizes() if isinstance(self.answerer, SaysSizes) else None
         return {} if sizes is None else {"answerer": sizes}
+
+    def answering(self, budget: PixelBudget, most: int) -> Answering | None:
+        """What the answerer computes at once, for the memory plan; `most`: `sampling.max_actions`."""
+        frames = max(most, *self.frames_by_task.values()) if self.frames_by_task else most
+        return self.answerer.planned(budget, frames) if isinstance(self.answerer, SaysSizes) else None
 
 
 def _chosen(prompt: Prompt, rollout: Rollout) -> Tensor:

@@ -10,9 +10,10 @@ import torch
 
 from kairos.core.types import START
 from kairos.policy.language import LanguagePolicy
+from kairos.policy.memory.answering import Answering
 from kairos.policy.memory.candidate import Candidate
 from kairos.policy.memory.prompt_size import text_tokens, vision_tokens
-from kairos.policy.memory.sizes import Sizes
+from kairos.policy.memory.sizes import Sizes, of_parameters
 from kairos.policy.memory.workload import Workload
 from kairos.rollout.live import Live
 from kairos.train.grpo import GRPOModule
@@ -35,17 +36,26 @@ class HoldsModels(Protocol):
         ...
 
 
+@runtime_checkable
+class PlansAnswers(Protocol):
+    """A rollout engine whose answerer computes much at once."""
+
+    def answering(self, budget: PixelBudget, most: int) -> Answering | None:
+        """What the answerer computes; `most`: the largest number of actions that the policy may take."""
+        ...
+
+
 def candidate_of(
     module: GRPOModule, budget: PixelBudget, prompts: int, shards: int, gpu: bool, alone: bool
 ) -> Candidate | None:
-    """The run as configured; None if the policy is no language model of known sizes.
+    """The run as configured; None if neither policy nor engine has a language model of known sizes.
 
     `prompts`: per rank and step. `shards`: number of devices that share weights and moments. `alone`: there is only one
     device.
     """
     policy = module.policy
     if not isinstance(policy, LanguagePolicy):
-        return None
+        return _beside(module, budget, prompts, gpu)
     sizes = policy.sizes()
     if sizes is None:
         return None
@@ -78,6 +88,28 @@ def candidate_of(
     references = reference_sizes(module.teachers, module.objective.needs.references, sizes)
     held = module.engine.held_sizes() if isinstance(module.engine, HoldsModels) else {}
     return Candidate(sizes, workload, references, held)
+
+
+def _beside(module: GRPOModule, budget: PixelBudget, prompts: int, gpu: bool) -> Candidate | None:
+    """A small policy, whose own computing counts as nothing, and the answerer of its engine; None without one."""
+    most = module.sampling.at(0, module.iterations).max_actions
+    asked = module.engine.answering(budget, most) if isinstance(module.engine, PlansAnswers) else None
+    if asked is None or not isinstance(module.engine, HoldsModels):
+        return None
+    group = module.sampling.group_size
+    workload = Workload(
+        text_tokens=asked.text_tokens,
+        vision_tokens=asked.vision_tokens,
+        completion=asked.completion,
+        group=group,
+        at_once=prompts * module.oversample,
+        prompts=prompts,
+        rows=prompts * group,
+        recompute="full",
+        moments=8 if module.optimizer.kind == "adamw" else 0,
+        gpu=gpu,
+    )
+    return Candidate(of_parameters(module.policy), workload, held=module.engine.held_sizes(), answering=asked)
 
 
 def reference_sizes(

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from kairos.core.types import Prompt, VideoClip
 from kairos.policy.answering.sets import pixels_of
+from kairos.policy.memory.estimate import GIB
 from kairos.policy.network.towers import Towers
 from kairos.policy.processor import LanguageProcessor
 from kairos.video.store.mapped import content_name
-
-GIB = 2**30
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,10 @@ from kairos.policy.answering.frame_features import FrameFeatures, SeenFrames
 from kairos.policy.answering.letters import Letters, asks_letters, letters_of
 from kairos.policy.answering.sets import check_sets, pixels_of
 from kairos.policy.language import LanguagePolicy
+from kairos.policy.memory.answering import Answering
 from kairos.policy.memory.context_limit import check_context_length
+from kairos.policy.memory.estimate import GIB
+from kairos.policy.memory.prompt_size import STAMP, WORDS
 from kairos.policy.memory.sizes import Sizes
 from kairos.policy.models.precision import compute_precision
 from kairos.policy.network.attention.varlen import Automatic
@@ -31,6 +34,7 @@ from kairos.policy.network.towers import VideoFeatures
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.sampling.draw import decoding_on, draw
 from kairos.policy.scoring.shared_prefix import Scoring
+from kairos.video.budget import TEMPORAL_PATCH, PixelBudget
 
 WAYS_OUT = (
     "Lower answerer.tokens_at_once (sets of frames answered together), answerer.frames_at_once (frames in the vision "
@@ -104,6 +108,22 @@ class LanguageAnswerer:
     def sizes(self) -> Sizes | None:
         """Sizes of the model, for the memory plan; None where no `Architecture` states them."""
         return self.policy.sizes()
+
+    def planned(self, budget: PixelBudget, frames: int) -> Answering | None:
+        """What it computes at once for sets of `frames` frames, for the memory plan; None as for `sizes`."""
+        if (sizes := self.sizes()) is None:
+            return None
+        pixels = min(budget.total * TEMPORAL_PATCH, budget.largest * frames)
+        return Answering(
+            sizes=sizes,
+            text_tokens=WORDS + (STAMP * frames if sizes.stamped else 0),
+            vision_tokens=int(pixels) // budget.factor**2,
+            frames=frames,
+            frames_at_once=self.features.at_once,
+            tokens_at_once=self.tokens_at_once,
+            completion=0 if self.mode == "letters" else self.max_tokens,
+            cache_gib=self.features.most / GIB,
+        )
 
     @torch.no_grad()
     def answer(self, prompts: Sequence[Prompt], chosen: Sequence[Sequence[Tensor]]) -> list[list[Reply]]:

@@ -63,7 +63,7 @@ def table(title: str, candidate: Candidate, limit: float | None) -> str:
 
 def _estimate(candidate: Candidate) -> Iterator[str]:
     sizes, load, whole = candidate.sizes, candidate.workload, candidate.estimate
-    yield f"  {sizes.trained / 1e9:.2f} B parameters trained, {sizes.frozen / 1e9:.2f} B frozen"
+    yield f"  {_count(sizes.trained)} parameters trained, {_count(sizes.frozen)} frozen"
     yield (
         f"  prompts of {load.vision_tokens} video + {load.text_tokens} text tokens, completions up to "
         f"{load.completion}, groups of {load.group}"
@@ -75,6 +75,10 @@ def _estimate(candidate: Candidate) -> Iterator[str]:
         f"  {whole.need / GIB:8.1f} GiB  needed: always {whole.held('always') / GIB:.1f}, the larger of roll-out "
         f"{whole.held('roll out') / GIB:.1f} and learning {whole.held('learn') / GIB:.1f}, and the margin"
     )
+
+
+def _count(parameters: int) -> str:
+    return f"{parameters / 1e9:.2f} B" if parameters >= 1e8 or not parameters else f"{parameters / 1e6:.2f} M"
 
 
 def _limit_and_advice(candidate: Candidate, limit: float | None) -> Iterator[str]:

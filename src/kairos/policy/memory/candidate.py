@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kairos.policy.memory.answering import Answering
 from kairos.policy.memory.estimate import Estimate, estimate
 from kairos.policy.memory.sizes import Sizes
 from kairos.policy.memory.workload import Workload
@@ -22,11 +23,14 @@ class Candidate:
     """Sizes of the references, by name; None where one needs no weights of its own (the policy, adapter off)."""
     held: Mapping[str, Sizes] = field(default_factory=dict)
     """Sizes of other frozen models on the device, by name: an engine's answerer."""
+    answering: Answering | None = None
+    """What an engine's answerer computes at once; None without one."""
 
     @property
     def estimate(self) -> Estimate:
         copies = {f"reference {name}": sizes for name, sizes in self.references.items() if sizes is not None}
-        return estimate(self.sizes, self.workload, {**copies, **self.held})
+        more = [] if self.answering is None else self.answering.allocations(self.workload.gpu)
+        return estimate(self.sizes, self.workload, {**copies, **self.held}, more)
 
     @property
     def need(self) -> float:

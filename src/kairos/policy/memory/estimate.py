@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,10 +54,13 @@ class Estimate:
         return self.held("always") + max(self.held("roll out"), self.held("learn")) + self.margin
 
 
-def estimate(sizes: Sizes, load: Workload, frozen: Mapping[str, Sizes] | None = None) -> Estimate:
+def estimate(
+    sizes: Sizes, load: Workload, frozen: Mapping[str, Sizes] | None = None, more: Sequence[Allocation] = ()
+) -> Estimate:
     """Estimate upper bounds: every completion at its limit, every clip at its budget.
 
     `frozen` holds the sizes of whole models beside the policy, by the name of their line: references, an answerer.
+    `more`: further lines, of what these models compute.
     """
     low = 2 if load.gpu else 4
     allocations = [
@@ -67,7 +70,7 @@ def estimate(sizes: Sizes, load: Workload, frozen: Mapping[str, Sizes] | None = 
         Allocation("optimiser's moments, fp32", load.moments * sizes.trained / load.shards),
     ]
     allocations += [Allocation(name, low * model.parameters) for name, model in (frozen or {}).items()]
-    allocations += _rollout(sizes, load) + _learn(sizes, load)
+    allocations += [*more, *_rollout(sizes, load), *_learn(sizes, load)]
     kept = tuple(a for a in allocations if a.size > 0)
     whole = Estimate(kept, 0.0)
     guessed = max(whole.held("roll out", exact=False), whole.held("learn", exact=False))
@@ -75,18 +78,27 @@ def estimate(sizes: Sizes, load: Workload, frozen: Mapping[str, Sizes] | None = 
     return Estimate(kept, margin)
 
 
+def reading_bytes(sizes: Sizes, low: int) -> float:
+    """Bytes of a token that the text tower reads without gradients; `low`: bytes of a number in compute."""
+    return sizes.hidden * 12 + sizes.intermediate * 3 * low + (sizes.queries + sizes.keys) * 2 * low
+
+
+def looking_bytes(sizes: Sizes, low: int) -> float:
+    """Bytes of a patch that the vision tower reads without gradients."""
+    return (sizes.vision_hidden * 6 + sizes.vision_intermediate * 2) * low
+
+
 def _rollout(sizes: Sizes, load: Workload) -> list[Allocation]:
     low = 2 if load.gpu else 4
     rows = load.at_once * load.group
     cached = load.at_once * load.prompt + rows * load.completion
-    width = sizes.hidden * 12 + sizes.intermediate * 3 * low + (sizes.queries + sizes.keys) * 2 * low
     states = 4 * rows * sizes.state
-    looked = sizes.vision_hidden * 6 + sizes.vision_intermediate * 2
+    patches, read = _patches(sizes, load.at_once, load), load.at_once * load.prompt
     return [
         Allocation("roll-out: weights to compute with", _computing(sizes, load, learning=False), "roll out"),
         Allocation("roll-out: keys and values", cached * sizes.key_value_bytes * low / 2 + states, "roll out", False),
-        Allocation("roll-out: prompts read at once", load.at_once * load.prompt * width, "roll out", False),
-        Allocation("roll-out: vision tower", _patches(sizes, load.at_once, load) * looked * low, "roll out", False),
+        Allocation("roll-out: prompts read at once", read * reading_bytes(sizes, low), "roll out", False),
+        Allocation("roll-out: vision tower", patches * looking_bytes(sizes, low), "roll out", False),
         Allocation("roll-out: scores of the next token", rows * sizes.vocabulary * 28, "roll out", False),
     ]
 
@@ -97,7 +109,7 @@ def _learn(sizes: Sizes, load: Workload) -> list[Allocation]:
         load.tokens, patches, load.recompute, load.gpu, load.gpu and load.fused, load.shards > 1,
         load.accumulating and load.gpu and load.shards == 1,
     )  # fmt: skip
-    looking = 0 if sizes.vision_trained else (sizes.vision_hidden * 6 + sizes.vision_intermediate * 2) * low
+    looking = 0 if sizes.vision_trained else looking_bytes(sizes, low)
     chosen = load.rows * load.completion
     logits = 2 if load.gpu else 4 * 4  # of which `token_logprobs` keeps one tensor, plain torch four
     scored = min(chosen * sizes.vocabulary, CHUNK_ELEMENTS) * logits + chosen * sizes.hidden * 4
@@ -135,7 +147,7 @@ def _computing(sizes: Sizes, load: Workload, learning: bool) -> float:
     padded = 0  # a trained tower's MLPs whose width is no multiple of 8 keep padded weights until the backward pass
     if sizes.vision_trained and sizes.vision_gated and sizes.vision_intermediate % 8:
         padded = 3 * low * sizes.vision_layers * sizes.vision_hidden * sizes.vision_intermediate
-    return 4 * low * sizes.vocabulary * sizes.hidden + 6 * low * sizes.trained / sizes.layers + padded
+    return 4 * low * sizes.vocabulary * sizes.hidden + 6 * low * sizes.trained / max(1, sizes.layers) + padded
 
 
 def _patches(sizes: Sizes, prompts: int, load: Workload) -> int:

@@ -112,6 +112,18 @@ def _shorter_answers(now: Candidate) -> Iterator[Change]:
         yield _change(f"sampling.max_actions={half}", now, replace(now.workload, completion=half))
 
 
+def _fewer_sets_answered(now: Candidate) -> Iterator[Change]:
+    asked = now.answering
+    if asked is not None and asked.tokens_at_once > asked.prompt:
+        fewer = replace(asked, tokens_at_once=asked.prompt)
+        yield Change(f"answerer.tokens_at_once={asked.prompt}", replace(now, answering=fewer))
+
+
+def _fewer_features_kept(now: Candidate) -> Iterator[Change]:
+    if now.answering is not None and now.answering.cache_gib > 0:
+        yield Change("answerer.cache_gib=0", replace(now, answering=replace(now.answering, cache_gib=0.0)))
+
+
 def _change(override: str, now: Candidate, workload: Workload) -> Change:
     return Change(override, replace(now, workload=workload))
 
@@ -136,6 +148,16 @@ SAVINGS = (
         "rollout.prompts_at_once=1",
         "fewer prompts sampled at once: the same samples, a longer roll-out",
         _fewer_prompts_sampled,
+    ),
+    Saving(
+        "answerer.tokens_at_once",
+        "fewer sets of frames answered together: the same answers, a longer roll-out",
+        _fewer_sets_answered,
+    ),
+    Saving(
+        "answerer.cache_gib=0",
+        "features of frames are not kept between prompts: the same answers, a longer roll-out",
+        _fewer_features_kept,
     ),
     Saving(
         "strategy=fsdp2",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import cast
 
 from torch import nn
@@ -75,6 +75,15 @@ class Sizes:
     def key_value_bytes(self) -> int:
         """bf16 keys and values of one token, all layers."""
         return 2 * 2 * self.keys * self.attention_layers
+
+
+def of_parameters(module: nn.Module) -> Sizes:
+    """The sizes of a policy that is no language model: its parameters. What it computes counts as nothing."""
+    trained = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    none = {field.name: 0 for field in fields(Sizes) if field.type == "int"}
+    flags = {field.name: False for field in fields(Sizes) if field.type == "bool"}
+    frozen = sum(p.numel() for p in module.parameters()) - trained
+    return replace(Sizes(**none, **flags), trained=trained, frozen=frozen)
 
 
 def of_model(towers: Towers) -> Sizes:
