@@ -11,7 +11,7 @@ from kairos.core.grammar import Grammar
 from kairos.core.patterns import Pair
 from kairos.core.spans import Span
 from kairos.core.types import Rollout, RolloutGroup, Target
-from kairos.credit.rewards.choice import Choice
+from kairos.credit.rewards.choice import Choice, SoftChoice
 from kairos.credit.rewards.evidence import EvidenceHit
 from kairos.credit.rewards.format import Format
 from kairos.credit.rewards.grounding import IoU, TimestampAwareIoU
@@ -195,3 +195,19 @@ def test_a_single_task_name_instead_of_a_list_is_refused():
 def test_shapes_bend_a_term_before_it_is_weighted(group_of):
     rubric = Rubric({"iou": Weighted(IoU(), 0.5, Threshold(0.7))})
     assert rubric(group_of(answered("5.0 to 11.6", "5.0 to 20.0"))).total_G.tolist() == [0.5, 0.0]
+
+
+def test_soft_choice_is_the_probability_of_the_right_letter_and_needs_some(group_of):
+    group = group_of(["<answer>B</answer>"] * 2, Target(choice="B"), "choice")
+    prompt = replace(group.prompt, options=("red", "blue", "green"))
+    probs = torch.tensor([0.2, 0.7, 0.1]), torch.tensor([0.9, 0.05, 0.05])
+    rows = tuple(replace(row, option_probs_O=own) for row, own in zip(group.rollouts, probs, strict=True))
+    assert SoftChoice()(RolloutGroup(prompt, rows)).tolist() == pytest.approx([0.7, 0.05])
+    with pytest.raises(
+        ValueError, match=r"no probabilities of options; take rollout=frame_sets .*, or the term Choice"
+    ):
+        SoftChoice()(RolloutGroup(prompt, group.rollouts))
+    with pytest.raises(ValueError, match="choice 'D' is none of its 3 options"):
+        SoftChoice()(RolloutGroup(replace(prompt, target=Target(choice="D")), rows))
+    with pytest.raises(ValueError, match="has no choice; restrict the term"):
+        SoftChoice()(RolloutGroup(replace(prompt, target=Target()), rows))

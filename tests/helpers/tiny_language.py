@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 
 import torch
@@ -101,6 +101,11 @@ class Tiny:
 
     def prompts(self) -> list[Prompt]:
         return prompts(self.token)
+
+    def with_single_frames(self) -> Tiny:
+        """Its family with every frame as a patch of its own."""
+        assert is_dataclass(self.family)
+        return replace(self, family=replace(self.family, single_frames=True))
 
 
 FAMILIES: Mapping[str, Tiny] = {

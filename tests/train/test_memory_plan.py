@@ -64,7 +64,9 @@ AGENT = [
 
 def test_an_agents_answerer_is_counted_with_what_it_computes_at_once():
     module = build(AGENT).module
-    found = candidate_of(module, part(compose(AGENT).frames), 4, shards=1, gpu=True, alone=True)
+    budget = part(compose(AGENT).frames)
+    assert isinstance(budget, PixelBudget)
+    found = candidate_of(module, budget, 4, shards=1, gpu=True, alone=True)
     assert found is not None and found.answering is not None
     held = {allocation.name: allocation.size for allocation in found.estimate.allocations}
     assert held["answerer"] == 2 * found.held["answerer"].parameters > 2 * 8e9

@@ -77,7 +77,7 @@ def test_a_qwen2_vl_answers_each_set_by_itself(folder: str, tmp_path: Path):
 
 def test_frames_keep_their_times_so_that_a_qwen3_vl_answers_as_our_own_family_does(folder: str, tmp_path: Path):
     tiny = FAMILIES["qwen3_vl"]
-    policy = replace(tiny, family=replace(tiny.family, single_frames=True)).policy(folder)
+    policy = tiny.with_single_frames().policy(folder)
     policy.save_pretrained(tmp_path / "qwen3_vl")
     size = {"shortest_edge": 32 * 32, "longest_edge": 64 * 64 * 100}
     tokenizer = AutoTokenizer.from_pretrained(folder)

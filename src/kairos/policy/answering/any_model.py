@@ -10,7 +10,6 @@ from torch import Tensor
 from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,
-    GenerationMixin,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     ProcessorMixin,
@@ -54,6 +53,7 @@ class TransformersAnswerer:
                 f"answerer.model={self.name} is not a video model that transformers loads (a folder or id with a "
                 f"processor and safetensors weights): {error}"
             ) from error
+        assert self._processor is not None
         if getattr(self._processor, "video_processor", None) is None:
             raise ValueError(f"answerer.model={self.name}: its processor takes no videos; choose a video model")
         if not (self._processor.chat_template or self._tokenizer.chat_template):
@@ -81,7 +81,7 @@ class TransformersAnswerer:
     def _reply(self, prompt: Prompt, clip: VideoClip) -> Reply:
         inputs = self.inputs(prompt, clip)
         greedy = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, "repetition_penalty": 1.0}
-        generate = cast("Callable[..., Tensor]", cast("GenerationMixin", self._loaded).generate)
+        generate = cast("Callable[..., Tensor]", self._loaded.generate)
         new = generate(**inputs, **greedy, max_new_tokens=self.max_tokens)[0, inputs["input_ids"].shape[1] :].tolist()
         ends = self._loaded.generation_config.eos_token_id
         ended = bool(new) and new[-1] in (ends if isinstance(ends, list) else [ends])
