@@ -105,6 +105,19 @@ class Enrich(Protocol):
     def __call__(self, prompt: Prompt) -> Prompt: ...
 
 
+@runtime_checkable
+class Embeds(Enrich, Protocol):
+    """An `Enrich` that stores what it computes of a clip and of a question: it can be filled before a run."""
+
+    def of_clip(self, clip: VideoClip) -> Tensor:
+        """A feature of every frame [T, ...]."""
+        ...
+
+    def of_text(self, text: str) -> Tensor:
+        """The feature of a question [...]."""
+        ...
+
+
 class RolloutEngine(Protocol):
     """Schedules rollouts. Sampling itself belongs to the policy; `asks_policy` is False where others write the rows."""
 
