@@ -17,7 +17,7 @@ from transformers import CLIPImageProcessor, CLIPModel, PreTrainedTokenizerBase
 
 from kairos.cli import command, user_errors
 from kairos.core.seeds import mix
-from kairos.data.mini.captions import FACTS, CaptionedFrames, caption
+from kairos.data.mini.captions import CaptionedFrames, caption, facts
 from kairos.data.mini.questions import COLOUR, SHAPE
 from kairos.data.mini.render import frames, visible
 from kairos.data.mini.scene import LONG, draw_scene
@@ -78,8 +78,9 @@ def train(encoders: Encoders, data: CaptionedFrames, steps: int, batch: int, pea
     rng = np.random.default_rng(mix(seed, "mini clip"))
     for step in range(steps):
         rows = rng.choice(len(data.frames), min(batch, len(data.frames)), replace=False)
-        texts, stated = zip(*(caption(data.names[row], rng) for row in rows), strict=True)
-        true_NM = true_pairs(torch.from_numpy(data.facts[rows]), torch.from_numpy(np.stack(stated)))
+        texts = [caption(data.names[row], rng) for row in rows]
+        shown_NF = torch.from_numpy(data.facts[rows])  # a caption states all that its frame shows
+        true_NM = true_pairs(shown_NF, shown_NF)
         scale = model.logit_scale.exp().clamp(max=100.0)
         features = encoders.frames(data.frames[rows]), encoders.texts(texts)
         loss = contrastive_loss(*features, true_NM.to(encoders.device), scale)
@@ -97,9 +98,10 @@ def train(encoders: Encoders, data: CaptionedFrames, steps: int, batch: int, pea
 def measured(encoders: Encoders, data: CaptionedFrames) -> str:
     """How often the likeliest of all full captions is true of a held-out frame, and how well questions rank frames."""
     frames_ND = torch.cat([encoders.frames(data.frames[i : i + 500]) for i in range(0, len(data.frames), 500)])
-    captions = {" and ".join(f"a {name}" for name in names) or "nothing at all": names for names in data.names}
+    rng = np.random.default_rng(0)
+    captions = {caption(names, rng): names for names in sorted(set(data.names))}
     texts_MD = encoders.texts(list(captions))
-    stated = np.stack([_facts(names) for names in captions.values()])
+    stated = np.stack([facts(names) for names in captions.values()])
     true_NM = true_pairs(torch.from_numpy(data.facts), torch.from_numpy(stated))
     best_N = (normalize(frames_ND, dim=-1) @ normalize(texts_MD, dim=-1).T).argmax(1).cpu()
     right = true_NM[torch.arange(len(best_N)), best_N].float().mean()
@@ -129,10 +131,6 @@ def needles(encoders: Encoders, scenes: int, count: int = 8) -> str:
         f"{np.mean(shares):.3f} show what is asked about ({np.mean(shares[::2]):.3f}, {np.mean(shares[1::2]):.3f}; "
         f"chance {np.mean(chances):.3f})"
     )
-
-
-def _facts(names: Sequence[str]) -> np.ndarray:
-    return np.isin(FACTS, names or FACTS[:1])
 
 
 def _area(scores_N: Tensor, shown_N: Tensor) -> float:
