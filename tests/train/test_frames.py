@@ -13,6 +13,7 @@ from helpers.running import curve, rows
 from kairos.compose import build
 from kairos.core.types import Prompt, Rollout, RolloutGroup, Scores, Target, VideoClip
 from kairos.credit.earned import Earned
+from kairos.policy.frame_agent.agent import TemporalAgent
 from kairos.train.diagnostics import Credited, records
 from kairos.train.grpo import GRPOModule
 
@@ -63,6 +64,46 @@ def test_the_temperature_falls_from_first_to_last():
     assert at == sorted(at, reverse=True) and len(set(at)) == 10
     steps = [first - second for first, second in pairwise(at)]
     assert max(steps) == pytest.approx(min(steps))
+
+
+def test_groups_without_spread_are_counted_and_move_nothing():
+    impossible = "+reward.terms.hit.term.frames=7"
+    built = build(["experiment=frame_toy", impossible, "iterations=2", "callbacks.progress=null", "name=a"])
+    built.trainer.fit(built.module, built.datamodule)
+    assert curve(built.folder, "reward/no_spread") == [1.0, 1.0]
+    assert curve(built.folder, "learn/gradient_norm") == [0.0, 0.0]
+
+
+def test_a_step_moves_scores_by_the_advantages_of_the_chosen_frames():
+    """dL/dS_t = -(1 / (G K tau)) sum_i A_i [t in S_i], A_i = (r_i - mean) / (std + 1e-4), in the whole loop."""
+    built = build(["experiment=frame_toy", "+reward.terms.hit.term.frames=2", "name=a"])
+    module, agent = built.module, built.module.policy
+    assert isinstance(agent, TemporalAgent)
+    module.configure_model()
+    batch = next(iter(built.datamodule.batches("train")))
+    groups = module.roll_out(batch)
+    rollouts = module.credit(groups, batch)
+    scores: list[torch.Tensor] = []
+
+    def remember(frames: torch.Tensor, question: torch.Tensor) -> torch.Tensor:
+        scores.append(TemporalAgent.scores(agent, frames, question))
+        scores[0].retain_grad()
+        return scores[0]
+
+    agent.scores = remember
+    values, _ = module.objective.values(agent(rollouts), rollouts)
+    weights, denominator = module.objective.weights(rollouts.mask_BA, rollouts.group_of_B, rollouts.weights_B)
+    loss = (weights * values).sum() / denominator
+    loss.backward()
+    chosen = [rollout.actions_A for rollout in groups[0].rollouts]
+    rewards = torch.tensor([float((frames < 16).sum() >= 2) for frames in chosen])
+    assert 0 < rewards.mean() < 1, "nothing to learn in this group"
+    advantages = (rewards - rewards.mean()) / (rewards.std() + 1e-4)
+    expected = torch.zeros(128)
+    for advantage, frames in zip(advantages, chosen, strict=True):
+        expected[frames] -= advantage / (12 * 6 * 0.025)
+    torch.testing.assert_close(scores[0].grad, expected, atol=1e-4, rtol=1e-4)
+    assert float(loss.detach()) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_training_has_never_heard_of_frames(repository: Path):
