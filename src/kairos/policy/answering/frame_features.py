@@ -24,9 +24,9 @@ class SeenFrames:
     by_frame: Mapping[int, Tensor]
     """By the frame's index in the clip: [levels, N, D], the features of its N tokens, then the deepstack features."""
 
-    def of(self, index_K: Tensor) -> Tensor:
-        """The features of a set of frames, in its order: [levels, K * N, D]."""
-        return torch.cat([self.by_frame[frame] for frame in index_K.tolist()], dim=1)
+    def of(self, index_K: Tensor) -> list[Tensor]:
+        """The features of each frame of a set, in its order."""
+        return [self.by_frame[frame] for frame in index_K.tolist()]
 
 
 class FrameFeatures:
@@ -54,24 +54,16 @@ class FrameFeatures:
         """`wanted` holds the indices of each prompt's frames, none twice."""
         names = [_keys(prompt.clip, place) for place, prompt in enumerate(prompts)]
         found: dict[str, Tensor] = {}
-        missing: dict[tuple[int, int], list[tuple[str, Tensor]]] = {}  # by (height, width)
+        missing: dict[tuple[int, ...], dict[str, Tensor]] = {}  # pixels, by their size
         for prompt, frames, keys in zip(prompts, wanted, names, strict=True):
-            new = []
-            for frame in frames:
-                if keys[frame] in found:
-                    continue
-                if (kept := self._get(keys[frame])) is None:
-                    new.append(frame)
-                else:
-                    found[keys[frame]] = kept
-            new = list({keys[frame]: frame for frame in new}.values())
+            kept = {keys[frame]: self._get(keys[frame]) for frame in frames}
+            found |= {key: features for key, features in kept.items() if features is not None}
+            new = {keys[frame]: frame for frame in frames if keys[frame] not in found}
             if new:
-                pixels = pixels_of(prompt.clip, new)
-                size = int(pixels.shape[-2]), int(pixels.shape[-1])
-                pairs = zip((keys[frame] for frame in new), pixels, strict=True)
-                missing.setdefault(size, []).extend(pairs)
-        for pairs in missing.values():
-            pairs = list(dict(pairs).items())
+                pixels = pixels_of(prompt.clip, list(new.values()))
+                missing.setdefault(tuple(pixels.shape[1:]), {}).update(zip(new, pixels, strict=True))
+        for of_one_size in missing.values():
+            pairs = list(of_one_size.items())
             for start in range(0, len(pairs), self.at_once):
                 found |= self._run(towers, processor, prompts[0], pairs[start : start + self.at_once])
         return [

@@ -6,12 +6,13 @@ so its visual tokens are the same in every set that shows it: they are computed 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from kairos.core.carry import carried
 from kairos.core.out_of_memory import explaining_out_of_memory
@@ -144,10 +145,9 @@ class LanguageAnswerer:
             with explaining_out_of_memory(doing, WAYS_OUT), compute_precision(self.policy.device):
                 places = sorted({one.place[0] for one in batch} - set(seen))
                 new = [prompts[place] for place in places]
-                wanted = [sorted({int(i) for set_K in chosen[place] for i in set_K}) for place in places]
+                wanted = [torch.cat(list(chosen[place])).unique().tolist() for place in places]
                 seen |= zip(places, self.features(self.policy.towers, self.processor, new, wanted), strict=True)
-                features = _together([seen[one.place[0]].of(one.index_K) for one in batch])
-                self._check(batch, features)
+                features = self._seen(batch, seen)
                 answered = self._scored(batch, features) if batch[0].letters else self._written(batch, features)
             for one, reply in zip(batch, answered, strict=True):
                 replies[one.place] = reply
@@ -190,13 +190,17 @@ class LanguageAnswerer:
         if batch:
             yield batch
 
-    def _check(self, batch: Sequence[Asked], seen: VideoFeatures) -> None:
+    def _seen(self, batch: Sequence[Asked], seen: Mapping[int, SeenFrames]) -> VideoFeatures:
+        """The features of the frames of all sets, one after the other."""
+        frames = [frame for one in batch for frame in seen[one.place[0]].of(one.index_K)]
+        whole = torch.cat(frames, dim=1)
         video = sum(int((layout_of(one.prompt).ids_L == self.policy.towers.video_token).sum()) for one in batch)
-        if len(seen.tokens_ND) != video:
+        if whole.shape[1] != video:
             raise ValueError(
-                f"the vision tower gave {len(seen.tokens_ND)} features for sets of frames with {video} video tokens: "
-                "the answerer's family does not lay frames out one by one"
+                f"the vision tower gave {whole.shape[1]} features for sets of frames with {video} video tokens: the "
+                "answerer's family does not lay frames out one by one"
             )
+        return VideoFeatures(whole[0], tuple(whole[1:]))
 
     def _scored(self, batch: Sequence[Asked], seen: VideoFeatures) -> list[Reply]:
         """One pass over all prompts, which keeps no keys and values; of its end only the letters' logits are read."""
@@ -212,8 +216,11 @@ class LanguageAnswerer:
             video_places([layout.ids_L for layout in layouts], towers.video_token),
         )
         last_B = carried(torch.tensor(segments.prompts).cumsum(0) - 1, device)
-        logits_BV = towers.head(hidden_ND.index_select(0, last_B)).float().cpu()
-        return [_reply(one, logits_V) for one, logits_V in zip(batch, logits_BV, strict=True)]
+        logits_BV = towers.head(hidden_ND.index_select(0, last_B))
+        asked = [letters for one in batch if (letters := one.letters) is not None]
+        tokens_BO = pad_sequence([torch.tensor(letters.tokens) for letters in asked], batch_first=True)
+        logits_BO = logits_BV.gather(1, carried(tokens_BO, device)).float().cpu()
+        return [_likeliest(letters, row[: len(letters.tokens)]) for letters, row in zip(asked, logits_BO, strict=True)]
 
     def _written(self, batch: Sequence[Asked], seen: VideoFeatures) -> list[Reply]:
         greedy = Sampling(temperature=0.0, max_actions=self.max_tokens, group_size=1)
@@ -237,12 +244,6 @@ def begun(layout: Layout, tokens: Sequence[int]) -> Layout:
     )
 
 
-def _together(features: Sequence[Tensor]) -> VideoFeatures:
-    whole = torch.cat(list(features), dim=1)
-    return VideoFeatures(whole[0], tuple(whole[1:]))
-
-
-def _reply(one: Asked, logits_V: Tensor) -> Reply:
-    assert one.letters is not None
-    probs_O = logits_V[list(one.letters.tokens)].softmax(-1)
-    return Reply(one.letters.texts[int(probs_O.argmax())], probs_O)
+def _likeliest(letters: Letters, logits_O: Tensor) -> Reply:
+    probs_O = logits_O.softmax(-1)
+    return Reply(letters.texts[int(probs_O.argmax())], probs_O)
