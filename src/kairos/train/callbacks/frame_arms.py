@@ -1,0 +1,177 @@
+"""Compares ways of choosing frames after training: each arm chooses as many frames, and a frozen answerer answers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from kairos.core.protocols import Answerer, FrameSampler
+from kairos.core.types import Failure, Prompt, Rollout
+from kairos.data.dataset import records_of
+from kairos.evaluation.metrics import Share, standard
+from kairos.evaluation.predictions import Prediction, complete, predict, unanswered, write
+from kairos.evaluation.scores import scored
+from kairos.train.callbacks.fitted import data_of, module_of
+from kairos.train.devices import ranks
+from kairos.train.feed.datamodule import PromptDataModule
+from kairos.train.grpo import GRPOModule
+from kairos.video.samplers.scores import FrameScores
+
+SamplerByScores = Callable[[FrameScores], FrameSampler]
+"""Builds a sampler that follows given scores, such as `TopK`."""
+
+
+@runtime_checkable
+class ScoresFrames(Protocol):
+    """A policy that scores the frames of a prompt's clip, [T]."""
+
+    def scores_of(self, prompt: Prompt) -> Tensor: ...
+
+
+@runtime_checkable
+class HasAnswerer(Protocol):
+    """An engine with a frozen answerer."""
+
+    @property
+    def answerer(self) -> Answerer: ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked, by which the file of its answers is named: `<probe>_<arm>_<frames>`, `_<answerer>` behind it."""
+
+    probe: str
+    arm: str
+    frames: int
+    answerer: str = ""
+    """Empty: the engine's own."""
+
+    def __str__(self) -> str:
+        return "_".join([self.probe, self.arm, str(self.frames), *([self.answerer] if self.answerer else [])])
+
+
+class FrameArms(Callback):
+    """Answers every probe (config group `probes`) after the last iteration, once for each arm and number of frames K.
+
+    Writes `<folder>/<probe>_<arm>_<K>/after.jsonl`. `untrained` are samplers by name; `trained` builds samplers, by
+    name, from the scores of the trained policy. All arms show min(K, T) frames (AKS at most so many). The engine's
+    answerer answers; further `answerers`, by name, answer the arms and numbers too: `..._<answerer>/after.jsonl`. `size`
+    prompts are loaded at once. Predictions are scored by `metrics`, by default the standard ones.
+
+    ValueError for a number of frames below 1, an arm named twice, a policy that scores no frames, or an engine without
+    an answerer.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        untrained: Mapping[str, FrameSampler],
+        trained: Mapping[str, SamplerByScores],
+        frames: Sequence[int],
+        answerers: Mapping[str, Answerer | None] | None = None,
+        size: int = 64,
+        metrics: Mapping[str, Share] | None = None,
+    ) -> None:
+        if not frames or min(frames) < 1:
+            raise ValueError(f"frame_arms.frames must be numbers of frames >= 1, got {list(frames)}")
+        if both := set(untrained) & set(trained):
+            raise ValueError(f"frame_arms names {', '.join(sorted(both))} among its untrained and its trained arms")
+        self.folder, self.untrained, self.trained = Path(folder), dict(untrained), dict(trained)
+        self.frames, self.size = tuple(frames), size
+        self.answerers = {name: other for name, other in (answerers or {}).items() if other is not None}
+        self.metrics = standard() if metrics is None else metrics
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Says before training what would be wrong after it."""
+        del trainer
+        self._samplers(module_of(pl_module))
+        _answerer_of(module_of(pl_module))
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        module, datamodule = module_of(pl_module), data_of(trainer)
+        samplers, answerers = self._samplers(module), {"": _answerer_of(module)}
+        for name, answerer in self.answerers.items():
+            answerer.build()
+            answerer.to(module.device)
+            answerers[name] = answerer
+        for probe in datamodule.probes:
+            for asked, predictions in self._answered(datamodule, probe, samplers, answerers).items():
+                if trainer.is_global_zero:
+                    write(scored(predictions, self.metrics), self.folder / str(asked) / "after.jsonl")
+
+    def _samplers(self, module: GRPOModule) -> dict[str, FrameSampler]:
+        policy = module.policy
+        if self.trained and not isinstance(policy, ScoresFrames):
+            raise ValueError(
+                f"callbacks.frame_arms compares frames that the trained policy scores, and a {type(policy).__name__} "
+                "scores none: take policy=frame_agent, or leave frame_arms.trained empty"
+            )
+        return self.untrained | {name: build(policy.scores_of) for name, build in self.trained.items()}
+
+    @torch.no_grad()
+    def _answered(
+        self,
+        datamodule: PromptDataModule,
+        probe: str,
+        samplers: Mapping[str, FrameSampler],
+        answerers: Mapping[str, Answerer],
+    ) -> dict[Asked, list[Prediction]]:
+        """All ranks' predictions, in the order of the probe."""
+        arms = [(arm, count) for arm in samplers for count in self.frames]
+        mine: dict[Asked, list[Prediction]] = defaultdict(list)
+        for batch in datamodule.batches(probe, None, self.size):
+            pairs = zip(batch.prompts, batch.weights_P.tolist(), strict=True)
+            prompts = [prompt for prompt, weight in pairs if weight > 0]
+            chosen = [[samplers[arm](prompt, count) for arm, count in arms] for prompt in prompts]
+            for name, answerer in answerers.items():
+                told = _replies(answerer, prompts, chosen)
+                for number, (arm, count) in enumerate(arms):
+                    rows = [predict(prompt, rows[number]) for prompt, rows in zip(prompts, told, strict=True)]
+                    mine[Asked(probe, arm, count, name)] += rows + [_failed(failure) for failure in batch.failures]
+        records = records_of(datamodule.dataset(probe))
+        return {
+            asked: complete(rows, records) if records else rows
+            for asked, rows in ((Asked(probe, *arm, name), ranks.gather(mine[Asked(probe, *arm, name)]))
+                                for name in answerers for arm in arms)
+        }  # fmt: skip
+
+
+def _replies(
+    answerer: Answerer, prompts: Sequence[Prompt], chosen: Sequence[Sequence[Tensor]]
+) -> list[list[Rollout]]:
+    """A rollout for each set of frames; equal sets of a prompt are asked once."""
+    sets = [{tuple(index_K.tolist()): index_K for index_K in of_prompt} for of_prompt in chosen]
+    replies = answerer.answer(prompts, [list(found.values()) for found in sets])
+    said = [dict(zip(found, answers, strict=True)) for found, answers in zip(sets, replies, strict=True)]
+    return [
+        [
+            Rollout(
+                (reply := by_set[tuple(index_K.tolist())]).text, None, truncated=reply.truncated, chosen_K=index_K,
+                option_probs_O=reply.option_probs_O,
+            )
+            for index_K in of_prompt
+        ]
+        for by_set, of_prompt in zip(said, chosen, strict=True)
+    ]  # fmt: skip
+
+
+def _failed(failure: Failure) -> Prediction:
+    return unanswered(failure.uid, f"failed: {failure.reason}")
+
+
+def _answerer_of(module: GRPOModule) -> Answerer:
+    engine: object = module.engine
+    if not isinstance(engine, HasAnswerer):
+        raise ValueError(
+            f"callbacks.frame_arms asks the engine's answerer, and {type(engine).__name__} has none: take "
+            "rollout=frame_sets"
+        )
+    return engine.answerer
