@@ -20,7 +20,7 @@ from kairos.train.grpo import GRPOModule
 OPTIONS = sorted(
     (path.parent.name, path.stem)
     for path in Path(CONF).glob("*/*.yaml")
-    if path.stem not in ("mini_val", "prompt_dataset", "shown")  # parts of other options
+    if path.stem not in ("mini_val", "needle_dataset", "prompt_dataset", "shown")  # parts of other options
     and path.parent.name != "as"  # options of export.yaml, which builds no run
 )
 

@@ -68,23 +68,35 @@ class VideoClip:
     """A name that clips share only if their frames are equal; None if unknown."""
     source: VideoSource | None = None
     """Where the clip can be decoded again; None for a clip without a video file."""
+    frame_contents: tuple[str, ...] | None = None
+    """A name for each frame that frames share only if they are equal; None: known from `content`, or unknown."""
 
     def __post_init__(self) -> None:
         if self.frames_TCHW is not None and len(self.frames_TCHW) != len(self.seconds_T):
             raise ValueError(f"clip {self.uid}: {len(self.frames_TCHW)} frames but {len(self.seconds_T)} frame times")
+        if self.frame_contents is not None and len(self.frame_contents) != len(self.seconds_T):
+            raise ValueError(f"clip {self.uid}: {len(self.frame_contents)} names for {len(self.seconds_T)} frames")
 
     def __len__(self) -> int:
         return len(self.seconds_T)
 
     def take(self, index_K: Tensor) -> VideoClip:
         """The same clip with only the frames at `index_K`, in that order; the duration stays."""
+        names = self.frame_names()
         return replace(
             self,
             frames_TCHW=None if self.frames_TCHW is None else self.frames_TCHW[index_K],
             seconds_T=self.seconds_T[index_K],
             features={name: tensor[index_K] for name, tensor in self.features.items()},
             content=None,
+            frame_contents=None if names is None else tuple(names[index] for index in index_K.tolist()),
         )
+
+    def frame_names(self) -> list[str] | None:
+        """A name for each frame that frames, of any clips, share only if they are equal; None if unknown."""
+        if self.frame_contents is not None:
+            return list(self.frame_contents)
+        return None if self.content is None else [f"{self.content}:{index}" for index in range(len(self))]
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,8 @@ ADDED: Mapping[str, object] = {
     "references": {},
     "module.references": {},
     "*.family.single_frames": False,
+    "*frames.shown": None,
+    "*loader.budget.shown": None,
     "*objective.terms.*.reference": "start",
     "*policy.unused_projection": False,
     "*policy.weights": None,

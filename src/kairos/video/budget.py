@@ -37,6 +37,9 @@ class PixelBudget:
     """Most pixels of a clip, counted once per temporal patch, unless `min_pixels` needs more; None: 115,200 tokens."""
     rounding: Literal["floor", "round"] = "floor"
     """How the number of frames is made even; "round" as in older releases."""
+    shown: int | None = None
+    """Frames that a model sees at once, where a sampler chooses them among those kept: frames are as large as
+    `total_pixels` allows for so many. None: all."""
 
     def __post_init__(self) -> None:
         if self.factor < 1:
@@ -54,6 +57,8 @@ class PixelBudget:
             raise ValueError(f"frames.total_pixels must be positive, got {self.total_pixels}")
         if self.rounding not in ("floor", "round"):
             raise ValueError(f"frames.rounding must be floor or round, got {self.rounding!r}")
+        if self.shown is not None and self.shown < 1:
+            raise ValueError(f"shown_frames must be >= 1, or null for all, got {self.shown}")
 
     @property
     def smallest(self) -> int:
@@ -97,7 +102,8 @@ class PixelBudget:
         """
         if max(height, width) > _MAX_ASPECT * min(height, width):
             raise ValueError(f"frames of {width}x{height} pixels: the aspect ratio must not exceed {_MAX_ASPECT}")
-        per_frame = min(768 * self.factor**2, self.total / frames * TEMPORAL_PATCH)
+        seen = frames if self.shown is None else min(frames, self.shown)
+        per_frame = min(768 * self.factor**2, self.total / seen * TEMPORAL_PATCH)
         cap = min(self.largest, max(per_frame, int(self.smallest * 1.05)))
         tall, wide = (max(self.factor, round(side / self.factor) * self.factor) for side in (height, width))
         if tall * wide > cap:
@@ -115,7 +121,12 @@ class PixelBudget:
         return frames // TEMPORAL_PATCH * (height // self.factor) * (width // self.factor)
 
     def describe(self) -> Mapping[str, str]:
+        """Every parameter that changes a pixel. Numbers of shown frames that give the same pixels are described alike,
+        and not at all where they change none."""
+        unbounded = int(self.total * TEMPORAL_PATCH / min(self.largest, 768 * self.factor**2))
+        seen = self.max_frames if self.shown is None else max(self.shown, unbounded)
         return {
+            **({"shown": str(seen)} if seen < self.max_frames else {}),
             "factor": str(self.factor),
             "fps": repr(float(self.fps)),
             "min_frames": str(self.min_frames),

@@ -17,6 +17,7 @@ import torch
 from kairos.core.threads import threads
 from kairos.core.types import VideoClip, VideoSource
 from kairos.video.budget import PixelBudget
+from kairos.video.composed import ComposedClip
 from kairos.video.decoding.bounds import Bounds
 from kairos.video.decoding.decoder import Decoder, Probe
 from kairos.video.decoding.decoders import Decord, Images
@@ -185,7 +186,9 @@ class ClipLoader:
 
 
 def filled(clip: VideoClip) -> bool:
-    """Whether this load had to decode the clip because the store lacked it."""
+    """Whether this load had to decode the clip, or a part of it, because the store lacked it."""
+    if isinstance(clip, ComposedClip):
+        return any(filled(part) for part in clip.parts)
     return isinstance(clip, StoredClip) and clip.filled
 
 

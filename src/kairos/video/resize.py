@@ -1,6 +1,8 @@
-"""Bicubic antialiased resizing of uint8 frames in bounded memory, bit-equal to torchvision as qwen-vl-utils uses it."""
+"""Antialiased resizing of uint8 frames in bounded memory; bicubic is bit-equal to torchvision in qwen-vl-utils."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +14,7 @@ VERSION = "bicubic-antialias-1"
 _CHUNK_BYTES = 64 << 20
 
 
-def resize(frames_TCHW: Tensor, height: int, width: int) -> Tensor:
+def resize(frames_TCHW: Tensor, height: int, width: int, mode: Literal["bicubic", "bilinear"] = "bicubic") -> Tensor:
     """uint8 [T, C, height, width]; the same tensor where the size is right already."""
     if tuple(frames_TCHW.shape[-2:]) == (height, width):
         return frames_TCHW
@@ -24,7 +26,7 @@ def resize(frames_TCHW: Tensor, height: int, width: int) -> Tensor:
             F.interpolate(
                 frames_TCHW[first : first + step].contiguous().float(),
                 size=(height, width),
-                mode="bicubic",
+                mode=mode,
                 antialias=True,
                 align_corners=False,
             )

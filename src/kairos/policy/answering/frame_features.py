@@ -14,7 +14,7 @@ from kairos.policy.answering.sets import pixels_of
 from kairos.policy.memory.estimate import GIB
 from kairos.policy.network.towers import Towers
 from kairos.policy.processor import LanguageProcessor
-from kairos.video.store.mapped import content_name
+from kairos.video.store.mapped import frame_names
 
 
 @dataclass(frozen=True)
@@ -114,5 +114,4 @@ _UNNAMED = "unnamed "
 
 def _keys(clip: VideoClip, place: int) -> list[str]:
     """A key for each frame; frames without a name are only told apart within one call."""
-    name = content_name(clip) or f"{_UNNAMED}{place}"
-    return [f"{name}/{frame}" for frame in range(len(clip))]
+    return frame_names(clip) or [f"{_UNNAMED}{place}/{frame}" for frame in range(len(clip))]

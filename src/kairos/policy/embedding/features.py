@@ -12,6 +12,7 @@ from kairos.core.protocols import FeatureStore
 from kairos.core.types import Prompt, VideoClip
 from kairos.policy.embedding.encoder import ImageTextEncoder, encoder_of
 from kairos.policy.embedding.question import question_stem
+from kairos.video.composed import ComposedClip
 from kairos.video.errors import VideoError
 
 DTYPES = ("float32", "bfloat16")
@@ -65,7 +66,12 @@ class ClipFeatures:
         )
 
     def of_clip(self, clip: VideoClip) -> Tensor:
-        """[T, D] of a clip's frames. ValueError for a clip without frames, or stored features of another number."""
+        """[T, D] of a clip's frames, those of a composed clip from its parts'.
+
+        ValueError for a clip without frames, or stored features of another number.
+        """
+        if isinstance(clip, ComposedClip):
+            return clip.per_frame(self.of_clip)
         encoder = self._encoder
         key = f"{encoder.name}/{encoder.frame_names(clip)}"
         found = None if self.store is None else self.store.get(key)

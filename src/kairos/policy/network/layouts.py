@@ -27,7 +27,8 @@ def frames_in(prompt: Prompt) -> Tensor:
     frames_TCHW = prompt.clip.frames_TCHW
     if frames_TCHW is None or not len(frames_TCHW):
         raise ValueError(
-            f"prompt {prompt.uid}: clip {prompt.clip.uid} has no frames; a language policy needs a decoded clip"
+            f"prompt {prompt.uid}: clip {prompt.clip.uid} has no frames; a language policy needs a decoded clip, and "
+            "of a composed one the frames that a sampler takes (sampler=uniform shown_frames=16)"
         )
     return frames_TCHW
 

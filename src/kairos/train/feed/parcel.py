@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from kairos.core.types import Prompt, PromptBatch, VideoClip
+from kairos.video.composed import ComposedClip
 from kairos.video.store.mapped import content_name
 
 
@@ -54,8 +55,10 @@ def receive(parcel: Parcel) -> PromptBatch:
 
 def _plain(prompt: Prompt) -> Prompt:
     clip = prompt.clip
-    tensors = clip.frames_TCHW, clip.seconds_T
-    plain = VideoClip(clip.uid, *tensors, clip.duration, dict(clip.features), content_name(clip), clip.source)
+    if isinstance(clip, ComposedClip):
+        return prompt  # its parts are pickled as file names, and only frames that are taken are ever read
+    tensors, facts = (clip.frames_TCHW, clip.seconds_T), (clip.duration, dict(clip.features))
+    plain = VideoClip(clip.uid, *tensors, *facts, content_name(clip), clip.source, clip.frame_contents)
     return replace(prompt, clip=plain)
 
 

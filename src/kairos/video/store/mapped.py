@@ -53,10 +53,16 @@ class StoredClip(VideoClip):
             return None
         return tuple(frames.shape), frames.stride(), int(frames.storage_offset() - self.mapped.storage_offset())
 
+    def frame_names(self) -> list[str] | None:
+        """See `VideoClip`; the frames of a mapped clip are named by its file and their place."""
+        if self.frame_contents is not None or (name := content_name(self)) is None:
+            return super().frame_names()
+        return [f"{name}:{index}" for index in range(len(self))]
+
     def __reduce__(self) -> tuple:
         if (view := self.view) is None:
-            tensors = self.frames_TCHW, self.seconds_T
-            return VideoClip, (self.uid, *tensors, self.duration, dict(self.features), self.content, self.source)
+            tensors, facts = (self.frames_TCHW, self.seconds_T), (self.duration, dict(self.features))
+            return VideoClip, (self.uid, *tensors, *facts, self.content, self.source, self.frame_contents)
         facts = (self.uid, _packed(self.seconds_T), self.duration, dict(self.features), self.source)
         return _map_again, (self.path, view, self.filled, *facts)
 
@@ -70,6 +76,11 @@ def content_name(clip: VideoClip) -> str | None:
         return clip.content
     part = hashlib.blake2b(str(view).encode(), digest_size=8).hexdigest()
     return f"{Path(clip.path).stem}-{part}"
+
+
+def frame_names(clip: VideoClip) -> list[str] | None:
+    """A name for each frame of any clip, by which features of single frames are kept."""
+    return clip.frame_names()
 
 
 def open_clip(path: str) -> Mapped:
