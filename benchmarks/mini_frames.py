@@ -73,7 +73,7 @@ def main() -> None:
     for data, arms in ARMS.items():
         prompts = _prompts(data, options.clips)
         floor = chance([len(prompt.options) for prompt in prompts])
-        frames = {"prompts": len(prompts), "chance": floor, "candidates": float(np.mean([len(p.clip) for p in prompts]))}
+        candidates = float(np.mean([len(prompt.clip) for prompt in prompts]))
         print(f"{data}: {len(prompts)} questions, chance {floor:.3f}")
         answered = {
             name: {
@@ -83,7 +83,7 @@ def main() -> None:
             }
             for name, answerer in answerers.items()
         }
-        found[data] = {**frames, "accuracy": answered}
+        found[data] = {"prompts": len(prompts), "chance": floor, "candidates": candidates, "accuracy": answered}
     write_whole(Path(options.output), json.dumps({**found, "machine": machine(device)}, indent=1) + "\n")
     print(options.output)
 
@@ -108,7 +108,8 @@ def _measured(
 
 
 def _prompts(data: str, clips: int) -> list[Prompt]:
-    config = compose(["policy=frame_agent", f"data={data}", "frames=mini_candidates", "template=answer", f"data.val_clips={clips}"])
+    chosen = ["policy=frame_agent", f"data={data}", "frames=mini_candidates", "template=answer"]
+    config = compose([*chosen, f"data.val_clips={clips}"])
     dataset = cast("Callable[[], Dataset[Prompt | Failure]]", part(config.data.val))()
     items = [dataset[index] for index in range(size_of(dataset))]
     failed = [item for item in items if isinstance(item, Failure)]

@@ -65,7 +65,7 @@ def test_what_cannot_be_compared_is_refused_before_training() -> None:
     experiment = build([*ARMS, "rollout=live"])
     with pytest.raises(ValueError, match="take rollout=frame_sets"):
         experiment.trainer.fit(experiment.module, experiment.datamodule)
-    for wrong, message in ((["callbacks.frame_arms.frames=[0]"], "frames must be numbers"), (
-        ["+callbacks.frame_arms.untrained.agent=${callbacks.frame_arms.untrained.uniform}"], "among its untrained")):  # fmt: skip
+    twice = "+callbacks.frame_arms.untrained.agent=${callbacks.frame_arms.untrained.uniform}"
+    for wrong, message in (("callbacks.frame_arms.frames=[0]", "must be numbers"), (twice, "among its untrained")):
         with pytest.raises(Exception, match=message):
-            build([*ARMS, *wrong])
+            build([*ARMS, wrong])

@@ -63,8 +63,8 @@ class FrameArms(Callback):
 
     Writes `<folder>/<probe>_<arm>_<K>/after.jsonl`. `untrained` are samplers by name; `trained` builds samplers, by
     name, from the scores of the trained policy. All arms show min(K, T) frames (AKS at most so many). The engine's
-    answerer answers; further `answerers`, by name, answer the arms and numbers too: `..._<answerer>/after.jsonl`. `size`
-    prompts are loaded at once. Predictions are scored by `metrics`, by default the standard ones.
+    answerer answers; further `answerers`, by name, are asked the same: `..._<answerer>/after.jsonl`. `size` prompts are
+    loaded at once. Predictions are scored by `metrics`, by default the standard ones.
 
     ValueError for a number of frames below 1, an arm named twice, a policy that scores no frames, or an engine without
     an answerer.
@@ -144,9 +144,7 @@ class FrameArms(Callback):
         }  # fmt: skip
 
 
-def _replies(
-    answerer: Answerer, prompts: Sequence[Prompt], chosen: Sequence[Sequence[Tensor]]
-) -> list[list[Rollout]]:
+def _replies(answerer: Answerer, prompts: Sequence[Prompt], chosen: Sequence[Sequence[Tensor]]) -> list[list[Rollout]]:
     """A rollout for each set of frames; equal sets of a prompt are asked once."""
     sets = [{tuple(index_K.tolist()): index_K for index_K in of_prompt} for of_prompt in chosen]
     replies = answerer.answer(prompts, [list(found.values()) for found in sets])
