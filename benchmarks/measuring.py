@@ -107,8 +107,9 @@ def timed(work: Callable[[], object], device: torch.device, repeats: int, warm: 
 
 
 def emptied(device: torch.device) -> None:
-    gc.collect()
+    """Free what nothing refers to, and count the peak from now on; nothing on a CPU."""
     if device.type == "cuda":
+        gc.collect()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
