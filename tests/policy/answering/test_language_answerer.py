@@ -19,6 +19,7 @@ from kairos.policy.answering.language import LanguageAnswerer
 from kairos.policy.answering.letters import letters_of
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.processor import LanguageProcessor
+from kairos.video.composed import ComposedClip
 
 SETS = [[[0, 3, 4], [0, 1, 2, 3, 4, 5, 6, 7]], [[4]], [[0, 5, 11], [0, 5, 10]]]
 """Sets of frames of three prompts, uneven and of different sizes."""
@@ -114,6 +115,23 @@ def test_a_frame_passes_the_tower_once_for_all_sets_and_all_later_calls(folder: 
     for one, other in zip(first, again[::-1], strict=True):
         for a, b in zip(one, other, strict=True):
             torch.testing.assert_close(a.option_probs_O, b.option_probs_O)
+
+
+def test_clips_composed_of_the_same_frames_share_their_features(folder: str):
+    answerer = LanguageAnswerer(frozen(FAMILIES["qwen3_vl"], folder), frames_at_once=4)
+    answerer.build()
+    parts = tuple(replace(clip(uid, 4, 64, 64, seed), content=uid) for uid, seed in (("x", 1), ("y", 2)))
+    part_T, index_T = torch.tensor([0, 0, 1, 1, 0]), torch.tensor([0, 1, 2, 3, 1])
+    whole = ComposedClip("xy", None, torch.arange(5.0), 5.0, parts=parts, part_T=part_T, index_T=index_T)
+    prompt = replace(asked(32)[0], clip=whole)
+    ((composed, _),) = answerer.answer([prompt], [[torch.tensor([1, 2, 4]), torch.tensor([0, 4])]])
+    assert answerer.features.passed == 3, "frames 1 and 4 are the same frame of x"
+    answerer.answer([replace(prompt, clip=parts[0])], [[torch.tensor([0, 1])]])
+    assert answerer.features.passed == 3
+    plain = replace(prompt, clip=replace(whole.take(torch.tensor([1, 2, 4])), frame_contents=None))
+    ((alone,),) = answerer.answer([plain], [[torch.tensor([0, 1, 2])]])
+    assert answerer.features.passed == 6, "frames without a name are not known again"
+    torch.testing.assert_close(alone.option_probs_O, composed.option_probs_O)
 
 
 def test_features_do_not_depend_on_what_else_is_computed_or_kept(folder: str):

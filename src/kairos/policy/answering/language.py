@@ -24,7 +24,7 @@ from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory.answering import Answering
 from kairos.policy.memory.context_limit import check_context_length
 from kairos.policy.memory.estimate import GIB
-from kairos.policy.memory.prompt_size import STAMP, WORDS
+from kairos.policy.memory.prompt_size import text_tokens, vision_tokens
 from kairos.policy.memory.sizes import Sizes
 from kairos.policy.models.precision import compute_precision
 from kairos.policy.network.attention.varlen import Automatic
@@ -35,7 +35,7 @@ from kairos.policy.network.towers import VideoFeatures
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.sampling.draw import decoding_on, draw
 from kairos.policy.scoring.shared_prefix import Scoring
-from kairos.video.budget import TEMPORAL_PATCH, PixelBudget
+from kairos.video.budget import PixelBudget
 
 WAYS_OUT = (
     "Lower answerer.tokens_at_once (sets of frames answered together), answerer.frames_at_once (frames in the vision "
@@ -114,11 +114,11 @@ class LanguageAnswerer:
         """What it computes at once for sets of `frames` frames, for the memory plan; None as for `sizes`."""
         if (sizes := self.sizes()) is None:
             return None
-        pixels = min(budget.total * TEMPORAL_PATCH, budget.largest * frames)
+        budget = replace(budget, shown=frames)
         return Answering(
             sizes=sizes,
-            text_tokens=WORDS + (STAMP * frames if sizes.stamped else 0),
-            vision_tokens=int(pixels) // budget.factor**2,
+            text_tokens=text_tokens(budget, sizes.stamped),
+            vision_tokens=vision_tokens(budget),
             frames=frames,
             frames_at_once=self.features.at_once,
             tokens_at_once=self.tokens_at_once,
