@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.running import rows
+from helpers.running import TINY, rows, weights
 from helpers.scripting import Script
 from helpers.tiny_clip import clip_folder
+from transformers import Qwen3VLForConditionalGeneration
 
 from kairos.policy.frame_agent.agent import TemporalAgent
 
@@ -31,6 +32,16 @@ def test_an_agent_is_written_as_published(script: Script, tmp_path: Path, capfd:
     assert "output=merged exists and is not empty" in capfd.readouterr().err
     assert script("export", "run=runs/toy", "as=hf", "output=words") == 1
     assert "TemporalAgent, which has no Hugging Face form" in capfd.readouterr().err
+
+
+def test_a_language_policy_is_written_as_a_folder_of_transformers(script: Script, tmp_path: Path):
+    small = ["data=mini", "data.clips=2", "data.val_clips=1", "prompts=2", "sampling.max_actions=4"]
+    quick = ["iterations=1", "sampling.group_size=2", "callbacks.validation=null", "callbacks.export=null"]
+    assert script("train", *TINY, *small, *quick, "name=words", "callbacks.progress=null") == 0
+    assert script("export", "run=runs/words", "output=folder", "as.dtype=null") == 0
+    written = Qwen3VLForConditionalGeneration.from_pretrained(tmp_path / "folder", dtype=torch.float32).state_dict()
+    trained = weights(tmp_path / "runs/words/checkpoints/iteration-000001.ckpt")
+    assert all(torch.equal(tensor, trained[f"policy.model.{name}"]) for name, tensor in written.items())
 
 
 def test_a_run_without_a_checkpoint_has_nothing_to_export(script: Script, capfd: pytest.CaptureFixture[str]):
