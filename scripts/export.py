@@ -34,7 +34,7 @@ def trained(run: Path) -> Policy:
         raise RunError(f"run={run} has no checkpoint yet: nothing to export")
     experiment.module.configure_model()
     experiment.module.load_state_dict(torch.load(checkpoint, "cpu", weights_only=True)["state_dict"])
-    return experiment.module.policy
+    return experiment.module.trained
 
 
 if __name__ == "__main__":

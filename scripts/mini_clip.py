@@ -41,9 +41,16 @@ class Encoders:
         self.model.to(device)  # type: ignore[arg-type]
         self._features = cast("ImageTextModel", self.model)
 
+    def pixels(self, frames_NCHW: np.ndarray) -> Tensor:
+        """What the model sees of frames: fp32, on its device."""
+        chunks = torch.from_numpy(frames_NCHW).split(1000)
+        return torch.cat([self.images(c.to(self.device), return_tensors="pt")["pixel_values"] for c in chunks])
+
+    def seen(self, pixels_NCHW: Tensor) -> Tensor:
+        return self._features.get_image_features(pixel_values=pixels_NCHW).pooler_output
+
     def frames(self, frames_NCHW: np.ndarray) -> Tensor:
-        pixels = self.images(torch.from_numpy(frames_NCHW).to(self.device), return_tensors="pt")["pixel_values"]
-        return self._features.get_image_features(pixel_values=pixels).pooler_output
+        return self.seen(self.pixels(frames_NCHW))
 
     def texts(self, texts: Sequence[str]) -> Tensor:
         tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").to(self.device)
@@ -76,13 +83,14 @@ def train(encoders: Encoders, data: CaptionedFrames, steps: int, batch: int, pea
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.05)
     rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm(step) * _cosine(step, steps))
     rng = np.random.default_rng(mix(seed, "mini clip"))
+    pixels = encoders.pixels(data.frames)
     for step in range(steps):
         rows = rng.choice(len(data.frames), min(batch, len(data.frames)), replace=False)
         texts = [caption(data.names[row], rng) for row in rows]
         shown_NF = torch.from_numpy(data.facts[rows])  # a caption states all that its frame shows
         true_NM = true_pairs(shown_NF, shown_NF)
         scale = model.logit_scale.exp().clamp(max=100.0)
-        features = encoders.frames(data.frames[rows]), encoders.texts(texts)
+        features = encoders.seen(pixels[torch.from_numpy(rows)]), encoders.texts(texts)
         loss = contrastive_loss(*features, true_NM.to(encoders.device), scale)
         optimizer.zero_grad()
         loss.backward()
