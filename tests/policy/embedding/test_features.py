@@ -21,6 +21,7 @@ from kairos.data.records import Record
 from kairos.policy.embedding.encoder import encoder_of
 from kairos.policy.embedding.features import ClipFeatures
 from kairos.policy.frame_agent.agent import TemporalAgent
+from kairos.video.composed import ComposedClip
 from kairos.video.errors import VideoError
 from kairos.video.samplers.scores import CosineScores
 from kairos.video.store.feature_stores import FeatureFiles
@@ -160,14 +161,23 @@ def test_stored_features_of_another_number_are_refused(folder: str, store: Featu
         add(prompt())
 
 
-def test_a_composed_clip_keeps_the_features_of_its_parts(folder: str):
-    add = ClipFeatures(folder)
-    parts = [clip("a", 3, 48, 80, seed=1), clip("b", 4, 48, 80, seed=2)]
-    features = torch.cat([add.of_clip(each) for each in parts])
-    whole = VideoClip("ab", None, torch.arange(7.0), 7.0, {"clip": features})
-    assert torch.equal(add(prompt(whole)).clip.features["clip"], features)
+def test_a_composed_clip_has_the_features_of_its_parts_which_are_seen_once(folder: str, store: FeatureFiles):
+    add = ClipFeatures(folder, store)
+    parts = (clip("a", 3, 48, 80, seed=1), clip("b", 4, 64, 64, seed=2))
+    part_T, index_T = torch.tensor([1, 1, 0, 0, 1]), torch.tensor([0, 3, 2, 2, 1])
+    whole = ComposedClip("ab", None, torch.arange(5.0), 5.0, parts=parts, part_T=part_T, index_T=index_T)
+    seen = add(prompt(whole)).clip
+    alone = [add.of_clip(each) for each in parts]
+    expected = torch.stack([alone[part][index] for part, index in zip(part_T.tolist(), index_T.tolist(), strict=True)])
+    assert torch.equal(seen.features["clip"], expected)
+    assert len(stored_files(store)) == 3, "two parts and a question"
+
+
+def test_a_clip_keeps_the_features_that_it_has_and_one_without_frames_needs_some(folder: str):
+    bare = VideoClip("ab", None, torch.arange(7.0), 7.0, {"clip": torch.randn(7, 32)})
+    assert torch.equal(ClipFeatures(folder)(prompt(bare)).clip.features["clip"], bare.features["clip"])
     with pytest.raises(ValueError, match="clip ab has no frames"):
-        add(prompt(replace(whole, features={})))
+        ClipFeatures(folder)(prompt(replace(bare, features={})))
 
 
 def test_an_empty_question_is_a_failure_of_its_row_alone(folder: str):
