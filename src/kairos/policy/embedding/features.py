@@ -23,8 +23,8 @@ class ClipFeatures:
     """`(prompt) -> prompt` with `clip.features["clip"]` [T, D] and `features["question"]` [D], both fp32.
 
     They are the projected features, not normalised, of the clip's frames as stored (under the pixel budget) and of the
-    question's stem. A clip that has features already keeps them. Picklable; nothing is loaded before a feature is missing in the
-    store.
+    question's stem. A clip that has features already keeps them. Picklable; nothing is loaded before a feature is
+    missing in the store.
 
     Source: TSPO (arXiv 2508.04369), where features are of the frames at native size, in bf16, once a question.
     """
