@@ -160,11 +160,12 @@ class Bench:
             run = runner(way, answerer, released, asked[:count], sets[:count], tokens)
             warm, repeats = (0, 1) if way == "released" and tokens > 64 else (1, self.options.repeats)
             emptied(self.device)
+            before = peak(self.device)
             seconds = timed(run, self.device, repeats, warm)
             floor = floor_of(answerer, asked[:count], sets[:count], tokens, of_frame, together=way != "released")
             self.keep("answers", key(name, way, count, tokens), {
                 "seconds": seconds, "seconds_per_prompt": seconds / count, "floor_seconds_per_prompt": floor / count,
-                "peak_gib": peak(self.device) / GIB,
+                "working_gib": (peak(self.device) - before) / GIB,
                 "distinct_frames_per_prompt": float(np.mean([len(distinct(one)) for one in sets[:count]])),
                 "prompt_tokens": len(layout_of(released.laid_out(asked[0], sets[0][0]))),
             })  # fmt: skip
@@ -302,7 +303,7 @@ def show(result: Mapping[str, Mapping[str, object]]) -> None:
     console = Console(width=150)
     lines = cast("dict[str, dict[str, float]]", result["answers"])
     table = Table(title="seconds a prompt")
-    for column in ("model", "way", "prompts", "tokens", "s", "floor", "x released", "GiB"):
+    for column in ("model", "way", "prompts", "tokens", "s", "floor", "x released", "GiB beside weights"):
         table.add_column(column, justify="left" if column in ("model", "way") else "right")
     for name, line in lines.items():
         if "seconds" not in line:
@@ -315,7 +316,7 @@ def show(result: Mapping[str, Mapping[str, object]]) -> None:
         }
         shown = " ".join(f"{ratio:.1f} ({n})" for n, ratio in rivals.items())
         table.add_row(model, way, count.split()[0], tokens.split()[0], f"{line['seconds_per_prompt']:.3f}",
-                      f"{line['floor_seconds_per_prompt']:.3f}", shown, f"{line['peak_gib']:.0f}")  # fmt: skip
+                      f"{line['floor_seconds_per_prompt']:.3f}", shown, f"{line['working_gib']:.1f}")  # fmt: skip
     console.print(table)
     for name, line in lines.items():
         if "seconds" not in line:

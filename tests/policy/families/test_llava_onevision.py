@@ -260,6 +260,7 @@ def without_newline(tensors: dict[str, Tensor], config: dict[str, object]) -> No
     [
         (without_newline, {}, r"missing keys: model\.image_newline"),
         (lambda t, c: t.update(more=torch.ones(1)), {}, "unexpected keys: more"),
+        (lambda t, c: c.update(use_sliding_window=True), {}, "use_sliding_window: True; .* computes False"),
         (lambda t, c: c.update(mm_spatial_pool_mode="average"), {}, "mm_spatial_pool_mode: 'average'.*'bilinear'"),
         (
             lambda t, c: None,
@@ -325,3 +326,20 @@ def test_the_option_states_the_sizes_of_llava_video_7b() -> None:
     load = Workload(text_tokens=300, vision_tokens=64 * 210, completion=256, group=8, at_once=1, prompts=1, rows=8)
     whole = estimate(sizes, load)
     assert whole.held("always") == pytest.approx(16 * sizes.trained, rel=1e-3) and whole.need > whole.held("always")
+
+
+def test_a_model_with_a_sliding_window_or_another_vision_layer_is_refused(folder: str) -> None:
+    config = TINY.config(LanguageProcessor(folder).loaded)
+    config.text_config.layer_types = ["full_attention", "full_attention", "sliding_attention"]
+    with pytest.raises(ValueError, match="within a sliding window"):
+        TINY.family.create(config)
+    config = TINY.config(LanguageProcessor(folder).loaded)
+    config.vision_feature_layer = -2
+    with pytest.raises(ValueError, match=r"another layer than SigLIP's last one.*\(-2, full\)"):
+        TINY.family.create(config)
+
+
+def test_any_slot_that_asks_for_single_frames_takes_the_family_as_it_is() -> None:
+    config = compose(["policy=llava_video_7b", "frames=llava_video", "sampler=uniform", "shown_frames=16"])
+    assert config.processor.family.single_frames is True
+    assert instantiate(config.processor, _convert_="all").family == LlavaOnevision()

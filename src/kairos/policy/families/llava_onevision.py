@@ -135,6 +135,8 @@ class LlavaOnevision(TransformersFamily):
                 f"({config.vision_feature_layer}, {config.vision_feature_select_strategy})"
             )
         parts = _parts(model)
+        if "sliding_attention" in (getattr(config.text_config, "layer_types", None) or ()):
+            raise ValueError("the model's text layers attend within a sliding window, which our layers do not")
         self.fuse(model, parts.language_model, parts.vision_tower)
         rotary = cast("nn.Module", parts.language_model.rotary_emb)
         rotary.__class__ = mixin_class(FirstAxis, type(rotary))
