@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -146,6 +147,24 @@ def test_the_conversation_is_qwen_1_5(folder: str) -> None:
         "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
         "<|im_start|>user\n<video>\nWhen?<|im_end|>\n<|im_start|>assistant\n"
     )
+
+
+def test_the_tokenizer_of_llava_video_needs_no_token_for_videos(real_data: Path, tmp_path: Path) -> None:
+    """Qwen2's, with three special tokens and a chat template that knows text only."""
+    folder = real_data / "tokenizer_qwen2"
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(folder / name, tmp_path / name)
+    config = json.loads((folder / "tokenizer_config.qwen25.json").read_text(encoding="utf-8"))
+    added = {number: config["added_tokens_decoder"][number] for number in ("151643", "151644", "151645")}
+    config |= {"added_tokens_decoder": added, "additional_special_tokens": ["<|im_start|>", "<|im_end|>"]}
+    config["chat_template"] = "{% for message in messages %}{{ message['role'] + message['content'] }}{% endfor %}"
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    processor = LanguageProcessor(str(tmp_path), family=LlavaOnevision())
+    assert len(processor.loaded) == 151_646 and processor.end == 151_645
+    ids = processor(prompt("p", "When?", clip("p", 3))).ids_L.tolist()
+    system = [151644, 8948, 198, 2610, 525, 264, 10950, 17847, 13, 151645, 198]
+    video, question = [151_647] * (3 * 210), [198, 4498, 30]  # "\n", "When", "?"
+    assert ids == [*system, 151644, 872, 198, *video, *question, 151645, 198, 151644, 77091, 198]
 
 
 @pytest.mark.parametrize(("chosen", "how"), [([0, 1, 2, 3], "uniformly sampled"), ([0, 1], "sampled")])
