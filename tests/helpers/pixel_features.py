@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from kairos.core.seeds import mix
-from kairos.core.types import Prompt
+from kairos.core.types import Prompt, VideoClip
+from kairos.video.composed import ComposedClip
 
 
 @dataclass(frozen=True)
@@ -15,11 +18,15 @@ class PixelFeatures:
     """A frame's feature is its 2x2 picture, a question's a random vector: both [12]."""
 
     def __call__(self, prompt: Prompt) -> Prompt:
-        frames = prompt.clip.frames_TCHW
-        assert frames is not None
-        small = torch.nn.functional.adaptive_avg_pool2d(frames.float(), 2).flatten(1) / 255
+        clip = prompt.clip
+        seen = clip.per_frame(_small) if isinstance(clip, ComposedClip) else _small(clip)
         question = torch.randn(12, generator=torch.Generator().manual_seed(mix(prompt.question)))
-        return replace(prompt, clip=replace(prompt.clip, features={"clip": small}), features={"question": question})
+        return replace(prompt, clip=replace(clip, features={"clip": seen}), features={"question": question})
+
+
+def _small(clip: VideoClip) -> Tensor:
+    assert clip.frames_TCHW is not None
+    return adaptive_avg_pool2d(clip.frames_TCHW.float(), 2).flatten(1) / 255
 
 
 AGENT = [
