@@ -138,5 +138,7 @@ def test_an_agent_is_trained_by_the_answers_of_a_real_answerer_and_goes_on_bit_f
         assert isinstance(frames, list) and len(frames) == (6 if row["task"] == "needle" else 4)
         assert str(row["text"]).startswith("<answer>") and len(row["frame_seconds"]) == len(frames)  # type: ignore[arg-type]
     assert len(curve(whole, "val/accuracy")) == 1
+    assert 0 < curve(whole, "throughput/answered_sets")[0] <= 2 * 4
+    assert sum(curve(whole, "throughput/tower_frames")) > 0
     trained("cut", 2)
     assert_same_run(whole, trained("cut", 3, resume=True))

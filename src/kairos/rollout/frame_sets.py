@@ -27,6 +27,13 @@ class SaysSizes(Protocol):
         ...
 
 
+@runtime_checkable
+class Counts(Protocol):
+    """An answerer that counts what it did since the last call."""
+
+    def counted(self) -> Mapping[str, int]: ...
+
+
 class FrameSets:
     """The policy draws `group_size` sets of K frames a prompt; one call of the answerer answers all sets greedily.
 
@@ -87,6 +94,10 @@ class FrameSets:
         return by_task.get(prompt.task, sampling.max_actions)
 
     def release(self) -> None: ...
+
+    def counted(self) -> Mapping[str, int]:
+        """The answerer's counts since the last call, for the log; empty where it keeps none."""
+        return self.answerer.counted() if isinstance(self.answerer, Counts) else {}
 
     def held_sizes(self) -> Mapping[str, Sizes]:
         """Sizes of the answerer, for the memory plan; empty where it does not state them."""

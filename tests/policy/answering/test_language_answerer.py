@@ -110,8 +110,9 @@ def test_a_frame_passes_the_tower_once_for_all_sets_and_all_later_calls(folder: 
     distinct = sum(len({frame for frames in of_prompt for frame in frames}) for of_prompt in SETS)
     first = answerer.answer(named, sets())
     assert answerer.features.passed == distinct
+    assert answerer.counted() == {"answered_sets": 5, "tower_frames": distinct, "known_frames": 0}
     again = answerer.answer(named[::-1], sets()[::-1])
-    assert answerer.features.passed == distinct
+    assert answerer.counted() == {"answered_sets": 5, "tower_frames": 0, "known_frames": distinct}
     for one, other in zip(first, again[::-1], strict=True):
         for a, b in zip(one, other, strict=True):
             torch.testing.assert_close(a.option_probs_O, b.option_probs_O)

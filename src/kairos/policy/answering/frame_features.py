@@ -43,8 +43,8 @@ class FrameFeatures:
         if at_once < 1:
             raise ValueError(f"answerer.frames_at_once must be >= 1, got {at_once}")
         self.most, self.at_once = gib * GIB, at_once
-        self.passed = 0
-        """Frames that passed the tower so far, copies aside."""
+        self.passed = self.known = 0
+        """Frames so far that passed the tower (copies aside), and that a cache hit spared the tower."""
         self._kept: OrderedDict[str, Tensor] = OrderedDict()
         self._bytes = 0
 
@@ -58,6 +58,7 @@ class FrameFeatures:
         for prompt, frames, keys in zip(prompts, wanted, names, strict=True):
             kept = {keys[frame]: self._get(keys[frame]) for frame in frames}
             found |= {key: features for key, features in kept.items() if features is not None}
+            self.known += sum(features is not None for features in kept.values())
             new = {keys[frame]: frame for frame in frames if keys[frame] not in found}
             if new:
                 pixels = pixels_of(prompt.clip, list(new.values()))

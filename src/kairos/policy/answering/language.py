@@ -6,20 +6,19 @@ so its visual tokens are the same in every set that shows it: they are computed 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from kairos.core.carry import carried
 from kairos.core.out_of_memory import explaining_out_of_memory
-from kairos.core.types import Layout, Prompt, Reply, Sampling, VideoClip
+from kairos.core.types import Prompt, Reply, Sampling
+from kairos.policy.answering.asked import Asked, batches, lay_out
 from kairos.policy.answering.frame_features import FrameFeatures, SeenFrames
 from kairos.policy.answering.letters import Letters, asks_letters, letters_of
-from kairos.policy.answering.sets import check_sets, pixels_of
+from kairos.policy.answering.one_pass import likeliest_letters
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory.answering import Answering
 from kairos.policy.memory.context_limit import check_context_length
@@ -27,38 +26,15 @@ from kairos.policy.memory.estimate import GIB
 from kairos.policy.memory.prompt_size import text_tokens, vision_tokens
 from kairos.policy.memory.sizes import Sizes
 from kairos.policy.models.precision import compute_precision
-from kairos.policy.network.attention.varlen import Automatic
-from kairos.policy.network.layouts import layout_of
-from kairos.policy.network.segments import Segments
-from kairos.policy.network.text.forward import run_text, video_places
 from kairos.policy.network.towers import VideoFeatures
 from kairos.policy.processor import LanguageProcessor
 from kairos.policy.sampling.draw import decoding_on, draw
-from kairos.policy.scoring.shared_prefix import Scoring
 from kairos.video.budget import PixelBudget
 
 WAYS_OUT = (
     "Lower answerer.tokens_at_once (sets of frames answered together), answerer.frames_at_once (frames in the vision "
     "tower together) or answerer.cache_gib (features of frames that are kept)."
 )
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One set of frames of one prompt, laid out."""
-
-    place: tuple[int, int]
-    """The prompt's place in the call, and the set's among the prompt's."""
-    prompt: Prompt
-    """Laid out; its clip holds the times of the chosen frames, and no pixels."""
-    index_K: Tensor
-    """The chosen frames."""
-    letters: Letters | None
-    """None: the answer is written freely."""
-
-    @property
-    def tokens(self) -> int:
-        return len(layout_of(self.prompt))
 
 
 class LanguageAnswerer:
@@ -89,6 +65,8 @@ class LanguageAnswerer:
         self.policy, self.mode, self.max_tokens, self.tokens_at_once = policy, mode, max_tokens, tokens_at_once
         self.features = FrameFeatures(cache_gib, frames_at_once)
         self._warm_steps: set[object] = set()
+        self._counted = {"answered_sets": 0, "tower_frames": 0, "known_frames": 0}
+        self._answered = 0
 
     def build(self) -> None:
         """Load the weights, once, and freeze them. ValueError for a tokenizer without a chat template."""
@@ -135,12 +113,15 @@ class LanguageAnswerer:
         asked = [
             one
             for place, (prompt, sets) in enumerate(zip(prompts, chosen, strict=True))
-            for one in self._laid_out(place, prompt, sets)
+            for one in lay_out(self.processor, place, prompt, sets, self._letters(prompt))
         ]
+        letters = [one.prompt for one in asked if one.letters]
+        check_context_length(self.policy.towers, letters, 0)
+        check_context_length(self.policy.towers, [one.prompt for one in asked if not one.letters], self.max_tokens)
         replies: dict[tuple[int, int], Reply] = {}
         seen: dict[int, SeenFrames] = {}
         left = [len(sets) for sets in chosen]
-        for batch in self._batches(asked):
+        for batch in batches(asked, self.tokens_at_once):
             doing = f"answering {len(batch)} sets of frames of {sum(one.tokens for one in batch)} tokens together"
             with explaining_out_of_memory(doing, WAYS_OUT), compute_precision(self.policy.device):
                 places = sorted({one.place[0] for one in batch} - set(seen))
@@ -151,50 +132,37 @@ class LanguageAnswerer:
                 answered = self._scored(batch, features) if batch[0].letters else self._written(batch, features)
             for one, reply in zip(batch, answered, strict=True):
                 replies[one.place] = reply
+                self._answered += 1
                 left[one.place[0]] -= 1
                 if not left[one.place[0]]:
                     del seen[one.place[0]]
         return [[replies[p, s] for s in range(len(sets))] for p, sets in enumerate(chosen)]
 
+    def counted(self) -> dict[str, int]:
+        """Counts since the last call: sets answered, frames that passed the vision tower, and that were kept."""
+        now = {
+            "answered_sets": self._answered,
+            "tower_frames": self.features.passed,
+            "known_frames": self.features.known,
+        }
+        new = {name: count - self._counted[name] for name, count in now.items()}
+        self._counted = now
+        return new
+
     @property
     def processor(self) -> LanguageProcessor:
         return self.policy.processor
 
-    def _laid_out(self, place: int, prompt: Prompt, sets: Sequence[Tensor]) -> Iterator[Asked]:
-        if not len(sets):
-            return
-        if self.mode == "letters" or (self.mode is None and asks_letters(prompt)):
-            letters = letters_of(prompt, self.processor)
-        else:
-            letters = None
-        check_sets(prompt, sets)
-        size = pixels_of(prompt.clip, [int(sets[0][0])]).shape[1:]
-        for number, index_K in enumerate(sets):
-            pixels = torch.empty(len(index_K), *size, dtype=torch.uint8, device="meta")  # a layout needs their size
-            clip = VideoClip(prompt.clip.uid, pixels, prompt.clip.seconds_T[index_K], prompt.clip.duration)
-            shown = replace(prompt, clip=clip, features={}, layout=None)
-            layout = self.processor(shown)
-            shown = replace(shown, layout=layout if letters is None else begun(layout, letters.prefix))
-            check_context_length(self.policy.towers, [shown], self.max_tokens if letters is None else 0)
-            yield Asked((place, number), shown, index_K, letters)
-
-    def _batches(self, asked: Sequence[Asked]) -> Iterator[list[Asked]]:
-        """Sets of one mode of answering, in order, as many as `tokens_at_once` allows, at least one."""
-        batch: list[Asked] = []
-        for one in sorted(asked, key=lambda one: one.letters is None):
-            full = sum(other.tokens for other in batch) + one.tokens > self.tokens_at_once
-            if batch and (full or (batch[0].letters is None) != (one.letters is None)):
-                yield batch
-                batch = []
-            batch.append(one)
-        if batch:
-            yield batch
+    def _letters(self, prompt: Prompt) -> Letters | None:
+        """The letters to score; None where the answer is to be written."""
+        scored = self.mode == "letters" or (self.mode is None and asks_letters(prompt))
+        return letters_of(prompt, self.processor) if scored else None
 
     def _seen(self, batch: Sequence[Asked], seen: Mapping[int, SeenFrames]) -> VideoFeatures:
         """The features of the frames of all sets, one after the other."""
         frames = [frame for one in batch for frame in seen[one.place[0]].of(one.index_K)]
         whole = torch.cat(frames, dim=1)
-        video = sum(int((layout_of(one.prompt).ids_L == self.policy.towers.video_token).sum()) for one in batch)
+        video = sum(int((one.layout.ids_L == self.policy.towers.video_token).sum()) for one in batch)
         if whole.shape[1] != video:
             raise ValueError(
                 f"the vision tower gave {whole.shape[1]} features for sets of frames with {video} video tokens: the "
@@ -203,24 +171,8 @@ class LanguageAnswerer:
         return VideoFeatures(whole[0], tuple(whole[1:]))
 
     def _scored(self, batch: Sequence[Asked], seen: VideoFeatures) -> list[Reply]:
-        """One pass over all prompts, which keeps no keys and values; of its end only the letters' logits are read."""
-        towers, device = self.policy.towers, self.policy.device
-        layouts = [layout_of(one.prompt) for one in batch]
-        segments = Segments(tuple(len(layout) for layout in layouts))
-        hidden_ND = run_text(
-            towers.text,
-            carried(torch.cat([layout.ids_L for layout in layouts]), device),
-            carried(torch.cat([layout.positions_3L for layout in layouts], dim=1), device),
-            seen,
-            Scoring(segments, Automatic().plan(segments, device)),
-            video_places([layout.ids_L for layout in layouts], towers.video_token),
-        )
-        last_B = carried(torch.tensor(segments.prompts).cumsum(0) - 1, device)
-        logits_BV = towers.head(hidden_ND.index_select(0, last_B))
-        asked = [letters for one in batch if (letters := one.letters) is not None]
-        tokens_BO = pad_sequence([torch.tensor(letters.tokens) for letters in asked], batch_first=True)
-        logits_BO = logits_BV.gather(1, carried(tokens_BO, device)).float().cpu()
-        return [_likeliest(letters, row[: len(letters.tokens)]) for letters, row in zip(asked, logits_BO, strict=True)]
+        letters = [one.letters for one in batch if one.letters is not None]
+        return likeliest_letters(self.policy.towers, [one.layout for one in batch], letters, seen)
 
     def _written(self, batch: Sequence[Asked], seen: VideoFeatures) -> list[Reply]:
         greedy = Sampling(temperature=0.0, max_actions=self.max_tokens, group_size=1)
@@ -232,18 +184,3 @@ class LanguageAnswerer:
             for row, length in zip(drawn.actions_BA, drawn.length_B.tolist(), strict=True)
         ]
         return [Reply(text, truncated=bool(cut)) for text, cut in zip(texts, drawn.truncated_B.tolist(), strict=True)]
-
-
-def begun(layout: Layout, tokens: Sequence[int]) -> Layout:
-    """A layout with the first tokens of the answer behind the prompt."""
-    after = layout.positions_3L.max() + 1 + torch.arange(len(tokens))
-    return replace(
-        layout,
-        ids_L=torch.cat([layout.ids_L, torch.tensor(tokens, dtype=torch.long)]),
-        positions_3L=torch.cat([layout.positions_3L, after.expand(3, -1)], dim=1),
-    )
-
-
-def _likeliest(letters: Letters, logits_O: Tensor) -> Reply:
-    probs_O = logits_O.softmax(-1)
-    return Reply(letters.texts[int(probs_O.argmax())], probs_O)

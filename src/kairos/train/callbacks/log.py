@@ -22,7 +22,7 @@ from kairos.train.iteration import Turn
 
 @runtime_checkable
 class Counting(Protocol):
-    """A policy with its own counts since the last call, such as runs of its vision tower."""
+    """A policy or an engine with its own counts since the last call, such as runs of a vision tower."""
 
     def counted(self) -> Mapping[str, int]: ...
 
@@ -72,8 +72,8 @@ class RunLog(Callback):
             peaks = ranks.gather([torch.cuda.max_memory_allocated(module.device) / 2**30])
             torch.cuda.reset_peak_memory_stats(module.device)
             module.metrics["throughput/peak_gib"] = max(peaks)  # of any device, in this iteration
-        counted = module.policy.counted() if isinstance(module.policy, Counting) else {}
-        for counts in ranks.gather([batch.counts, counted]):  # such as clips missed: they differ from run to run
+        counted = [part.counted() for part in (module.policy, module.engine) if isinstance(part, Counting)]
+        for counts in ranks.gather([batch.counts, *counted]):  # such as clips missed: they differ from run to run
             for name, count in counts.items():
                 module.metrics[f"throughput/{name}"] = module.metrics.get(f"throughput/{name}", 0.0) + count
         if trainer.is_global_zero:
