@@ -32,7 +32,9 @@ from kairos.runs.packs import archive, pack, unpack
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 TABLES = Path(CONF) / "table" / "mini"
+CACHE = "cache_videos"
 SPLITS = "splits=[train,answer,ood,ood_short,others]"
+SEEDS = (0, 1, 2)
 RESERVE = 60.0  # seconds for stopping jobs, for the tables and for packing
 KEPT = ("*.json", "*.yaml", "*.txt", "metrics.jsonl", "rewards.jsonl", "predictions/*/after.jsonl")
 """What a pack holds of a run."""
@@ -48,7 +50,7 @@ class Study:
     runs: Path
 
     def rows(self) -> list[TableRow]:
-        return list(dict.fromkeys(row for table in self.tables for row in table.rows.values()))
+        return list(dict.fromkeys(row.trained for table in self.tables for row in table.rows.values()))
 
     def folder(self, row: TableRow, seed: int) -> Path:
         chosen = [f"experiment={row.experiment}", f"seed={seed}", *row.overrides, *self.overrides]
@@ -59,7 +61,8 @@ class Study:
 
     def unfinished(self, tables: Sequence[TableDefinition] | None = None) -> list[TableRow]:
         """The rows that lack a seed."""
-        wanted = {row for table in self.tables if tables is None or table in tables for row in table.rows.values()}
+        chosen = self.tables if tables is None else tables
+        wanted = {row.trained for table in chosen for row in table.rows.values()}
         return [
             row
             for row in self.rows()
@@ -120,11 +123,13 @@ def table_files(folder: Path, names: Sequence[str]) -> list[Path]:
 
 def prepare(study: Study, end: float) -> None:
     """Render and decode the clips of all runs once, and measure prompts for the tables that select among them."""
-    if not (study.runs / "prepared").exists():
-        everything = ["experiment=mini/grpo", *study.overrides, SPLITS]
-        if _run(["scripts/cache_videos.py", *everything], end):
+    own = [list(table.before) for table in study.tables if table.before[:1] == (CACHE,) and study.unfinished([table])]
+    usual = [[CACHE, "experiment=mini/grpo", SPLITS]] if any(t.before[:1] != (CACHE,) for t in study.tables) else []
+    for name, *chosen in dict.fromkeys(map(tuple, usual + own)):
+        done = study.runs / f"prepared-{folder_name(chosen)}"
+        if not done.exists() and _run([f"scripts/{name}.py", *chosen, *study.overrides], end):
             study.runs.mkdir(parents=True, exist_ok=True)
-            (study.runs / "prepared").touch()
+            done.touch()
     for table in study.tables:
         output = _output(table)
         if output is not None and study.unfinished([table]) and not list(output.glob("*.png")):
@@ -145,7 +150,7 @@ def tabulate(table: TableDefinition, study: Study, output: Path) -> str:
     folders = {name: study.folders(row) for name, row in table.rows.items()}
     own = Study((table,), study.seeds, study.overrides, study.runs)
     commands = [
-        f"python benchmarks/mini.py --minutes 10 --tables {table.name}",
+        f"python benchmarks/mini.py --minutes 10 --tables {table.name}{_seeds(study.seeds)}",
         "# which does what is left of:",
     ]
     if table.before:
@@ -171,6 +176,11 @@ def _run(command: Sequence[str], end: float) -> bool:
         return False
 
 
+def _seeds(seeds: Sequence[int]) -> str:
+    """How to ask for these seeds, where they are not the usual ones."""
+    return "" if tuple(seeds) == SEEDS else f" --seeds {' '.join(map(str, seeds))}"
+
+
 def _output(table: TableDefinition) -> Path | None:
     """The folder that the command before a table writes to."""
     return next((Path(o.removeprefix("output=")) for o in table.before if o.startswith("output=")), None)
@@ -181,7 +191,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tables", nargs="+", default=[], help="names or letters; all without any")
     parser.add_argument("--definitions", default=str(TABLES), help="the folder of the tables' files")
     parser.add_argument("--minutes", type=float, default=0.0, help="of wall clock for everything; 0: train nothing")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--jobs", type=int, default=12, help="side by side on each GPU")
     parser.add_argument(
         "--set", nargs="+", default=[], help="more overrides for every run; other overrides, other runs"

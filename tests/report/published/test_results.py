@@ -167,3 +167,28 @@ def test_a_pack_that_leads_elsewhere_is_refused(tmp_path: Path, monkeypatch: pyt
     archive([Path("../secret")], Path("packs/runs-1.tar.gz"))
     with pytest.raises(ValueError, match=r"holds ../secret, which does not lie below there"):
         unpack(Path("packs"), Path("there"))
+
+
+def test_arms_of_the_same_runs_are_rows_of_one_table(tmp_path: Path):
+    said = {
+        "title": "Frames", "baseline": "even",
+        "rows": {"even": {"experiment": "mini/a", "arm": "even"}, "agent": {"experiment": "mini/a", "arm": "agent"}},
+        "scores": {"grounding (q, 8 frames)": ["miou"], "grounding (q, 8 frames, other)": ["miou"]},
+    }  # fmt: skip
+    path = tmp_path / "i_frames.yaml"
+    path.write_text(yaml.safe_dump(said, sort_keys=False))
+    table = read_definition(path)
+    assert {row.trained for row in table.rows.values()} == {TableRow("mini/a")}
+    folders = []
+    for seed in (0, 1):
+        folder = finished(tmp_path / f"run{seed}", seed, [0.0], [0.0], [1.0])
+        for arm, value in (("even", 0.25), ("agent", 0.5 + seed / 4), ("agent-spread", 0.0)):
+            for name in (f"q_{arm}_8", f"q_{arm}_8_other"):
+                write([prediction("u", value)], folder / "predictions" / name / "after.jsonl")
+        folders.append(folder)
+    text = write_result(table, {"even": folders, "agent": folders}, tmp_path / "out", ["python x"])
+    rows = json.loads((tmp_path / "out" / "i_frames.json").read_text())["rows"]
+    found = {(row["row"], row["task"]): row["mean"] for row in rows}
+    assert found["even", "grounding (q, 8 frames)"] == 0.25 and found["agent", "grounding (q, 8 frames)"] == 0.625
+    assert found["agent", "grounding (q, 8 frames, other)"] == 0.625
+    assert "- agent: `experiment=mini/a`, frames chosen by agent." in text

@@ -16,7 +16,7 @@ ARMS = [
     *AGENT, "callbacks=frame_arms", "callbacks.frame_arms.frames=[2,5]", "metrics=frames",
     "+probes.questions=${data.val}", "iterations=1", "callbacks.validation=null", "callbacks.checkpoint=null",
 ]  # fmt: skip
-NAMES = ("uniform", "top_k", "bin_max", "aks", "agent", "agent_bin_max", "agent_diverse")
+NAMES = ("uniform", "top-k", "bin-max", "aks", "agent", "agent-bin-max", "agent-diverse")
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,7 @@ def test_what_cannot_be_compared_is_refused_before_training() -> None:
     with pytest.raises(ValueError, match="take rollout=frame_sets"):
         experiment.trainer.fit(experiment.module, experiment.datamodule)
     twice = "+callbacks.frame_arms.untrained.agent=${callbacks.frame_arms.untrained.uniform}"
-    for wrong, message in (("callbacks.frame_arms.frames=[0]", "must be numbers"), (twice, "among its untrained")):
+    for wrong, message in (("callbacks.frame_arms.frames=[0]", "must be numbers"), (twice, "among its untrained"),
+                           ("+callbacks.frame_arms.answerers.my_own=${answerer}", "without '_'")):  # fmt: skip
         with pytest.raises(Exception, match=message):
             build([*ARMS, wrong])

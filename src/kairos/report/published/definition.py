@@ -4,7 +4,8 @@ A file of `conf/table/`:
 
     title: ...
     baseline: <row>                       # differences are from it
-    rows: {<row>: <experiment>}           # or {<row>: {experiment: <experiment>, overrides: [<override>, ...]}}
+    rows: {<row>: <experiment>}           # or {<row>: {experiment: <experiment>, overrides: [<override>, ...]}}, and
+                                          # arm: <arm> there, where a run compares ways of choosing frames
     scores: {<task>: [<score>]}           # tasks and scores as in the standings, grounding (ood): [miou]
     over_time: [<metric>]                 # shown over the iterations too; optional
     before: [<script>, <override>, ...]   # a command that must have run before the rows can; optional
@@ -14,7 +15,7 @@ A file of `conf/table/`:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -45,6 +46,13 @@ class TableRow:
 
     experiment: str
     overrides: tuple[str, ...] = ()
+    arm: str | None = None
+    """Whose answers count, where the runs compare ways of choosing frames (`FrameArms`): those of this arm."""
+
+    @property
+    def trained(self) -> TableRow:
+        """What is trained for this row: rows that differ in their arm alone are read from the same runs."""
+        return replace(self, arm=None)
 
     def __str__(self) -> str:
         return " ".join([self.experiment, *self.overrides])
@@ -107,12 +115,14 @@ def _row(table: str, name: str, says: object) -> TableRow:
     match says:
         case str() as experiment:
             return TableRow(experiment)
-        case {"experiment": str() as experiment, **others} if set(others) <= {"overrides"}:
-            overrides = others.get("overrides", [])
-            if isinstance(overrides, list) and all(isinstance(o, str) and "=" in o for o in overrides):
-                return TableRow(experiment, tuple(overrides))
+        case {"experiment": str() as experiment, **others} if set(others) <= {"overrides", "arm"}:
+            overrides, arm = others.get("overrides", []), others.get("arm")
+            fits = isinstance(overrides, list) and all(isinstance(o, str) and "=" in o for o in overrides)
+            if fits and (arm is None or isinstance(arm, str)):
+                return TableRow(experiment, tuple(overrides), arm)
     raise ValueError(
-        f"{table}: rows.{name} must be an experiment, or {{experiment: ..., overrides: [key=value, ...]}}, got {says!r}"
+        f"{table}: rows.{name} must be an experiment, or {{experiment: ..., overrides: [key=value, ...], "
+        f"arm: ...}}, got {says!r}"
     )
 
 

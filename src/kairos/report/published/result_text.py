@@ -9,7 +9,7 @@ from kairos.evaluation.bootstrap import Interval
 from kairos.evaluation.display import Displays
 from kairos.report.comparison.groups import Group
 from kairos.report.comparison.standings import displays_of
-from kairos.report.published.definition import TableDefinition
+from kairos.report.published.definition import TableDefinition, TableRow
 from kairos.report.published.ordering import Pair, tally
 
 
@@ -22,7 +22,7 @@ def result_text(
     commands: Sequence[str],
 ) -> str:
     """The whole page; `scores` is the score table as markdown."""
-    rows = [f"- {name}: `experiment={row}`. {table.about.get(name, '')}" for name, row in table.rows.items()]
+    rows = [f"- {name}: `experiment={row}`{_arm(row)}. {table.about.get(name, '')}" for name, row in table.rows.items()]
     parts = [
         f"# {table.title}",
         "",
@@ -35,6 +35,10 @@ def result_text(
         *_orders(table, compared),
     ]
     return "\n".join([*parts, "```", *commands, "```", ""])
+
+
+def _arm(row: TableRow) -> str:
+    return "" if row.arm is None else f", frames chosen by {row.arm}"
 
 
 def _head(groups: Sequence[Group]) -> str:

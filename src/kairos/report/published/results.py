@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def write_result(
 
     `folders` by row; those without a finished run are skipped. ValueError if none is left.
     """
-    groups = [Group(row, _finished(folders.get(row, ())), {}) for row in table.rows]
+    groups = [Group(name, _finished(folders.get(name, ()), row.arm), {}) for name, row in table.rows.items()]
     if not any(group.runs for group in groups):
         raise ValueError(f"{table.name}: none of its runs has finished")
     values = means(groups)
@@ -82,9 +83,21 @@ def over_time(runs: Sequence[Run], metrics: Sequence[str]) -> dict[str, list[flo
     return found
 
 
-def _finished(folders: Sequence[Path]) -> dict[str, Run]:
+def _finished(folders: Sequence[Path], arm: str | None) -> dict[str, Run]:
     runs = [read_run(folder) for folder in folders if (folder / "summary.json").is_file()]
-    return {str((run.summary or {}).get("seed", run.name)): run for run in runs}
+    return {str((run.summary or {}).get("seed", run.name)): run if arm is None else of_arm(run, arm) for run in runs}
+
+
+def of_arm(run: Run, arm: str) -> Run:
+    """The run with the answers of one arm only: its probe `needles_<arm>_8` becomes `needles, 8 frames`."""
+    name = re.compile(rf"(?P<probe>.+)_{re.escape(arm)}_(?P<frames>\d+)(?:_(?P<answerer>[^_]+))?")
+    probes = {name.fullmatch(probe): rows for probe, rows in run.probes.items()}
+    kept = {
+        f"{m['probe']}, {m['frames']} frames" + (f", {m['answerer']}" if m["answerer"] else ""): rows
+        for m, rows in probes.items()
+        if m is not None
+    }
+    return replace(run, probes=kept)
 
 
 def _row(row: Standing, seeds: Mapping[str, float]) -> dict[str, object]:

@@ -66,8 +66,8 @@ class FrameArms(Callback):
     answerer answers; further `answerers`, by name, are asked the same: `..._<answerer>/after.jsonl`. `size` prompts are
     loaded at once. Predictions are scored by `metrics`, by default the standard ones.
 
-    ValueError for a number of frames below 1, an arm named twice, a policy that scores no frames, or an engine without
-    an answerer.
+    ValueError for a number of frames below 1, an arm named twice or with an underscore, a policy that scores no frames,
+    or an engine without an answerer.
     """
 
     def __init__(
@@ -84,6 +84,10 @@ class FrameArms(Callback):
             raise ValueError(f"frame_arms.frames must be numbers of frames >= 1, got {list(frames)}")
         if both := set(untrained) & set(trained):
             raise ValueError(f"frame_arms names {', '.join(sorted(both))} among its untrained and its trained arms")
+        if unclear := [name for name in (*untrained, *trained, *(answerers or {})) if "_" in name]:
+            raise ValueError(
+                f"frame_arms: name arms and answerers without '_', which parts them in a file's name: {unclear}"
+            )
         self.folder, self.untrained, self.trained = Path(folder), dict(untrained), dict(trained)
         self.frames, self.size = tuple(frames), size
         self.answerers = {name: other for name, other in (answerers or {}).items() if other is not None}
