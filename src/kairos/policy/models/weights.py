@@ -1,4 +1,4 @@
-"""Finds weights by name: the shipped mini base and mini CLIP, a run, its checkpoint, a Hugging Face folder or id."""
+"""Finds weights by name: the shipped mini models, a run, its checkpoint, a Hugging Face folder or id."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kairos.policy.models.adapter_state import FACTS
 
 SHIPPED = "mini_base"
+SHIPPED_ANSWERER = "mini_answerer"
 SHIPPED_CLIP = "mini_clip"
 
 
@@ -41,11 +42,11 @@ class Weights:
 
 
 def locate(weights: str) -> Weights:
-    """Find `mini_base`, `mini_clip`, `runs/<name>`, `runs/<name>/checkpoints/<file>.ckpt`, a folder or an id.
+    """Find `mini_base`, `mini_answerer`, `mini_clip`, `runs/<name>`, `runs/<name>/checkpoints/<file>.ckpt`, a folder or an id.
 
     ValueError when a checkpoint does not exist, or a run has none.
     """
-    if weights in (SHIPPED, SHIPPED_CLIP):
+    if weights in (SHIPPED, SHIPPED_ANSWERER, SHIPPED_CLIP):
         return Weights(str(Path(__file__).parent / weights))
     path = Path(weights)
     if path.suffix == ".ckpt":
