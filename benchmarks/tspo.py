@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--tokens", nargs="*", type=int, default=[1, 16, 256])
     parser.add_argument("--lengths", nargs="*", type=int, default=[1000, 3000, 10_000, 30_000, 100_000])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=7.5, help="no line begins after this")
+    parser.add_argument("--minutes", type=float, default=7.0, help="no line begins after this")
     parser.add_argument("--tiny", action="store_true", help="small models and few frames, for any machine")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, default=None, help="default: results/tspo.json; with --tiny: none")
@@ -79,6 +79,7 @@ def main() -> None:
     if options.part in ("all", "answers"):
         for name in options.models:
             bench.answers(name)
+            emptied(bench.device)
     show(bench.result)
 
 
@@ -169,8 +170,6 @@ class Bench:
                 "distinct_frames_per_prompt": float(np.mean([len(distinct(one)) for one in sets[:count]])),
                 "prompt_tokens": len(layout_of(released.laid_out(asked[0], sets[0][0]))),
             })  # fmt: skip
-        del answerer, released
-        emptied(self.device)
 
 
 def key(model: str, way: str, count: int, tokens: int) -> str:
@@ -271,8 +270,8 @@ def floor_of(
         frames = len(distinct(of_prompt)) if together else sum(map(len, of_prompt))
         operations += frames * of_frame + len(of_prompt) * (spent.matrices + spent.attention + spent.head)
         count += len(of_prompt)
-    read = [cast("nn.Module", policy.towers.text).parameters(), policy.towers.head.parameters()]
-    size = sum(p.numel() * p.element_size() for some in read for p in some if p.ndim > 1)
+    read = nn.ModuleList([*policy.towers.text.layers, policy.towers.head])
+    size = sum(p.numel() * p.element_size() for p in read.parameters())
     return operations / PEAK + (tokens - 1) * (1 if together else count) * size / BANDWIDTH
 
 

@@ -156,6 +156,7 @@ class LlavaOnevision(TransformersFamily):
         )
 
     def see(self, vision: nn.Module, prompts: Sequence[Prompt]) -> VideoFeatures:
+        """`vision` is transformers' LLaVA model, which holds the newline: sharding replaces that parameter there."""
         parts = cast("LlavaParts", vision)
         frames = [squares(frames_of(prompt, parts.image_newline.device), self.side) for prompt in prompts]
         seen = torch.cat([run_tower(parts, self._pixels(some)) for some in torch.cat(frames).split(CHUNK)])
