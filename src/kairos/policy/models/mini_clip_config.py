@@ -61,5 +61,5 @@ def clip_tokenizer(length: int = 32) -> PreTrainedTokenizerBase:
     backend = cast("Tokenizer", tokenizer.backend_tokenizer)
     marks = [(token, token_id(tokenizer, token)) for token in (BEGIN, END)]
     backend.post_processor = TemplateProcessing(single=f"{BEGIN} $A {END}", special_tokens=marks)
-    tokenizer.model_max_length = length
+    tokenizer.model_max_length, tokenizer.chat_template = length, None
     return tokenizer
