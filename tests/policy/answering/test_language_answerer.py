@@ -12,6 +12,7 @@ import torch
 from helpers.tiny_language import FAMILIES, Tiny, clip
 from torch import Tensor
 
+from kairos.compose import compose, part
 from kairos.core.grammar import STRICT, Grammar
 from kairos.core.types import Origin, Prompt, RolloutBatch, Sampling, Target
 from kairos.data.templates.answer import AnswerOnly
@@ -225,3 +226,22 @@ def test_an_answerer_is_pickled_before_it_is_built(folder: str):
     again.build()
     assert len(again.answer(asked(32), sets())) == 3
     assert not any(p.requires_grad for p in again.policy.parameters()) and not again.policy.training
+
+
+@pytest.mark.parametrize(("template", "prefix"), [("answer", "<answer"), ("temporal_r1_all_tasks", None)])
+def test_the_tokens_of_qwens_real_tokenizer_tell_the_letters_apart(
+    real_data: Path, tmp_path: Path, template: str, prefix: str | None
+):
+    for name, new in (
+        ("vocab.json",) * 2,
+        ("merges.txt",) * 2,
+        ("tokenizer_config.qwen25.json", "tokenizer_config.json"),
+    ):
+        shutil.copy(real_data / "tokenizer_qwen2" / name, tmp_path / new)
+    processor = LanguageProcessor(str(tmp_path))
+    written = part(compose([f"template={template}"]).template)
+    letters = letters_of(replace(asked(28)[0], options=tuple("abcdefgh"), template=written), processor)  # type: ignore[arg-type]
+    begun = processor.decode(list(letters.prefix))
+    assert prefix is None or begun == prefix
+    for text, token, letter in zip(letters.texts, letters.tokens, "ABCDEFGH", strict=True):
+        assert text.startswith(begun + processor.decode([token])) and processor.decode([token])[-1] == letter

@@ -42,7 +42,7 @@ class Weights:
 
 
 def locate(weights: str) -> Weights:
-    """Find `mini_base`, `mini_answerer`, `mini_clip`, `runs/<name>`, `runs/<name>/checkpoints/<file>.ckpt`, a folder or an id.
+    """Find shipped weights (`mini_base`, `mini_answerer`, `mini_clip`), `runs/<name>`, a run's .ckpt, a folder, an id.
 
     ValueError when a checkpoint does not exist, or a run has none.
     """
