@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kairos.core.types import Prompt
-from kairos.policy.answering.language import LanguageAnswerer, begun
+from kairos.policy.answering.asked import begun
+from kairos.policy.answering.language import LanguageAnswerer
 from kairos.policy.answering.letters import letters_of
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.network.layouts import layout_of
