@@ -123,13 +123,12 @@ def table_files(folder: Path, names: Sequence[str]) -> list[Path]:
 
 def prepare(study: Study, end: float) -> None:
     """Render and decode the clips of all runs once, and measure prompts for the tables that select among them."""
-    own = [list(table.before) for table in study.tables if table.before[:1] == (CACHE,) and study.unfinished([table])]
-    usual = [[CACHE, "experiment=mini/grpo", SPLITS]] if any(t.before[:1] != (CACHE,) for t in study.tables) else []
-    for name, *chosen in dict.fromkeys(map(tuple, usual + own)):
-        done = study.runs / f"prepared-{folder_name(chosen)}"
-        if not done.exists() and _run([f"scripts/{name}.py", *chosen, *study.overrides], end):
+    wanted = {"prepared": (CACHE, "experiment=mini/grpo", SPLITS)} if any(not _caches(t) for t in study.tables) else {}
+    wanted |= {f"prepared-{t.name}": t.before for t in study.tables if _caches(t) and study.unfinished([t])}
+    for name, (script, *chosen) in {command: (name, command) for name, command in wanted.items()}.values():
+        if not (study.runs / name).exists() and _run([f"scripts/{script}.py", *chosen, *study.overrides], end):
             study.runs.mkdir(parents=True, exist_ok=True)
-            done.touch()
+            (study.runs / name).touch()
     for table in study.tables:
         output = _output(table)
         if output is not None and study.unfinished([table]) and not list(output.glob("*.png")):
@@ -179,6 +178,11 @@ def _run(command: Sequence[str], end: float) -> bool:
 def _seeds(seeds: Sequence[int]) -> str:
     """How to ask for these seeds, where they are not the usual ones."""
     return "" if tuple(seeds) == SEEDS else f" --seeds {' '.join(map(str, seeds))}"
+
+
+def _caches(table: TableDefinition) -> bool:
+    """Whether the command before a table renders, decodes and embeds clips of its own."""
+    return table.before[:1] == (CACHE,)
 
 
 def _output(table: TableDefinition) -> Path | None:

@@ -28,17 +28,31 @@ def test_every_row_composes_and_builds(row: str, tmp_path: Path, monkeypatch: py
     overrides = [f"experiment=mini/{row}", "trainer.accelerator=cpu"]
     config = compose(overrides)
     built = assemble(config, overrides)
-    assert built.datamodule.probes == ("answer", "think", "ood", "ood_short", "others")
     flat = resolved(config)
-    assert flat["sampling"]["max_actions"] == (64 if row == "grpo_think" else 16)  # type: ignore[index]
-    assert flat["iterations"] == (1 if row == "base" else 40) and flat["prompts"] == 16
+    if row.startswith("tspo"):
+        assert built.datamodule.probes == ("needles", "whole") and flat["sampling"]["max_actions"] == 8  # type: ignore[index]
+    else:
+        assert built.datamodule.probes == ("answer", "think", "ood", "ood_short", "others")
+        assert flat["sampling"]["max_actions"] == (64 if row == "grpo_think" else 16)  # type: ignore[index]
+        assert flat["iterations"] == (1 if row == "base" else 40)
+    assert flat["prompts"] == 16
     assert not list(tmp_path.iterdir()), "building writes nothing"
 
 
 def test_the_tables_use_every_row_and_name_no_other():
     used = {row.experiment for path in DEFINITIONS for row in read_definition(path).rows.values()}
-    assert [path.stem[0] for path in DEFINITIONS] == list("abcdefgh")
+    assert [path.stem[0] for path in DEFINITIONS] == list("abcdefghiii")
     assert used == {f"mini/{row}" for row in ROWS if row != "budget"}
+
+
+def test_rows_that_differ_in_overrides_alone_compose():
+    for path in DEFINITIONS:
+        for row in read_definition(path).rows.values():
+            if row.overrides:
+                compose([f"experiment={row.experiment}", *row.overrides])
+            if row.arm is not None:
+                arms = compose([f"experiment={row.experiment}"]).callbacks.frame_arms
+                assert row.arm in {*arms.untrained, *arms.trained}, (path.stem, row)
 
 
 def test_annotations_are_compared_on_one_scale_of_rewards():
