@@ -18,6 +18,7 @@ from kairos.core.types import Origin, Prompt, RolloutBatch, Sampling, Target
 from kairos.data.templates.answer import AnswerOnly
 from kairos.policy.answering.language import LanguageAnswerer
 from kairos.policy.answering.letters import letters_of
+from kairos.policy.families.llava_onevision import LlavaOnevision
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.processor import LanguageProcessor
 from kairos.video.composed import ComposedClip
@@ -53,9 +54,13 @@ def frozen(tiny: Tiny, folder: str) -> LanguagePolicy:
     return tiny.with_single_frames().policy(folder)
 
 
-@pytest.fixture(params=sorted(FAMILIES))
+@pytest.fixture(params=[*sorted(FAMILIES), "newline behind a video"])
 def tiny(request: pytest.FixtureRequest) -> Tiny:
-    return FAMILIES[request.param]
+    if request.param in FAMILIES:
+        return FAMILIES[request.param]
+    rows = FAMILIES["llava_onevision"]
+    assert isinstance(rows.family, LlavaOnevision)
+    return replace(rows, family=replace(rows.family, newline="video"))
 
 
 def by_itself(prompt: Prompt, index_K: Tensor) -> Prompt:
@@ -240,7 +245,7 @@ def test_the_tokens_of_qwens_real_tokenizer_tell_the_letters_apart(
         shutil.copy(real_data / "tokenizer_qwen2" / name, tmp_path / new)
     processor = LanguageProcessor(str(tmp_path))
     written = part(compose([f"template={template}"]).template)
-    letters = letters_of(replace(asked(28)[0], options=tuple("abcdefgh"), template=written), processor)  # type: ignore[arg-type]
+    letters = letters_of(replace(asked(28)[0], options=tuple("abcdefgh"), template=written), processor)
     begun = processor.decode(list(letters.prefix))
     assert prefix is None or begun == prefix
     for text, token, letter in zip(letters.texts, letters.tokens, "ABCDEFGH", strict=True):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from kairos.core.types import Prompt, VideoClip
+from kairos.core.types import Layout, Prompt, VideoClip
 from kairos.policy.answering.sets import pixels_of
 from kairos.policy.memory.estimate import GIB
 from kairos.policy.network.towers import Towers
@@ -23,10 +23,12 @@ class SeenFrames:
 
     by_frame: Mapping[int, Tensor]
     """By the frame's index in the clip: [levels, N, D], the features of its N tokens, then the deepstack features."""
+    behind: Tensor
+    """[levels, R, D]: what the family puts behind the last frame of any clip, such as LLaVA-OneVision's newline."""
 
     def of(self, index_K: Tensor) -> list[Tensor]:
-        """The features of each frame of a set, in its order."""
-        return [self.by_frame[frame] for frame in index_K.tolist()]
+        """The features of each frame of a set, in its order, and what stands behind the last."""
+        return [*(self.by_frame[frame] for frame in index_K.tolist()), self.behind]
 
 
 class FrameFeatures:
@@ -47,6 +49,7 @@ class FrameFeatures:
         """Frames so far that passed the tower (copies aside), and that a cache hit spared the tower."""
         self._kept: OrderedDict[str, Tensor] = OrderedDict()
         self._bytes = 0
+        self._behind: Tensor | None = None
 
     def __call__(
         self, towers: Towers, processor: LanguageProcessor, prompts: Sequence[Prompt], wanted: Sequence[Sequence[int]]
@@ -67,8 +70,9 @@ class FrameFeatures:
             pairs = list(of_one_size.items())
             for start in range(0, len(pairs), self.at_once):
                 found |= self._run(towers, processor, prompts[0], pairs[start : start + self.at_once])
+        assert self._behind is not None
         return [
-            SeenFrames({frame: found[keys[frame]] for frame in frames})
+            SeenFrames({frame: found[keys[frame]] for frame in frames}, self._behind)
             for frames, keys in zip(wanted, names, strict=True)
         ]
 
@@ -78,15 +82,17 @@ class FrameFeatures:
         pixels = [frame for _, frame in pairs]
         pixels += [pixels[-1]] * (self.at_once - len(pixels))
         clip = VideoClip("frames", torch.stack(pixels), torch.arange(self.at_once).double(), float(self.at_once))
-        layout = processor.family.layout(clip, "", "", processor.encode, processor.markers)
-        seen = towers.see([replace(prompt, clip=clip, layout=layout)])
-        tokens = len(seen.tokens_ND)
-        if tokens % self.at_once:
+        seen = towers.see([replace(prompt, clip=clip, layout=_layout(processor, clip))])
+        every = torch.stack([seen.tokens_ND, *seen.deepstack])
+        one, two = (_tokens(towers, processor, pixels[0].shape, frames) for frames in (1, 2))
+        tokens, behind = two - one, 2 * one - two
+        if every.shape[1] != self.at_once * tokens + behind:
             raise ValueError(
-                f"the vision tower gave {tokens} features for {self.at_once} frames: not equally many a frame, so that "
-                "sets of frames cannot share them"
+                f"the vision tower gave {every.shape[1]} features for {self.at_once} frames, not {tokens} a frame and "
+                f"{behind} behind the last, as the family lays them out"
             )
-        features = torch.stack([seen.tokens_ND, *seen.deepstack]).unflatten(1, (self.at_once, -1))
+        self._behind = every[:, self.at_once * tokens :].clone()
+        features = every[:, : self.at_once * tokens].unflatten(1, (self.at_once, tokens))
         self.passed += len(pairs)
         computed = {key: features[:, place].clone() for place, (key, _) in enumerate(pairs)}
         for key, tensor in computed.items():
@@ -108,6 +114,17 @@ class FrameFeatures:
         while self._bytes > self.most:
             _, oldest = self._kept.popitem(last=False)
             self._bytes -= oldest.numel() * oldest.element_size()
+
+
+def _layout(processor: LanguageProcessor, clip: VideoClip) -> Layout:
+    return processor.family.layout(clip, "", "", processor.encode, processor.markers)
+
+
+def _tokens(towers: Towers, processor: LanguageProcessor, shape: torch.Size, frames: int) -> int:
+    """Video tokens of a clip of so many frames."""
+    pixels = torch.empty(frames, *shape, dtype=torch.uint8, device="meta")  # a layout needs their size alone
+    clip = VideoClip("frames", pixels, torch.arange(frames).double(), float(frames))
+    return int((_layout(processor, clip).ids_L == towers.video_token).sum())
 
 
 _UNNAMED = "unnamed "
