@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.tiny_language import FAMILIES, clip
+from helpers.tiny_language import FAMILIES, clip, tokenizer_folder
 from transformers import (
     AutoTokenizer,
+    LlavaOnevisionProcessor,
+    LlavaOnevisionVideoProcessor,
     Qwen2_5_VLProcessor,
     Qwen2VLForConditionalGeneration,
     Qwen2VLImageProcessor,
@@ -19,11 +21,13 @@ from transformers import (
     Qwen3VLProcessor,
     Qwen3VLVideoProcessor,
 )
+from transformers.models.llava_onevision import LlavaOnevisionImageProcessor
 
 from kairos.core.types import Prompt, Target
 from kairos.data.templates.answer import AnswerOnly
 from kairos.policy.answering.any_model import TransformersAnswerer
 from kairos.policy.answering.language import LanguageAnswerer
+from kairos.policy.families.llava_onevision import QWEN_1_5, LlavaOnevision
 from kairos.policy.models.architecture import Architecture
 
 SIDE = 56
@@ -127,3 +131,28 @@ def test_what_cannot_answer_is_refused_with_the_remedy(folder: str, tmp_path: Pa
         answerer.answer([replace(asked(), template=None)], [SETS])
     with pytest.raises(ValueError, match="rising indices of its clip's 8 frames"):
         answerer.answer([asked()], [[torch.tensor([8])]])
+
+
+def test_a_llava_onevision_answers_as_our_own_family_does(tmp_path: Path):
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(tmp_path / "tokenizer"))
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>", "<video>"]})
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    image, video = tokenizer.convert_tokens_to_ids(["<image>", "<video>"])
+    family = LlavaOnevision(newline="video", side=42, video_token=video)
+    tiny = replace(FAMILIES["llava_onevision"], family=family)
+    assert isinstance(tiny.config, Architecture)
+    config = replace(tiny.config, tokens={"image_token_id": image, "video_token_id": video})
+    policy = replace(tiny, config=config).policy(str(tmp_path / "tokenizer"))
+    policy.save_pretrained(tmp_path / "model")
+    size, half = {"height": 42, "width": 42}, [0.5, 0.5, 0.5]
+    LlavaOnevisionProcessor(
+        LlavaOnevisionImageProcessor(size=size), tokenizer,
+        LlavaOnevisionVideoProcessor(size=size, image_mean=half, image_std=half),
+        num_image_tokens=9, vision_feature_select_strategy="full", chat_template=QWEN_1_5,
+    ).save_pretrained(tmp_path / "model")  # fmt: skip
+    theirs = TransformersAnswerer(str(tmp_path / "model"), max_tokens=6)
+    theirs.build()
+    ours = LanguageAnswerer(policy, "generate", max_tokens=6)
+    ours.build()
+    prompt = replace(asked(), clip=clip("a", 8, 42, 42, 1))
+    assert theirs.answer([prompt], [SETS]) == ours.answer([prompt], [SETS])
