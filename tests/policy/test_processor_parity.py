@@ -96,7 +96,7 @@ def test_real_clips_with_the_real_tokenizer(
         real_data / "tokenizer_qwen2" / f"tokenizer_config.{tokenizer}.json", tmp_path / "tokenizer_config.json"
     )
     option = yaml.safe_load((repository / "conf" / "frames" / f"{frames}.yaml").read_text(encoding="utf-8"))
-    budget = PixelBudget(**{name: value for name, value in option.items() if name != "_target_"})
+    budget = PixelBudget(**{name: value for name, value in option.items() if name not in ("_target_", "shown")})
     processor = LanguageProcessor(str(tmp_path), family=FAMILIES[family].family, chat_template=CHAT_TEMPLATE)
     assert processor.end == 151645
     loader = ClipLoader(ClipStore(str(tmp_path / "clips")), budget=budget, on_miss="off")
