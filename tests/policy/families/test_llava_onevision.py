@@ -133,6 +133,23 @@ def test_llava_video_puts_a_newline_behind_every_row(language: LanguagePolicy) -
     torch.testing.assert_close(language.towers.see([question]).tokens_ND, expected, atol=1e-5, rtol=1e-4)
 
 
+def test_a_bf16_tower_computes_without_autocast(language: LanguagePolicy) -> None:
+    """Like a frozen tower on a GPU; one fp32 parameter, such as an adapter's, brings autocast back."""
+    asked = [laid_out(language, question) for question in prompts(28)]
+    with torch.no_grad():
+        exact = language.towers.see(asked).tokens_ND
+        tower, inside = language.model.model.vision_tower.to(torch.bfloat16), []
+        tower.encoder.layers[0].register_forward_pre_hook(lambda *_: inside.append(torch.is_autocast_enabled("cpu")))
+        found = []
+        for dtype in (torch.bfloat16, torch.float32):
+            tower.encoder.layers[1].mlp.fc2.to(dtype)
+            with torch.autocast("cpu", torch.bfloat16):
+                found.append(language.towers.see(asked).tokens_ND.float())
+    assert inside == [False, True]
+    for features in found:
+        assert (features - exact).norm() < 0.04 * exact.norm()
+
+
 def test_a_published_frame_has_210_tokens(folder: str) -> None:
     published = LanguageProcessor(folder, family=LlavaOnevision())
     lengths = [len(published(prompt("p", "When?", clip("p", count, 32, 64)))) for count in (1, 2, 17)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, cast
 
 import torch
@@ -68,14 +69,24 @@ def run_tower(parts: LlavaParts, pixels_TCHW: Tensor) -> Tensor:
     """Features of normalised square frames after the tower's last layer (its final norm is not applied), projected and
     then pooled bilinearly: [T, rows, columns, D], rows = columns = half the patches of a side, rounded up."""
     tower = parts.vision_tower
-    hidden_TND = cast("nn.Module", tower.embeddings)(pixels_TCHW)
-    for layer in layers(tower):
-        hidden_TND = layer(hidden_TND, attention_mask=None)
+    with in_own_dtype(tower):
+        hidden_TND = cast("nn.Module", tower.embeddings)(pixels_TCHW)
+        for layer in layers(tower):
+            hidden_TND = layer(hidden_TND, attention_mask=None)
     projected_TND = parts.multi_modal_projector(hidden_TND)
     side = math.isqrt(projected_TND.shape[1])
     grid_TDRC = projected_TND.unflatten(1, (side, side)).permute(0, 3, 1, 2)
     pooled_TDRC = interpolate(grid_TDRC.contiguous(), (pooled(side), pooled(side)), mode="bilinear")
     return pooled_TDRC.permute(0, 2, 3, 1)
+
+
+def in_own_dtype(tower: nn.Module) -> AbstractContextManager[object]:
+    """Inside this context a tower whose parameters are all bf16 computes without autocast: the same products, but norms
+    write bf16, where autocast lets them write fp32 and casts that for every matrix product."""
+    parameters = list(tower.parameters())
+    if any(parameter.dtype != torch.bfloat16 for parameter in parameters):
+        return nullcontext()
+    return torch.autocast(parameters[0].device.type, enabled=False)
 
 
 def pooled(side: int) -> int:
