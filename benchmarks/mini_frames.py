@@ -5,7 +5,7 @@
 For needles of the mini world (168 or 192 candidate frames), and for the questions which object appears first or last
 (128 candidates), each answerer is shown K frames: of the asked event as many as fill at most half of K, beside others
 at random; evenly spread ones; evenly spread ones without the event; and all candidates. A minute on a GPU; on two CPU
-cores: --clips 20 --frames 8.
+cores: --clips 24 --frames 8 --data mini_needles --arms "with the event" uniform
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     found: dict[str, object] = {"command": f"python benchmarks/mini_frames.py {' '.join(sys.argv[1:])}".strip()}
     answerers = {name: _answerer(name, device) for name in options.answerers}
-    for data, arms in ARMS.items():
+    for data in options.data:
+        arms = {name: arm for name, arm in ARMS[data].items() if name in options.arms}
         prompts = _prompts(data, options.clips)
         floor = chance([len(prompt.options) for prompt in prompts])
         candidates = float(np.mean([len(prompt.clip) for prompt in prompts]))
@@ -130,6 +131,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--answerers", nargs="+", default=["mini_base", "mini_answerer"], help="weights, or runs")
     parser.add_argument("--frames", nargs="+", type=int, default=[4, 8, 16], help="K")
+    parser.add_argument("--data", nargs="+", choices=list(ARMS), default=list(ARMS), help="kinds of questions")
+    every = dict.fromkeys(arm for arms in ARMS.values() for arm in arms)
+    parser.add_argument("--arms", nargs="+", choices=list(every), default=list(every), help="whose frames")
     parser.add_argument("--clips", type=int, default=120, help="of each kind, with two questions each")
     parser.add_argument("--output", default="results/mini/frames.json")
     return parser.parse_args()
