@@ -13,7 +13,7 @@ from kairos.evaluation.predictions import read_file
 from kairos.video.samplers.best import TopK
 
 ARMS = [
-    *AGENT, "callbacks=frame_arms", "callbacks.frame_arms.frames=[2,5]", "metrics=frames",
+    *AGENT, "callbacks=frame_arms", "callbacks.frame_arms.frames=[4,5]", "metrics=frames",
     "+probes.questions=${data.val}", "iterations=1", "callbacks.validation=null", "callbacks.checkpoint=null",
 ]  # fmt: skip
 NAMES = ("uniform", "top-k", "bin-max", "aks", "agent", "agent-bin-max", "agent-diverse")
@@ -35,14 +35,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_arm_and_number_of_frames_has_its_file_with_every_prompt(folder: Path) -> None:
     files = sorted((folder / "run" / "predictions").glob("*/after.jsonl"))
-    assert {file.parent.name for file in files} == {f"questions_{arm}_{k}" for arm in NAMES for k in (2, 5)}
+    assert {file.parent.name for file in files} == {f"questions_{arm}_{k}" for arm in NAMES for k in (4, 5)}
     uids = {tuple(row.uid for row in read_file(file)) for file in files}
     assert len(uids) == 1 and len(next(iter(uids))) > 2
 
 
 def test_arms_show_as_many_frames_as_asked(folder: Path) -> None:
     for arm in NAMES:
-        for count in (2, 5):
+        for count in (4, 5):
             rows = read_file(folder / "run" / "predictions" / f"questions_{arm}_{count}" / "after.jsonl")
             shown = [len(row.frames) for row in rows if row.frames is not None]
             assert len(shown) == len(rows)

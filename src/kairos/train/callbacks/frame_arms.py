@@ -134,7 +134,7 @@ class FrameArms(Callback):
         for batch in datamodule.batches(probe, None, self.size):
             pairs = zip(batch.prompts, batch.weights_P.tolist(), strict=True)
             prompts = [prompt for prompt, weight in pairs if weight > 0]
-            chosen = [[samplers[arm](prompt, count) for arm, count in arms] for prompt in prompts]
+            chosen = [[_chosen(samplers, prompt, *arm) for arm in arms] for prompt in prompts]
             for name, answerer in answerers.items():
                 told = _replies(answerer, prompts, chosen)
                 for number, (arm, count) in enumerate(arms):
@@ -163,6 +163,16 @@ def _replies(answerer: Answerer, prompts: Sequence[Prompt], chosen: Sequence[Seq
         ]
         for by_set, of_prompt in zip(said, chosen, strict=True)
     ]  # fmt: skip
+
+
+def _chosen(samplers: Mapping[str, FrameSampler], prompt: Prompt, arm: str, count: int) -> Tensor:
+    index_K = samplers[arm](prompt, count)
+    if not len(index_K):
+        raise ValueError(
+            f"prompt {prompt.uid}: the arm {arm} chose none of {len(prompt.clip)} frames with frames={count}; "
+            "lower the sampler's depth, or leave this number out"
+        )
+    return index_K
 
 
 def _failed(failure: Failure) -> Prediction:
