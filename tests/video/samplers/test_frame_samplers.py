@@ -76,8 +76,12 @@ def test_aks_takes_the_best_of_a_stretch_that_stands_out() -> None:
 
 
 def test_aks_rounds_budgets_down_and_may_show_fewer() -> None:
-    assert len(AKS(threshold=2.0, depth=3)(prompt(100), 12)) == 8, "8 leaves of int(12 / 8) = 1 frame"
-    assert len(AKS(threshold=2.0, depth=5)(prompt(100), 16)) == 0, "32 leaves of int(16 / 32) = 0 frames"
+    released = AKS(threshold=2.0, depth=3, fill=False)
+    assert len(released(prompt(100), 12)) == 8, "8 leaves of int(12 / 8) = 1 frame"
+    assert len(AKS(threshold=2.0, depth=5, fill=False)(prompt(100), 16)) == 0, "32 leaves of int(16 / 32) = 0 frames"
+    filled = AKS(threshold=2.0, depth=3)(prompt(100), 12)
+    assert len(filled) == 12 and set(released(prompt(100), 12).tolist()) < set(filled.tolist())
+    assert len(AKS(threshold=2.0, depth=5)(prompt(100), 16)) == 16
 
 
 def test_inverse_transform_follows_the_scores() -> None:

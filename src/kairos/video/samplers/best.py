@@ -32,25 +32,31 @@ class AKS:
 
     Scores are scaled to [0, 1] over the clip. A stretch at depth d may take n = int(K / 2^d) frames; where the mean of
     its best n is more than `threshold` above its mean, or `depth` is reached, it gives its best n, else each half is
-    asked. Since n is rounded down, it can choose fewer than K frames. TSPO uses 0.2 and 3 for LongVideoBench, 0.8 and 5
-    for Video-MME.
+    asked. TSPO uses 0.2 and 3 for LongVideoBench, 0.8 and 5 for Video-MME. n is rounded down, so that places may be
+    left: with `fill` the best frames not taken get them, so that every sampler shows K frames; without, as in TSPO's
+    evaluation, fewer are shown.
     """
 
     scores: FrameScores = field(default_factory=CosineScores)
     threshold: float = 0.2
     depth: int = 3
+    fill: bool = True
 
     def __post_init__(self) -> None:
         if self.depth < 0:
             raise ValueError(f"sampler.depth must be >= 0, got {self.depth}")
 
     def __call__(self, prompt: Prompt, count: int) -> Tensor:
-        """int64 [at most min(K, T)], rising."""
+        """int64 [min(K, T)], rising; without `fill` at most so many."""
         if (every := all_or(len(prompt.clip), count)) is not None:
             return every
         scores_T = self.scores(prompt).cpu()
         scaled_T = (scores_T - scores_T.min()) / (scores_T.max() - scores_T.min()).clamp(min=1e-12)
-        return torch.tensor(sorted(self._of(scaled_T, 0, len(scaled_T), count, 0)), dtype=torch.long)
+        taken = torch.tensor(self._of(scaled_T, 0, len(scaled_T), count, 0), dtype=torch.long)
+        if self.fill:
+            left_T = scaled_T.index_fill(0, taken, -torch.inf)
+            taken = torch.cat([taken, left_T.topk(count - len(taken)).indices])
+        return taken.sort().values
 
     def _of(self, scaled_T: Tensor, first: int, end: int, count: int, depth: int) -> list[int]:
         own, budget = scaled_T[first:end], min(count // 2**depth, end - first)
