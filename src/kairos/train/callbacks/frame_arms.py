@@ -112,8 +112,10 @@ class FrameArms(Callback):
                     write(scored(predictions, self.metrics), self.folder / str(asked) / "after.jsonl")
 
     def _samplers(self, module: GRPOModule) -> dict[str, FrameSampler]:
-        policy = module.policy
-        if self.trained and not isinstance(policy, ScoresFrames):
+        policy: object = module.policy
+        if not self.trained:
+            return self.untrained
+        if not isinstance(policy, ScoresFrames):
             raise ValueError(
                 f"callbacks.frame_arms compares frames that the trained policy scores, and a {type(policy).__name__} "
                 "scores none: take policy=frame_agent, or leave frame_arms.trained empty"
