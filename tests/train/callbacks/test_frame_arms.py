@@ -46,7 +46,7 @@ def test_arms_show_as_many_frames_as_asked(folder: Path) -> None:
             rows = read_file(folder / "run" / "predictions" / f"questions_{arm}_{count}" / "after.jsonl")
             shown = [len(row.frames) for row in rows if row.frames is not None]
             assert len(shown) == len(rows)
-            assert max(shown) <= count if arm == "aks" else set(shown) == {count}, arm
+            assert set(shown) == {count}, arm
 
 
 def test_the_agents_arm_shows_the_frames_that_the_trained_agent_scores_highest(folder: Path) -> None:

@@ -62,7 +62,7 @@ class FrameArms(Callback):
     """Answers every probe (config group `probes`) after the last iteration, once for each arm and number of frames K.
 
     Writes `<folder>/<probe>_<arm>_<K>/after.jsonl`. `untrained` are samplers by name; `trained` builds samplers, by
-    name, from the scores of the trained policy. All arms show min(K, T) frames (AKS at most so many). The engine's
+    name, from the scores of the trained policy. All arms show min(K, T) frames. The engine's
     answerer answers; further `answerers`, by name, are asked the same: `..._<answerer>/after.jsonl`. `size` prompts are
     loaded at once. Predictions are scored by `metrics`, by default the standard ones.
 
