@@ -14,6 +14,7 @@ from kairos.compose import compose, part
 from kairos.core.types import Failure, Prompt, VideoClip, VideoSource
 from kairos.credit.rewards.evidence import shows_evidence
 from kairos.data.mini.needles import MiniNeedles
+from kairos.data.mini.world import MiniWorld
 from kairos.data.needles import Composition, NeedleDataset
 from kairos.video.composed import ComposedClip
 from kairos.video.errors import VideoError
@@ -107,3 +108,12 @@ def test_what_cannot_be_composed_is_refused(dataset: NeedleDataset) -> None:
     many = replace(dataset.composition, distractors=500)
     with pytest.raises(ValueError, match="takes 500 distractors, but only"):
         NeedleDataset(dataset.records, dataset.loader, composition=many, chooser=dataset.chooser)[0]
+
+
+def test_needles_in_turn_ask_about_colours_and_shapes_about_equally_often(tmp_path: Path):
+    world = MiniWorld(str(tmp_path), "val", clips=12, tasks=["choice"])
+    asked = [record.question.split()[0] for record in MiniNeedles(world, in_turn=True).records()]
+    assert 9 <= asked.count("What") <= 12 and 12 <= asked.count("Which") <= 15, "a clip of three alike has no colour"
+    assert asked[:2] == ["What", "Which"]
+    drawn = [record.question for record in MiniNeedles(world).records()]
+    assert sum(question.startswith("What") for question in drawn) < asked.count("What")

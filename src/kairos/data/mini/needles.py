@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 
 import numpy as np
 
@@ -28,11 +29,13 @@ class MiniNeedles:
     """Records of the task "needle" about clips of `world`, for `NeedleDataset`: which shape is red, which colour the
     circle. The evidence is the time of the thing; a distractor shows nothing of the colour or shape that is asked.
 
-    At most `questions_per_clip` questions a clip; a shape is asked only if the clip shows it once.
+    At most `questions_per_clip` questions a clip; a shape is asked only if the clip shows it once. `in_turn` asks for a
+    colour, then for a shape, and so on, so that both kinds are about as frequent; otherwise they are drawn at random.
     """
 
     world: MiniWorld
     questions_per_clip: int = 2
+    in_turn: bool = False
 
     def __post_init__(self) -> None:
         if "needle" in self.world.tasks:
@@ -58,7 +61,7 @@ class MiniNeedles:
 
     def _records(self, index: int, scene: Scene) -> Iterator[Record]:
         slugs = [slug for slug in asking.slugs(scene, "choice") if slug not in asking.ORDER]
-        yield from _drawn(self.world, index, scene, "needle", slugs, self.questions_per_clip)
+        yield from _drawn(self.world, index, scene, "needle", slugs, self.questions_per_clip, self.in_turn)
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,18 @@ class MiniOrder:
         ]
 
 
-def _drawn(world: MiniWorld, index: int, scene: Scene, task: str, slugs: Sequence[str], count: int) -> Iterator[Record]:
-    """`count` of the questions about a clip, drawn at random."""
+def _drawn(
+    world: MiniWorld, index: int, scene: Scene, task: str, slugs: Sequence[str], count: int, in_turn: bool = False
+) -> Iterator[Record]:
+    """`count` of the questions about a clip, drawn at random; `in_turn`: their kinds take turns, "colour" first."""
     name = f"mini/{world.split}-{world.seed}/{index:06d}/frames"
-    for slug in np.random.default_rng(mix("order", name)).permutation(list(slugs))[:count]:
+    order = [str(slug) for slug in np.random.default_rng(mix("order", name)).permutation(list(slugs))]
+    if in_turn:
+        kinds = {kind: [slug for slug in order if slug.startswith(kind)] for kind in ("colour", "shape")}
+        order = [slug for pair in zip_longest(*kinds.values()) for slug in pair if slug is not None]
+    for slug in order[:count]:
         uid = f"{name}/{slug}"
-        question = asking.ask(scene, task, str(slug), np.random.default_rng(mix("options", uid)))
+        question = asking.ask(scene, task, slug, np.random.default_rng(mix("options", uid)))
         span = question.thing.span
         evidence = (Span(span.start, span.end - 0.5 / FPS),) if task == "needle" else ()  # its end is not visible
         yield Record(
