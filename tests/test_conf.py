@@ -74,11 +74,13 @@ FILES = {
     ("data", "temporal_r1"): ["data.annotations=tvg.yaml"],
     ("data", "time_r1"): ["data.annotations=train_2k5.json", "data.videos=videos"],
     ("data", "timelens"): ["data.annotations=annotations.jsonl", "data.videos=videos"],
+    ("data", "tspo_10k"): ["data.annotations=TSPO_10k.jsonl", "data.videos=videos"],
+    ("method", "tspo"): ["answerer=mini"],
     ("data", "timezero"): ["data.annotations=annotations.json", "data.videos=videos"],
 }
 PAPER_SCALE = [
     "temporal_r1_charades_3b", "tempsamp_charades_7b", "tempsamp_timelens_4b", "time_r1_timerft_7b",
-    "timezero_activitynet_7b", "timezero_charades_7b",
+    "timezero_activitynet_7b", "timezero_charades_7b", "tspo_10k",
 ]  # fmt: skip
 FILES |= {
     ("experiment", name): ["data.annotations=annotations", "data.videos=videos", "trainer.accelerator=cpu"]

@@ -13,8 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from kairos.compose import CONF, assemble, compose
 
-Value = str | int | float | bool | list[str] | list[float] | None
+Value = str | int | float | bool | list[str] | list[float] | list[int] | dict[str, int] | None
 PATHS = ["data.annotations=annotations", "data.videos=videos"]
+RANDOM = {"tspo_10k": ["answerer.policy.random_weights=true"]}
+"""What draws weights instead of looking for a file, where it is not the policy's."""
 RUBRIC = "reward.terms"
 
 TIMEZERO: dict[str, Value] = {
@@ -85,6 +87,29 @@ PAPER: dict[str, Value] = {
     "template.phases.answer.template._target_": "TempSampDirect", "template.phases.answer.epochs": 1,
     "template.phases.think.template._target_": "TempSampThink", "template.phases.think.epochs": 1,
 }  # fmt: skip
+TSPO: dict[str, Value] = {
+    # train_deepspeed.sh and the defaults of its trainer; 8 A800, 1 x 2 prompts each, 1 epoch of 10,000
+    "policy._target_": "TemporalAgent", "policy.window": 12, "policy.unused_projection": True, "policy.weights": None,
+    "policy.choice._target_": "Independent", "enrich.clip.weights": "openai/clip-vit-large-patch14",
+    "sampling.group_size": 8, "sampling.temperature": 0.025, "sampling.last": 0.01, "sampling.max_actions": 64,
+    "rollout._target_": "FrameSets", "rollout.frames_by_task": {"needle": 16, "choice": 8},
+    "prompts": 2, "trainer.devices": 8, "iterations": 10_000 // 16, "updates.epochs": 1, "updates.minibatches": 1,
+    "optimizer.learning_rate": 5e-4, "optimizer.betas": [0.9, 0.999], "optimizer.weight_decay": 0.0,
+    "optimizer.schedule": "linear", "optimizer.warmup": 0, "clip_norm": 1.0, "seed": 42,
+    "callbacks.checkpoint.every": 100,
+    # candidates: 1 a second; 12 distractors and 1 to 4 copies of 50 frames; 128 of a clip asked about as a whole
+    "frames.fps": 1.0, "data.train.composition.distractors": 12, "data.train.composition.frames": 50,
+    "data.train.composition.copies": [1, 4], "data.train.composition.most": 128,
+    "data.train.records._target_": "TSPOJsonl",
+    # the right letter and, for needles, the share of frames in the target, 1 : 1; no KL; mean over a set's frames
+    f"{RUBRIC}.choice.weight": 1.0, f"{RUBRIC}.choice.term._target_": "Choice", f"{RUBRIC}.evidence.weight": 1.0,
+    f"{RUBRIC}.evidence.tasks": ["needle"], f"{RUBRIC}.evidence.term._target_": "EvidenceShare",
+    "advantage.rule._target_": "GroupNormalized", "shape._target_": "Identity",
+    "objective.terms.kl": None, "objective.aggregation._target_": "SequenceMean", "gate._target_": "NoGate",
+    # the answerer: greedy, at most 256 tokens where it writes
+    "answerer.policy.weights": "lmms-lab/LLaVA-Video-7B-Qwen2", "answerer.max_tokens": 256,
+    "template._target_": "LetterAlone",
+}  # fmt: skip
 
 TABLE: dict[str, dict[str, Value]] = {
     "timezero_charades_7b": {
@@ -95,6 +120,7 @@ TABLE: dict[str, dict[str, Value]] = {
     "temporal_r1_charades_3b": TEMPORAL_R1,
     "tempsamp_timelens_4b": RELEASED,
     "tempsamp_charades_7b": PAPER,
+    "tspo_10k": TSPO,
 }  # fmt: skip
 UNPUBLISHED = {
     "timezero_charades_7b": ["clip_norm", "weight_decay", "betas"],
@@ -105,6 +131,7 @@ UNPUBLISHED = {
     "tempsamp_charades_7b": [
         "objective", "seed", "clip_norm", "temperature", "top_p", "schedule", "warmup", "weight_decay", "betas",
     ],
+    "tspo_10k": ["workers", "schedule", "warmup"],
 }  # fmt: skip
 
 
@@ -136,7 +163,12 @@ def test_what_is_unpublished_carries_the_mark_on_its_line(experiment: str):
 @pytest.mark.parametrize("experiment", TABLE)
 def test_it_builds_and_says_nothing_of_a_file(experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    overrides = [f"experiment={experiment}", *PATHS, "trainer.accelerator=cpu", "policy.random_weights=true"]
+    overrides = [
+        f"experiment={experiment}",
+        *PATHS,
+        "trainer.accelerator=cpu",
+        *RANDOM.get(experiment, ["policy.random_weights=true"]),
+    ]
     built = assemble(compose(overrides), overrides)
     total = built.config.prompts * built.config.trainer.devices
     assert total == (8 if built.config.trainer.devices == 4 else 16), "prompts of an update, over all devices"

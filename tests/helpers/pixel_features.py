@@ -31,6 +31,7 @@ def _small(clip: VideoClip) -> Tensor:
 
 AGENT = [
     "policy=frame_agent", "+policy.width=12", "+policy.heads=2", "rollout=frame_sets", "answerer=mini",
+    "answerer.policy.weights=mini_base",
     "sampling.temperature=0.025", "sampling.max_actions=4", "sampling.group_size=4", "objective=surrogate",
     "reward=choice_evidence", "template=answer", "trainer=cpu", "callbacks.progress=null", "frames=mini", "data=mini",
     "data.tasks=[choice,needle]", "data.clips=4", "data.val_clips=2", "prompts=2",

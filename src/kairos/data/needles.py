@@ -92,7 +92,7 @@ class NeedleDataset(PromptDataset):
         self.composition = composition or Composition()
         self.needle_tasks, self.seed = tuple(needle_tasks), seed
         reads = records if isinstance(records, ChoosesDistractors) else None
-        self.chooser: ChoosesDistractors = chooser or reads or AllOthers(tuple(self.records))
+        self.chooser: ChoosesDistractors = chooser or reads or AllOthers.of(self.records)
         for record in self.records:
             if record.task in self.needle_tasks and (record.target.spans or record.target.highlights):
                 raise ValueError(
@@ -163,13 +163,18 @@ class NeedleDataset(PromptDataset):
 
 @dataclass(frozen=True)
 class AllOthers:
-    """Every video of the records but the target's."""
+    """Every one of some videos but the target's."""
 
-    records: Sequence[Record]
+    videos: Sequence[VideoSource]
+    """Distinct, in a fixed order."""
+
+    @staticmethod
+    def of(records: Sequence[Record]) -> AllOthers:
+        """The videos of all records, of every task."""
+        return AllOthers(tuple(dict.fromkeys(record.video for record in records)))
 
     def distractors(self, record: Record) -> Sequence[VideoSource]:
-        videos = dict.fromkeys(other.video for other in self.records)
-        return [video for video in videos if video.path != record.video.path]
+        return [video for video in self.videos if video.path != record.video.path]
 
 
 def _view(

@@ -22,7 +22,11 @@ def prompts(tmp_path_factory: pytest.TempPathFactory) -> list[Prompt]:
 
 
 def answerer(mode: str) -> LanguageAnswerer:
-    made = part(compose(["answerer=mini", f"answerer.mode={mode}", "answerer.max_tokens=12"]).answerer)
+    made = part(
+        compose(
+            ["answerer=mini", "answerer.policy.weights=mini_base", f"answerer.mode={mode}", "answerer.max_tokens=12"]
+        ).answerer
+    )
     assert isinstance(made, LanguageAnswerer)
     made.build()
     return made

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from kairos.core.protocols import FeatureStore
+from kairos.core.questions import question_stem
 from kairos.core.types import Prompt, VideoClip
 from kairos.policy.embedding.encoder import ImageTextEncoder, encoder_of
-from kairos.policy.embedding.question import question_stem
 from kairos.video.composed import ComposedClip
 from kairos.video.errors import VideoError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kairos.policy.embedding.question import INSTRUCTIONS, question_stem
+from kairos.core.questions import INSTRUCTIONS, question_stem
 
 STEM = "What is the scene at the beginning of the video?"
 

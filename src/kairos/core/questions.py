@@ -1,4 +1,4 @@
-"""Cuts a question down to what a CLIP is asked: without the mark of the video, instructions and options."""
+"""Takes the words of a question apart: the mark of the video, instructions, and the stem before the options."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ INSTRUCTIONS = (
 _OPTIONS = re.compile(r"\n(?:A|\(A\))")
 
 
+def without_instructions(text: str) -> str:
+    """The question and its options, without the mark of the video and the `INSTRUCTIONS`."""
+    text = text.replace("<image>\n", "")
+    for instruction in INSTRUCTIONS:
+        text = text.replace(instruction, "")
+    return text
+
+
 def question_stem(text: str) -> str:
     r"""The question alone, by the rules of TSPO (arXiv 2508.04369): it ends before the first line "A..." or "(A)...".
 
@@ -20,7 +28,4 @@ def question_stem(text: str) -> str:
     >>> question_stem("What is seen first?")
     'What is seen first?'
     """
-    text = text.replace("<image>\n", "")
-    for instruction in INSTRUCTIONS:
-        text = text.replace(instruction, "")
-    return _OPTIONS.split(text, maxsplit=1)[0].strip()
+    return _OPTIONS.split(without_instructions(text), maxsplit=1)[0].strip()
