@@ -63,13 +63,13 @@ def test_a_line_that_begins_with_a_belongs_to_the_stem(tmp_path: Path):
     assert record.question == "What does he do?\nA man is seen." and record.options == ("runs", "sits")
 
 
-ELEVEN = STEM + "".join(f"\n{letter}. {letter}" for letter in "ABCDEFGHIJK")
+NINE = STEM + "".join(f"\n{letter}. {letter}" for letter in "ABCDEFGHI")
 BAD: list[tuple[dict[str, object], str]] = [
     ({"type": "needle"}, "`type` must be general or specific, got 'needle'"),
     ({"type": None}, "no `type`"),
     ({"original_question": STEM}, "`original_question` has no options"),
     ({"original_question": "A. a bird\nB. a car"}, "options but no question"),
-    ({"original_question": ELEVEN}, "more than 10 options"),
+    ({"original_question": NINE}, "more than 8 options"),
     ({"original_question": f"{STEM}\nA. a bird\nC. a car"}, "the line 'C. a car' is not option B"),
     ({"original_question": f"{STEM}\nA. a bird\nB. a car\nSay which."}, "the line 'Say which.' is not option C"),
     ({"original_question": f"{STEM}\nA.\nB. a car"}, "the line 'A.' is not option A"),

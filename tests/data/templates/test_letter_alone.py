@@ -30,15 +30,15 @@ def test_the_question_is_asked_as_released(task: str):
 def test_other_tasks_and_options_beyond_the_letters_are_refused():
     with pytest.raises(ValueError, match="no wording for task 'grounding'"):
         LetterAlone().messages(prompt(("a hat",), "grounding"))
-    for options in ((), tuple("abcdefghijk")):
-        with pytest.raises(ValueError, match=f"prompt u: {len(options)} options, but answers have the letters ABCD"):
+    for options in ((), tuple("abcdefghi")):
+        with pytest.raises(ValueError, match=f"prompt u: {len(options)} options, but answers are read with 8 letters"):
             LetterAlone().messages(prompt(options))
 
 
 @pytest.mark.parametrize(
     ("text", "letter"),
     [
-        ("B", "B"), ("b", "B"), (" (b). ", "B"), ("B. a cat", "B"), ("The answer is (D).", "D"), ("I", "I"),
+        ("B", "B"), ("b", "B"), (" (b). ", "B"), ("B. a cat", "B"), ("The answer is (D).", "D"), ("I think B", "B"),
         ("<answer>C</answer>", "C"), ("a cat", None), ("The answer is a cat, so B", "B"), ("", None),
         ("A cat falls, so B", "A"),
     ],
@@ -49,7 +49,7 @@ def test_the_first_capital_that_stands_alone_is_the_answer(text: str, letter: st
 
 def test_a_right_answer_is_read_back_and_well_formed():
     template = LetterAlone()
-    for letter in "AHJ":
+    for letter in "AFH":
         answer = template.answer(Target(choice=letter))
         assert answer == letter and template.well_formed(answer)
         assert read(answer, template.grammar).choice == letter

@@ -18,13 +18,16 @@ import re
 from dataclasses import dataclass
 
 from kairos.core.answers import blocks
+from kairos.core.patterns import Letter
 from kairos.core.questions import without_instructions
 from kairos.core.types import Target, VideoSource
 from kairos.data.readers.annotation_file import AnnotationFile
 from kairos.data.readers.fields import Fields
 from kairos.data.readers.files import items_of
-from kairos.data.records import LETTERS, Record
+from kairos.data.records import Record
 
+LETTERS = Letter().letters
+"""Of options, in their order: those with which templates read answers."""
 TASKS = {"general": "choice", "specific": "needle"}
 _OPTION = re.compile(r"(?:\(([A-Z])\)|([A-Z])[.):])\s*(.*)")
 
@@ -68,7 +71,9 @@ def _parted(fields: Fields) -> tuple[str, tuple[str, ...]]:
         if not line.strip():
             continue
         if len(options) == len(LETTERS):
-            fields.fail(f"more than {len(LETTERS)} options; answers have the letters {LETTERS}, so leave the row out")
+            fields.fail(
+                f"more than {len(LETTERS)} options; answers are read with the letters {LETTERS}: leave the row out"
+            )
         if option is None or _letter_of(option) != LETTERS[len(options)] or not option[3].strip():
             fields.fail(
                 f"`original_question`: the line {line.strip()[:80]!r} is not option {LETTERS[len(options)]}; write the "

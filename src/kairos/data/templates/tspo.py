@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from kairos.core.grammar import Grammar
 from kairos.core.patterns import Letter, Pair
 from kairos.core.types import Prompt, Target
-from kairos.data.records import LETTERS
 from kairos.data.templates import parts
 from kairos.data.templates.timezero import SYSTEM
 
-GRAMMAR = Grammar((Pair(("to",)),), block="text", choice=Letter(LETTERS, any_case=True))
-"""The first capital A to J of the whole text that stands alone, or a text of nothing but one letter.
+GRAMMAR = Grammar((Pair(("to",)),), block="text", choice=Letter("ABCDEFGH", any_case=True))
+"""The first capital A to H of the whole text that stands alone, or a text of nothing but one letter.
 
 Departures from the released reward, which reads the first letter a to e that stands alone, in either case, after an
-attempt to compare formulas: an article "a" is no option A ("A" at the beginning of a sentence still is), and options
-beyond E can be right.
+attempt to compare formulas: an article "a" is no option A ("A" at the beginning of a sentence still is), and options F
+to H can be right. There is no option I, which would be read in "I think B".
 """
 
 
@@ -34,8 +33,8 @@ class LetterAlone:
         letters = self.grammar.choice.letters
         if not 0 < len(prompt.options) <= len(letters):
             raise ValueError(
-                f"prompt {prompt.uid}: {len(prompt.options)} options, but answers have the letters {letters}: give it "
-                "at least one option, and no more than there are letters"
+                f"prompt {prompt.uid}: {len(prompt.options)} options, but answers are read with {len(letters)} "
+                f"letters ({letters}): give it at least one option and no more than that, or leave the row out"
             )
         lettered = [f"{letter}. {option}" for letter, option in zip(letters, prompt.options, strict=False)]
         text = "\n".join([prompt.question, *lettered, wording])
