@@ -26,9 +26,9 @@ from kairos.data.readers.fields import Fields
 from kairos.data.readers.files import items_of
 from kairos.data.records import Record
 
-LETTERS = Letter().letters
+_LETTERS = Letter().letters
 """Of options, in their order: those with which templates read answers."""
-TASKS = {"general": "choice", "specific": "needle"}
+_TASKS = {"general": "choice", "specific": "needle"}
 _OPTION = re.compile(r"(?:\(([A-Z])\)|([A-Z])[.):])\s*(.*)")
 
 
@@ -45,12 +45,12 @@ class TSPOJsonl(AnnotationFile[object]):
     def record(self, key: str, row: object) -> Record:
         fields = Fields.of(self.where(key), row)
         kind = fields.text("type")
-        if kind not in TASKS:
+        if kind not in _TASKS:
             fields.fail(f"`type` must be general or specific, got {kind!r}; correct the row")
         stem, options = _parted(fields)
         return Record(
             uid=f"{self.source}/{self.file.stem}:{key}",
-            task=TASKS[kind],
+            task=_TASKS[kind],
             source=self.source,
             video=VideoSource(self.find(key, fields.text("video"))),
             question=stem,
@@ -70,13 +70,13 @@ def _parted(fields: Fields) -> tuple[str, tuple[str, ...]]:
     for line, option in zip(lines[first:], found[first:], strict=True):
         if not line.strip():
             continue
-        if len(options) == len(LETTERS):
+        if len(options) == len(_LETTERS):
             fields.fail(
-                f"more than {len(LETTERS)} options; answers are read with the letters {LETTERS}: leave the row out"
+                f"more than {len(_LETTERS)} options; answers are read with the letters {_LETTERS}: leave the row out"
             )
-        if option is None or _letter_of(option) != LETTERS[len(options)] or not option[3].strip():
+        if option is None or _letter_of(option) != _LETTERS[len(options)] or not option[3].strip():
             fields.fail(
-                f"`original_question`: the line {line.strip()[:80]!r} is not option {LETTERS[len(options)]}; write the "
+                f"`original_question`: the line {line.strip()[:80]!r} is not option {_LETTERS[len(options)]}; write the "
                 "options in the order of their letters, one a line, each with a text, and nothing behind them"
             )
         options.append(option[3].strip())
@@ -95,9 +95,9 @@ def _letter(fields: Fields, options: int) -> str:
     letter = next(blocks(solution), "").strip().upper()
     if len(letter) != 1 or not letter.isascii() or not letter.isalpha():
         fields.fail(f"`solution` must be one letter, as <answer>b</answer>, got {solution!r}; correct the row")
-    if letter not in LETTERS[:options]:
+    if letter not in _LETTERS[:options]:
         fields.fail(
-            f"`solution` is {letter}, but the question has the {options} options {', '.join(LETTERS[:options])}; "
+            f"`solution` is {letter}, but the question has the {options} options {', '.join(_LETTERS[:options])}; "
             "correct the row"
         )
     return letter
