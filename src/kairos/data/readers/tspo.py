@@ -74,10 +74,11 @@ def _parted(fields: Fields) -> tuple[str, tuple[str, ...]]:
             fields.fail(
                 f"more than {len(_LETTERS)} options; answers are read with the letters {_LETTERS}: leave the row out"
             )
-        if option is None or _letter_of(option) != _LETTERS[len(options)] or not option[3].strip():
+        wanted = _LETTERS[len(options)]
+        if option is None or _letter_of(option) != wanted or not option[3].strip():
             fields.fail(
-                f"`original_question`: the line {line.strip()[:80]!r} is not option {_LETTERS[len(options)]}; write the "
-                "options in the order of their letters, one a line, each with a text, and nothing behind them"
+                f"`original_question`: the line {line.strip()[:80]!r} is not option {wanted}; write the options in "
+                "the order of their letters, one a line, each with a text, and nothing behind them"
             )
         options.append(option[3].strip())
     stem = "\n".join(lines[:first]).strip()
