@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
@@ -82,8 +83,7 @@ def assemble(config: DictConfig, overrides: Sequence[str] = (), folder: Path | N
     folder = folder or run_folder(config.run, config.name, overrides)
     with open_dict(config):
         config.folder = str(folder)
-    lacking = list(_without_value(OmegaConf.to_container(config, resolve=False)))  # now: building resolves `${...}`
-    try:
+    with values_given(config):
         callbacks = _present(config.callbacks)
         loggers = _present(config.logger)
         trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers or False, _convert_="all")
@@ -94,6 +94,14 @@ def assemble(config: DictConfig, overrides: Sequence[str] = (), folder: Path | N
             datamodule=instantiate(config.datamodule, _convert_="all"),
             trainer=cast("L.Trainer", trainer),
         )
+
+
+@contextmanager
+def values_given(config: DictConfig) -> Iterator[None]:
+    """Context in which parts of `config` are built: ValueError, with its name, for an option that has no value."""
+    lacking = list(_without_value(OmegaConf.to_container(config, resolve=False)))  # now: building resolves `${...}`
+    try:
+        yield
     except (MissingMandatoryValue, InterpolationToMissingValueError) as error:
         keys = lacking or [str(error.full_key)]
         raise ValueError(

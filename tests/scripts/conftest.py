@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.mini_agent import AGENT_RUN, beside
 from helpers.scripting import Script, load
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+
+from kairos.compose import train
 
 
 @pytest.fixture
@@ -29,3 +32,10 @@ def script(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     yield run
     GlobalHydra.instance().clear()
     HydraConfig.instance().cfg = None
+
+
+@pytest.fixture(scope="session")
+def frame_agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run: an agent that learned for two iterations to choose 4 frames, by `experiment=mini/tspo`."""
+    folder = tmp_path_factory.mktemp("agents")
+    return train([*AGENT_RUN, *beside(folder)], folder / "agent")

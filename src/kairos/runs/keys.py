@@ -58,6 +58,8 @@ KEYS = {
     "policy.weights": _TEXT,
     "agent": _TEXT,
     "picks": _TEXT,
+    "video": _TEXT,
+    "question": _TEXT,
     "input": _TEXT,
     "sweep": _TEXT,
     "baseline": _TEXT,

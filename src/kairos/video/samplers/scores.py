@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
@@ -15,6 +15,14 @@ class FrameScores(Protocol):
     """`(prompt) -> scores_T`, fp32: `CosineScores`, or a trained agent."""
 
     def __call__(self, prompt: Prompt) -> Tensor: ...
+
+
+@runtime_checkable
+class ChoosesByScores(Protocol):
+    """A frame sampler that follows the scores of frames."""
+
+    @property
+    def scores(self) -> FrameScores: ...
 
 
 @dataclass(frozen=True)

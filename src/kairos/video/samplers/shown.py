@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from torch import Tensor
+
 from kairos.core.protocols import Enrich, FrameSampler
 from kairos.core.types import Prompt
 
@@ -28,6 +30,10 @@ class Shown:
 
     def __call__(self, prompt: Prompt) -> Prompt:
         """ValueError where the sampler chooses no frame."""
+        return replace(prompt, clip=prompt.clip.take(self.choose(prompt)))
+
+    def choose(self, prompt: Prompt) -> Tensor:
+        """Indices of the frames to show: int64 [min(K, T) at most]. ValueError where the sampler chooses none."""
         assert self.count is not None
         index_K = self.sampler(prompt, self.count)
         if not len(index_K):
@@ -35,10 +41,10 @@ class Shown:
                 f"prompt {prompt.uid}: {type(self.sampler).__name__} chose none of {len(prompt.clip)} frames with "
                 f"shown_frames={self.count}: raise shown_frames, or lower the sampler's depth where it has one"
             )
-        return replace(prompt, clip=prompt.clip.take(index_K))
+        return index_K
 
 
-def features_and_frames(enrich: Mapping[str, Enrich | None]) -> tuple[list[Enrich], list[Enrich]]:
+def features_and_frames(enrich: Mapping[str, Enrich | None]) -> tuple[list[Enrich], list[Shown]]:
     """The parts of `enrich` that add features, in order, and those that choose frames, which are applied after them.
 
     So a sampler reads every feature, wherever it stands in the mapping. None is left out.
