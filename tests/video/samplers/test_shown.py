@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,10 +14,11 @@ from torch import Tensor
 from kairos.compose import compose, part
 from kairos.core.protocols import Enrich
 from kairos.core.spans import Span
-from kairos.core.types import Failure, Prompt, Target, VideoClip, VideoSource
+from kairos.core.types import Failure, Layout, Prompt, Target, VideoClip, VideoSource
 from kairos.data.dataset import PromptDataset
 from kairos.data.records import Record
 from kairos.data.templates.answer import AnswerOnly
+from kairos.policy.frame_agent.scores import AgentScores
 from kairos.policy.processor import LanguageProcessor
 from kairos.video.samplers.best import AKS, Diverse, TopK
 from kairos.video.samplers.shown import Shown
@@ -70,10 +72,8 @@ def test_features_are_added_before_frames_are_chosen_wherever_they_stand():
     assert shown.clip.seconds_T.tolist() == [frame / 2 for frame in BEST]
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_every_family_is_told_the_times_of_the_chosen_frames(name: str, tmp_path_factory: pytest.TempPathFactory):
-    """As many temporal patches as frames, none of them shared, and no one number of seconds between them."""
-    folder = tokenizer_folder(tmp_path_factory.mktemp("tokenizer"))
+def shown_to(name: str, folder: str, **options: bool) -> tuple[Layout, LanguageProcessor]:
+    """The frames of BEST as the family lays them out."""
     tiny = FAMILIES[name]
     side = 2 * tiny.token
     pixels = clip("a", FRAMES, side, side)
@@ -83,12 +83,19 @@ def test_every_family_is_told_the_times_of_the_chosen_frames(name: str, tmp_path
         def load(self, source: VideoSource) -> VideoClip:
             return pixels
 
-    laid = LanguageProcessor(folder, family=replace(tiny.family, single_frames=True))
+    laid = LanguageProcessor(folder, family=replace(tiny.family, single_frames=True, **options))  # type: ignore[type-var]
     row = Record("a", "grounding", "camera", VideoSource("a.mp4"), "when?", Target(spans=(Span(1.0, 2.0),)))
     enrich: dict[str, Enrich | None] = {"like": Like(), "sampler": Shown(TopK(), 4)}
     layout = only(PromptDataset([row], Sized(), AnswerOnly(), laid, enrich)[0]).layout
     assert layout is not None and layout.seconds_per_grid is None
     assert int(layout.grid_thw_N3[:, 0].sum()) == 4
+    return layout, laid
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "llava_onevision"])
+def test_every_family_is_told_the_times_of_the_chosen_frames(name: str, tmp_path: Path):
+    """As many temporal patches as frames, none of them shared, and no one number of seconds between them."""
+    layout, laid = shown_to(name, tokenizer_folder(tmp_path))
     written = laid.loaded.decode(layout.ids_L.tolist())
     if "seconds>" in written:
         assert [f"<{frame / 2:.1f} seconds>" in written for frame in BEST] == [True] * 4
@@ -96,6 +103,16 @@ def test_every_family_is_told_the_times_of_the_chosen_frames(name: str, tmp_path
         video = layout.ids_L == laid.markers.pad
         times = layout.positions_3L[0, video].unique()
         assert (times - times[0]).tolist() == [frame - BEST[0] for frame in BEST], "two steps and two frames a second"
+
+
+def test_llava_has_no_times_but_in_words_which_are_asked_for(tmp_path: Path):
+    """Its positions count tokens: `processor.family.tell_times=true` writes when the chosen frames are."""
+    folder = tokenizer_folder(tmp_path)
+    told, laid = shown_to("llava_onevision", folder, tell_times=True)
+    assert ",".join(f"{frame / 2:.2f}s" for frame in BEST) in laid.loaded.decode(told.ids_L.tolist())
+    untold, _ = shown_to("llava_onevision", folder)
+    assert "s," not in laid.loaded.decode(untold.ids_L.tolist())
+    assert untold.positions_3L.tolist() == [list(range(len(untold)))] * 3
 
 
 def test_a_number_of_frames_must_be_given():
@@ -134,7 +151,8 @@ def test_any_rule_reads_the_scores_of_an_agent():
     config = compose(["sampler=bin_max", "frame_scores=agent", "agent='runs/a=1,b=2'", "shown_frames=6"])
     enrich = part(config.enrich)
     assert isinstance(enrich, dict) and isinstance(enrich["sampler"].sampler, BinMax)
-    assert enrich["sampler"].sampler.scores.agent == "runs/a=1,b=2"
+    scores = enrich["sampler"].sampler.scores
+    assert isinstance(scores, AgentScores) and scores.agent == "runs/a=1,b=2"
 
 
 def test_all_frames_are_shown_by_default_and_nothing_is_written_down():
