@@ -59,7 +59,7 @@ def overrides(run: Path | None, given: Sequence[str]) -> list[str]:
         _ = AgentScores(str(run)).loaded  # an error now, and not after the video was read
         implied += ["sampler=agent"]
     if "agent" not in named:
-        implied += ["++" + literal("agent", str(run))]
+        implied += [literal("agent", str(run))]
     if "shown_frames" not in named:
         sampling = cast("Mapping[str, object]", folder.config()["sampling"])
         implied += [f"shown_frames={sampling['max_actions']}"]

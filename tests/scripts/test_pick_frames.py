@@ -82,7 +82,7 @@ def test_rows_name_the_file_and_its_frame_numbers_where_there_is_one(script: Scr
         ([*TWO, "video=gone.mp4"], 'error: say question="..." about the video'),
         ([*TWO, "video=gone.mp4", "question=x"], "error: gone.mp4: there is no such file"),
         (["run=gone", "video=gone.mp4", "question=x"], "error: run=gone: there is no such run; train an agent"),
-        (["sampler=agent", "shown_frames=2", "output=x"], "error: no value for agent: give one on the command line"),
+        (["sampler=agent", "shown_frames=2", "output=x"], "scores of an agent need agent=<run of policy=frame_agent"),
         (["sampler=uniform", "output=x.json"], "a sampler needs shown_frames=<K>"),
     ],
 )

@@ -51,6 +51,8 @@ ADDED: Mapping[str, object] = {
     "enrich": {},
     "*.enrich": {},
     "shown_frames": None,
+    "agent": None,
+    "picks": None,
     "references": {},
     "module.references": {},
     "*.family.single_frames": False,

@@ -28,13 +28,19 @@ class AgentScores:
     the first call, where `agent` names no agent; at any, where the features are not those that the agent reads.
     """
 
-    agent: str
+    agent: str | None
     """A run of policy=frame_agent (its newest checkpoint), a checkpoint of one, or a published agent's safetensors file
-    or folder."""
+    or folder; None is refused."""
     heads: int = 8
     """Of published weights, which do not say it; a run knows its own."""
     window: int = 12
     """Frames. Of published weights, which do not say it; a run knows its own."""
+
+    def __post_init__(self) -> None:
+        if self.agent is None:
+            raise ValueError(
+                "scores of an agent need agent=<run of policy=frame_agent, its checkpoint, or safetensors>"
+            )
 
     def __call__(self, prompt: Prompt) -> Tensor:
         """fp32 [T]."""
@@ -44,6 +50,7 @@ class AgentScores:
     @cached_property
     def loaded(self) -> TemporalAgent:
         """The agent, loaded when it is first asked for."""
+        assert self.agent is not None
         path = Path(self.agent)
         if path.suffix == ".ckpt":
             return _of_checkpoint(path.parent.parent, path)

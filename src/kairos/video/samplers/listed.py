@@ -41,11 +41,16 @@ class Listed:
     A row is that of a prompt when it is named by the prompt's uid, or by what follows the last ":" of it.
     """
 
-    file: str
+    file: str | None
+    """None is refused."""
     loader: ClipLoader
     """Opens videos, for `frame_idx` only."""
     name: str | None = None
     """The field that names a row of a list; None: the first of uid, id and question_id that it has."""
+
+    def __post_init__(self) -> None:
+        if self.file is None:
+            raise ValueError("sampler=file needs picks=<file.json>; scripts/pick_frames.py writes one")
 
     def __call__(self, prompt: Prompt, count: int) -> Tensor:
         """int64 [min(K, T) at most], rising. ValueError, with file and row, where the file does not fit the prompt."""
@@ -62,6 +67,7 @@ class Listed:
     @cached_property
     def rows(self) -> dict[str, object]:
         """Every row by its name."""
+        assert self.file is not None
         try:
             tree: object = json.loads(Path(self.file).read_bytes())
         except FileNotFoundError as error:
