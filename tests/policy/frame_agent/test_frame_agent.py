@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from kairos.core.protocols import Policy
 from kairos.core.types import Origin, Prompt, RolloutBatch, RolloutGroup, Sampling, Target, VideoClip
 from kairos.policy.frame_agent.agent import TemporalAgent
+from kairos.policy.frame_agent.choice import FrameChoice, Independent, PlackettLuce
 from kairos.policy.frame_agent.scorer import inside, time_encoding
 
 
@@ -68,7 +70,7 @@ def test_windowed_attention_is_full_attention_under_the_mask() -> None:
     outside = (j[None, :] < j[:, None] - 6) | (j[None, :] > j[:, None] + 5)
     weights = ((q @ k.transpose(1, 2)) / math.sqrt(6)).masked_fill(outside, -1e6).softmax(-1)
     expected = (weights @ v).transpose(0, 1).reshape(30, 24)
-    torch.testing.assert_close(agent._attend(placed), expected)
+    torch.testing.assert_close(agent._attend(placed, inside(30, agent.window)), expected)
 
 
 def test_time_is_encoded_relative_to_the_clip() -> None:
@@ -105,6 +107,35 @@ def test_frames_are_distinct_sorted_and_scored_as_recorded() -> None:
     expected = torch.distributions.Categorical(logits=logits).entropy()
     torch.testing.assert_close(stats.entropy_BA[6:], expected.expand(6, 5))
     assert len(agent.sample([prompt(3)], 1, Sampling(max_actions=5), seed=0)[0].rollouts[0].actions_A) == 3
+
+
+def test_clips_scored_together_have_the_scores_and_gradients_of_each_alone() -> None:
+    together, alone = TemporalAgent(width=24), TemporalAgent(width=24)
+    asked = [prompt(40), prompt(1, uid="q"), prompt(25, uid="r")]
+    weights = [torch.randn(len(one.clip)) for one in asked]
+    scores = together.scores_of_prompts(asked)
+    sum((weight * found).sum() for weight, found in zip(weights, scores, strict=True)).backward()
+    for weight, found, one in zip(weights, scores, asked, strict=True):
+        torch.testing.assert_close(found, alone.scores_of(one))
+        (weight * alone.scores_of(one)).sum().backward()
+    for ours, theirs in zip(together.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("choice", [Independent(), PlackettLuce()])
+def test_rows_of_clips_of_different_lengths_are_scored_as_each_clips_rows_alone(choice: FrameChoice) -> None:
+    together, alone = TemporalAgent(width=24, choice=choice), TemporalAgent(width=24, choice=choice)
+    sampling = Sampling(temperature=0.1, max_actions=5)
+    groups = together.sample([prompt(40), prompt(7, uid="q")], 3, sampling, seed=4)
+    stats = together(as_batch(groups, 0.1, torch.zeros(6)), entropy=True)
+    (stats.logprobs_BA.sum() + stats.entropy_BA.sum()).backward()
+    for number, group in enumerate(groups):
+        own = alone(as_batch([group], 0.1, torch.zeros(3)), entropy=True)
+        (own.logprobs_BA.sum() + own.entropy_BA.sum()).backward()
+        torch.testing.assert_close(stats.logprobs_BA[3 * number : 3 * number + 3], own.logprobs_BA)
+        torch.testing.assert_close(stats.entropy_BA[3 * number : 3 * number + 3], own.entropy_BA)
+    for ours, theirs in zip(together.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-4)
 
 
 def test_temperature_zero_takes_the_best_frames() -> None:
@@ -149,13 +180,12 @@ def test_the_gradient_on_scores_is_the_advantage_of_the_chosen_frames() -> None:
     advantages = advantages - advantages.mean()
     kept: list[Tensor] = []
 
-    def remember(frames: Tensor, words: Tensor) -> Tensor:
-        scores = TemporalAgent.scores(agent, frames, words)
-        scores.retain_grad()
-        kept.append(scores)
-        return scores
+    def remember(frames: Sequence[Tensor], words: Sequence[Tensor]) -> list[Tensor]:
+        kept.extend(TemporalAgent.scores_of_clips(agent, frames, words))
+        kept[0].retain_grad()
+        return kept
 
-    agent.scores = remember
+    agent.scores_of_clips = remember
     stats = agent(as_batch([group], tau, advantages))
     ratio_G = (stats.logprobs_BA - stats.logprobs_BA.detach()).exp().mean(1)
     loss = -(advantages * ratio_G).mean()
@@ -172,7 +202,7 @@ def test_it_cannot_write_and_says_what_features_it_lacks() -> None:
     with pytest.raises(ValueError, match="actions are frames"):
         agent.encode("<answer>A</answer>")
     blind = Prompt("p", "needle", "toy", VideoClip("p", None, torch.arange(3.0), 3.0), "what?", Target())
-    with pytest.raises(ValueError, match=r'clip.features\["clip"\]'):
+    with pytest.raises(ValueError, match="need the features 'clip' of the clip and 'question' of the prompt"):
         agent.sample([blind], 1, Sampling(max_actions=1), seed=0)
 
 

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from kairos.core.seeds import uniforms
 from kairos.core.types import ActionStats, Prompt, Rollout, RolloutBatch, RolloutGroup, Sampling
-from kairos.policy.frame_agent.choice import FrameChoice, Independent
+from kairos.policy.frame_agent.choice import NEVER, FrameChoice, Independent
 from kairos.policy.frame_agent.published import read_published
 from kairos.policy.frame_agent.scorer import FrameScorer
 from kairos.video.samplers.scores import features_of
@@ -59,8 +60,8 @@ class TemporalAgent(FrameScorer):
         Actions are in the order drawn where the log-probability depends on it (`choice.ordered`), else in time.
         """
         groups = []
-        for prompt in prompts:
-            scores_T = self.scores_of(prompt).cpu()
+        for prompt, scores_T in zip(prompts, self.scores_of_prompts(prompts), strict=True):
+            scores_T = scores_T.cpu()
             count = min(sampling.max_actions, len(scores_T))
             if sampling.temperature == 0:
                 keys_GT = scores_T.expand(group_size, -1)
@@ -82,16 +83,11 @@ class TemporalAgent(FrameScorer):
 
     def score(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
         """What `choice` says of the chosen frames [B, K]; the scores of a prompt are computed once for all its rows."""
-        temperature, device = batch.temperature or 1.0, self.query.weight.device
-        group_of_B = batch.group_of_B.to(device)
-        mask_BA = batch.mask_BA.to(device)
-        logprobs_BA, entropy_BA = torch.zeros_like(mask_BA), torch.zeros_like(mask_BA)
-        for group, prompt in enumerate(batch.prompts):
-            rows = (group_of_B == group).nonzero().squeeze(1)
-            chosen_RA = batch.actions_BA.to(device)[rows]
-            logprobs, entropies = self.choice(self.scores_of(prompt) / temperature, chosen_RA, mask_BA[rows])
-            logprobs_BA = logprobs_BA.index_copy(0, rows, logprobs)
-            entropy_BA = entropy_BA.index_copy(0, rows, entropies)
+        device = self.query.weight.device
+        mask_BA, chosen_BA = batch.mask_BA.to(device), batch.actions_BA.to(device)
+        scores_PT = pad_sequence(self.scores_of_prompts(batch.prompts), batch_first=True, padding_value=NEVER)
+        logits_BT = scores_PT.index_select(0, batch.group_of_B.to(device)) / (batch.temperature or 1.0)
+        logprobs_BA, entropy_BA = self.choice(logits_BT, chosen_BA, mask_BA)
         return ActionStats(logprobs_BA, entropy_BA if entropy else None)
 
     def forward(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
@@ -102,6 +98,14 @@ class TemporalAgent(FrameScorer):
 
     def scores_of(self, prompt: Prompt) -> Tensor:
         """The scores of a prompt's frames [T]. ValueError where features are missing, or of another tower or clip."""
+        return self.scores_of_prompts([prompt])[0]
+
+    def scores_of_prompts(self, prompts: Sequence[Prompt]) -> list[Tensor]:
+        """`scores_of` several prompts, computed together."""
+        frames, questions = zip(*map(self._features, prompts), strict=True) if prompts else ((), ())
+        return self.scores_of_clips(frames, questions) if prompts else []
+
+    def _features(self, prompt: Prompt) -> tuple[Tensor, Tensor]:
         frames_TD, question_D = features_of(prompt)
         weight = self.query.weight
         if frames_TD.shape[1] != weight.shape[1]:
@@ -110,4 +114,4 @@ class TemporalAgent(FrameScorer):
                 f"width {weight.shape[1]}: they are of another tower; choose the option of enrich= that the agent was "
                 f"trained with, or set policy.width={frames_TD.shape[1]} for a new agent"
             )
-        return self.scores(frames_TD.to(weight.device), question_D.to(weight.device))
+        return frames_TD.to(weight.device, non_blocking=True), question_D.to(weight.device, non_blocking=True)

@@ -12,12 +12,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-_NEVER = -1e30  # a logit that adds nothing to a sum of exponentials, and whose gradient is 0 rather than NaN
+NEVER = -1e30
+"""A logit that adds nothing to a sum of exponentials, and whose gradient is 0 rather than NaN."""
 
 
 class FrameChoice(Protocol):
-    """`(logits_T, chosen_RK, mask_RK) -> (logprobs_RK, entropies_RK)`: R choices of up to K frames of one clip.
+    """`(logits_RT, chosen_RK, mask_RK) -> (logprobs_RK, entropies_RK)`: R choices of up to K frames out of T.
 
+    Logits of one clip [T] stand for every row; a logit of `NEVER` fills up a row of fewer frames.
     `ordered` says whether the order in which frames were drawn matters; where it does not, choices are kept in the
     order of time. Both results are 0 where `mask_RK` is 0.
     """
@@ -25,7 +27,7 @@ class FrameChoice(Protocol):
     @property
     def ordered(self) -> bool: ...
 
-    def __call__(self, logits_T: Tensor, chosen_RK: Tensor, mask_RK: Tensor) -> tuple[Tensor, Tensor]: ...
+    def __call__(self, logits_RT: Tensor, chosen_RK: Tensor, mask_RK: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,10 @@ class Independent:
 
     ordered = False
 
-    def __call__(self, logits_T: Tensor, chosen_RK: Tensor, mask_RK: Tensor) -> tuple[Tensor, Tensor]:
-        logprobs_T = logits_T.log_softmax(-1)
-        entropy = -(logprobs_T.exp() * logprobs_T).sum()
-        return logprobs_T[chosen_RK * (mask_RK > 0)] * mask_RK, entropy * mask_RK
+    def __call__(self, logits_RT: Tensor, chosen_RK: Tensor, mask_RK: Tensor) -> tuple[Tensor, Tensor]:
+        logprobs_RT = logits_RT.expand(len(chosen_RK), -1).log_softmax(-1)
+        entropy_R1 = -(logprobs_RT.exp() * logprobs_RT).sum(-1, keepdim=True)
+        return logprobs_RT.gather(1, chosen_RK * (mask_RK > 0)) * mask_RK, entropy_R1 * mask_RK
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,13 @@ class PlackettLuce:
 
     ordered = True
 
-    def __call__(self, logits_T: Tensor, chosen_RK: Tensor, mask_RK: Tensor) -> tuple[Tensor, Tensor]:
-        drawn_RK = mask_RK > 0
+    def __call__(self, logits_RT: Tensor, chosen_RK: Tensor, mask_RK: Tensor) -> tuple[Tensor, Tensor]:
+        drawn_RK, logits_RT = mask_RK > 0, logits_RT.expand(len(chosen_RK), -1)
         chosen_RK = chosen_RK * drawn_RK
-        logits_RK = logits_T[chosen_RK].masked_fill(~drawn_RK, _NEVER)
-        taken_RT = torch.zeros(len(chosen_RK), len(logits_T), device=logits_T.device)
+        logits_RK = logits_RT.gather(1, chosen_RK).masked_fill(~drawn_RK, NEVER)
+        taken_RT = torch.zeros_like(logits_RT)
         taken_RT = taken_RT.scatter_add(1, chosen_RK, drawn_RK.to(taken_RT)) > 0
-        rest_RT = logits_T.expand_as(taken_RT).masked_fill(taken_RT, _NEVER)
+        rest_RT = logits_RT.masked_fill(taken_RT, NEVER)
         # From the last draw to the first, over the frames still left: the log of the sum, and the mean logit.
         total_R = rest_RT.logsumexp(-1)
         mean_R = ((rest_RT - total_R[:, None]).exp() * rest_RT.masked_fill(taken_RT, 0.0)).sum(-1)

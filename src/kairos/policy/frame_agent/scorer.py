@@ -8,10 +8,13 @@ bf16 scores tie.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity, pad
+from torch.nn.functional import pad
+
+from kairos.core.carry import carried
 
 
 class FrameScorer(nn.Module):
@@ -43,31 +46,43 @@ class FrameScorer(nn.Module):
 
     def scores(self, frames_TD: Tensor, question_D: Tensor) -> Tensor:
         """[T] in [-2, 2]: the cosine of question and frame, plus that of question and frame after attention."""
-        frames_TD, question_D = frames_TD.float(), question_D.float()
-        placed_TD = frames_TD + time_encoding(len(frames_TD), frames_TD.shape[1]).to(frames_TD)
-        seen_TD = frames_TD + self.mlp(self._attend(placed_TD))
-        after_T = (seen_TD @ question_D) / (seen_TD.norm(dim=-1) * question_D.norm() + 1e-6)
-        return after_T + cosine_similarity(frames_TD, question_D[None], dim=-1)
+        return self.scores_of_clips([frames_TD], [question_D])[0]
 
-    def _attend(self, placed_TD: Tensor) -> Tensor:
-        """Multi-head attention of each frame over its window only: time and memory O(T * window), no [T, T] matrix."""
-        q_THD, k_THD, v_THD = (
-            layer(placed_TD).unflatten(-1, (self.heads, -1)) for layer in (self.query, self.key, self.value)
+    def scores_of_clips(self, frames: Sequence[Tensor], questions: Sequence[Tensor]) -> list[Tensor]:
+        """`scores` of several clips at once: their frames lie end to end, so that a step starts few kernels."""
+        lengths = [len(frames_TD) for frames_TD in frames]
+        frames_ND, questions_PD = torch.cat(list(frames)).float(), torch.stack(list(questions)).float()
+        width, device = frames_ND.shape[1], frames_ND.device
+        encoding_ND = carried(torch.cat([time_encoding(length, width) for length in lengths]), device)
+        inside_NW = carried(torch.cat([inside(length, self.window) for length in lengths]), device)
+        clip_N1 = carried(torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))[:, None], device)
+        seen_ND = frames_ND + self.mlp(self._attend(frames_ND + encoding_ND, inside_NW))
+        norm_N = questions_PD.norm(dim=-1)[clip_N1[:, 0]]
+
+        def dot(x_ND: Tensor) -> Tensor:
+            return (x_ND @ questions_PD.T).gather(1, clip_N1)[:, 0]
+
+        before_N = dot(frames_ND) / (frames_ND.norm(dim=-1) * norm_N).clamp(min=1e-8)
+        after_N = dot(seen_ND) / (seen_ND.norm(dim=-1) * norm_N + 1e-6)
+        return list((after_N + before_N).split(lengths))
+
+    def _attend(self, placed_ND: Tensor, inside_NW: Tensor) -> Tensor:
+        """Multi-head attention of each frame over its window only: time and memory O(N * window), no [N, N] matrix."""
+        q_NHD, k_NHD, v_NHD = (
+            layer(placed_ND).unflatten(-1, (self.heads, -1)) for layer in (self.query, self.key, self.value)
         )
-        frames, before = len(placed_TD), self.window // 2
+        frames, before = len(placed_ND), self.window // 2
         around = (0, 0, 0, 0, before, self.window - 1 - before)  # zeros before the first frame and after the last
-        k_padded, v_padded = pad(k_THD, around), pad(v_THD, around)
-        scale = 1 / math.sqrt(q_THD.shape[-1])
-        logits_THW = torch.stack(
-            [(q_THD * k_padded[w : w + frames]).sum(-1) * scale for w in range(self.window)], dim=-1
+        k_padded, v_padded = pad(k_NHD, around), pad(v_NHD, around)
+        scale = 1 / math.sqrt(q_NHD.shape[-1])
+        logits_NHW = torch.stack(
+            [(q_NHD * k_padded[w : w + frames]).sum(-1) * scale for w in range(self.window)], dim=-1
         )
-        weights_THW = logits_THW.masked_fill(~inside(frames, self.window, q_THD.device)[:, None], -torch.inf).softmax(
-            -1
+        weights_NHW = logits_NHW.masked_fill(~inside_NW[:, None], -torch.inf).softmax(-1)
+        attended_NHD = sum(
+            (weights_NHW[..., w, None] * v_padded[w : w + frames] for w in range(self.window)), torch.zeros_like(v_NHD)
         )
-        attended_THD = sum(
-            (weights_THW[..., w, None] * v_padded[w : w + frames] for w in range(self.window)), torch.zeros_like(v_THD)
-        )
-        return attended_THD.flatten(1)
+        return attended_NHD.flatten(1)
 
 
 def inside(frames: int, window: int, device: torch.device | None = None) -> Tensor:
