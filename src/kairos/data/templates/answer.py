@@ -24,7 +24,9 @@ class AnswerOnly:
 
     def messages(self, prompt: Prompt) -> list[dict[str, object]]:
         text = parts.wording(self._wordings(), prompt)
-        filled = text.replace("{options}", parts.lettered(prompt.options)).replace("{question}", prompt.question)
+        filled = text.replace("{options}", parts.options_of(prompt, self.grammar.choice.letters)).replace(
+            "{question}", prompt.question
+        )
         return [parts.user_turn(filled)]
 
     def answer(self, target: Target) -> str:

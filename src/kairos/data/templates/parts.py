@@ -28,6 +28,16 @@ def lettered(options: Sequence[str]) -> str:
     return "\n".join(f"({letter}) {option}" for letter, option in zip("ABCDEFGHIJ", options, strict=False))
 
 
+def options_of(prompt: Prompt, letters: str) -> str:
+    """The prompt's options, one a line. ValueError for more options than `letters`, with which answers are read."""
+    if len(prompt.options) > len(letters):
+        raise ValueError(
+            f"prompt {prompt.uid}: {len(prompt.options)} options, but answers are read with {len(letters)} letters "
+            f"({letters}): give it fewer options, or leave the row out"
+        )
+    return lettered(prompt.options)
+
+
 def event(question: str) -> str:
     """A caption as the papers put it into their prompts: lower case, stripped, one trailing full stop removed."""
     return question.lower().strip().removesuffix(".")

@@ -37,7 +37,9 @@ class TemporalR1:
 
     def messages(self, prompt: Prompt) -> list[dict[str, object]]:
         """A system turn, then video and text. ValueError for a task without a wording."""
-        text = parts.wording(self._wordings(), prompt).replace("[OPTIONS]", parts.lettered(prompt.options))
+        text = parts.wording(self._wordings(), prompt).replace(
+            "[OPTIONS]", parts.options_of(prompt, self.grammar.choice.letters)
+        )
         return [parts.system_turn(self.system), parts.user_turn(text.replace("[EVENT]", prompt.question.strip()))]
 
     def answer(self, target: Target) -> str:
