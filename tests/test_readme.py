@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from kairos.cli import literal
+from kairos.compose import compose
 from kairos.data.mini.world import MiniWorld
+from kairos.runs.keys import KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -111,3 +115,24 @@ def test_every_file_that_the_table_of_seams_tells_to_copy_exists():
     for name, member in files:
         path = next(p for p in (ROOT / "src" / "kairos" / name, ROOT / name) if p.exists())
         assert not member or f"class {member}" in path.read_text(), f"{name} has no {member}"
+
+
+def test_every_command_about_choosing_frames_composes():
+    """Each `python scripts/...` line, its shell variables filled in, names options and keys that exist."""
+    section = README.split("\n## Which frames to look at\n", 1)[1].split("\n## ", 1)[0]
+    variables = dict(re.findall(r'^([A-Z])="(.*?)"', README, re.MULTILINE))
+    commands = re.findall(r"^python scripts/(\w+)\.py (.*)$", section, re.MULTILINE)
+    assert len(commands) > 8 and {"train", "pick_frames", "evaluate", "export"} <= {name for name, _ in commands}
+    for name, line in commands:
+        filled = re.sub(r"\$([A-Z])", lambda match: variables[match[1]], line)
+        given = shlex.split(re.sub(r"<\w+>", "there", filled), comments=True)
+        literals = [literal(key, value) if key in KEYS and KEYS[key].literal else f"{key}={value}"
+                    for key, _, value in (argument.partition("=") for argument in given)]  # fmt: skip
+        assert compose(literals, name=name), line
+
+
+def test_every_make_target_that_the_readme_names_exists():
+    makefile = (ROOT / "Makefile").read_text()
+    named = set(re.findall(r"^make ([\w-]+)|`make ([\w-]+)`", README, re.MULTILINE))
+    assert len(named) > 3
+    assert not [target for pair in named if (target := "".join(pair)) and f"\n{target}:" not in makefile]
