@@ -57,7 +57,8 @@ class LanguageProcessor:
     @property
     def own_chat_template(self) -> str | None:
         """The processor's, the family's or the tokenizer's; None where none of them has one."""
-        return self.chat_template or self.family.chat_template or self.loaded.chat_template
+        tokenizers = cast("str | None", self.loaded.chat_template)
+        return self.chat_template or self.family.chat_template or tokenizers
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`. The ids of the first 10,000 distinct texts are cached: timestamps, fixed wordings."""
