@@ -47,7 +47,7 @@ def locate(weights: str) -> Weights:
     ValueError when a checkpoint does not exist, or a run has none.
     """
     if weights in (SHIPPED, SHIPPED_ANSWERER, SHIPPED_CLIP):
-        return Weights(str(Path(__file__).parent / weights))
+        return Weights(str(Path(__file__).parent / "shipped" / weights))
     path = Path(weights)
     if path.suffix == ".ckpt":
         if not path.exists():
