@@ -6,7 +6,6 @@ import json
 from contextlib import nullcontext
 from pathlib import Path
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
@@ -17,11 +16,10 @@ from kairos.compose import assemble, compose, metrics_of, wording
 from kairos.evaluation.predictions import Prediction, write
 from kairos.evaluation.score_table import score_table
 from kairos.evaluation.scores import scored
-from kairos.runs.folder import RunError, RunFolder, reworded
-from kairos.train.callbacks.checkpoint import newest
+from kairos.runs.folder import RunFolder, reworded
+from kairos.train.callbacks.checkpoint import restore
 from kairos.train.callbacks.validation import predict
 from kairos.train.devices.place import place
-from kairos.train.grpo import GRPOModule
 
 
 @command("evaluate")
@@ -47,7 +45,7 @@ def evaluate(config: DictConfig) -> None:
         if module is None:
             module = place(experiment.module, config.trainer.accelerator)
             if config.run:
-                restore(module, Path(config.run))
+                restore(module, Path(config.run), "evaluate")
         metrics = metrics_of(experiment.config)
         predictions = scored(predict(module, experiment.datamodule, config.split, config.count, config.size), metrics)
         label = name or "default"
@@ -55,14 +53,6 @@ def evaluate(config: DictConfig) -> None:
         show(label, found)
         if config.output:
             save(Path(config.output), label, predictions, scores)
-
-
-def restore(module: GRPOModule, run: Path) -> None:
-    """Load the weights of the run's newest checkpoint into `module`."""
-    checkpoint = newest(run / "checkpoints")
-    if checkpoint is None:
-        raise RunError(f"run={run} has no checkpoint yet: nothing to evaluate")
-    module.load_state_dict(torch.load(checkpoint, map_location=module.device, weights_only=True)["state_dict"])
 
 
 def save(output: Path, label: str, predictions: list[Prediction], scores: dict[str, object]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -13,7 +12,7 @@ from kairos.cli import command, config_dir, needs_of, user_errors
 from kairos.compose import build
 from kairos.core.protocols import Policy
 from kairos.runs.folder import RunError, RunFolder, find_run
-from kairos.train.callbacks.checkpoint import newest
+from kairos.train.callbacks.checkpoint import restore
 
 
 @command("export")
@@ -29,11 +28,8 @@ def main(config: DictConfig) -> None:
 def trained(run: Path) -> Policy:
     """The policy of a run with the weights of its newest checkpoint, on the CPU."""
     experiment = build(RunFolder(run).overrides(), config_dir())
-    checkpoint = newest(run / "checkpoints")
-    if checkpoint is None:
-        raise RunError(f"run={run} has no checkpoint yet: nothing to export")
     experiment.module.configure_model()
-    experiment.module.load_state_dict(torch.load(checkpoint, "cpu", weights_only=True)["state_dict"])
+    restore(experiment.module, run, "export")
     return experiment.module.trained
 
 

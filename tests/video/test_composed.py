@@ -9,7 +9,6 @@ import torch
 
 from kairos.core.types import VideoClip
 from kairos.video.composed import ComposedClip
-from kairos.video.store.mapped import frame_names
 
 
 def part(uid: str, frames: int, size: int = 4, content: str | None = "x") -> VideoClip:
@@ -34,17 +33,17 @@ def test_taken_frames_are_those_of_the_parts_at_the_times_of_the_view() -> None:
 
 def test_frames_are_named_as_in_their_parts_and_the_same_after_taking() -> None:
     clip = composed(part("a", 3), part("b", 5))
-    assert frame_names(clip) == ["x-a:2", "x-b:0", "x-b:4", "x-a:0"]
-    assert frame_names(clip.take(torch.tensor([1, 3]))) == ["x-b:0", "x-a:0"]
-    assert frame_names(clip.take(torch.tensor([1, 3])).take(torch.tensor([1]))) == ["x-a:0"]
-    assert frame_names(composed(part("a", 3), part("b", 5, content=None))) is None
+    assert clip.frame_names() == ["x-a:2", "x-b:0", "x-b:4", "x-a:0"]
+    assert clip.take(torch.tensor([1, 3])).frame_names() == ["x-b:0", "x-a:0"]
+    assert clip.take(torch.tensor([1, 3])).take(torch.tensor([1])).frame_names() == ["x-a:0"]
+    assert composed(part("a", 3), part("b", 5, content=None)).frame_names() is None
 
 
 def test_frames_of_another_size_are_resized_and_named_otherwise() -> None:
     clip = composed(part("a", 3), part("b", 5, size=8))
     taken = clip.take(torch.arange(4))
     assert taken.frames_TCHW is not None and taken.frames_TCHW.shape == (4, 3, 4, 4)
-    assert frame_names(clip) == ["x-a:2", "x-b:0@4x4", "x-b:4@4x4", "x-a:0"]
+    assert clip.frame_names() == ["x-a:2", "x-b:0@4x4", "x-b:4@4x4", "x-a:0"]
 
 
 def test_what_is_computed_for_each_part_comes_in_the_order_of_the_view() -> None:

@@ -26,6 +26,18 @@ class Span(NamedTuple):
         return math.isfinite(self.start) and math.isfinite(self.end) and self.end > self.start
 
 
+def inside(seconds_T: Tensor, spans: Sequence[Span]) -> Tensor:
+    """Which moments lie in any of the spans, ends included: bool [T].
+
+    >>> inside(torch.tensor([0.0, 1.0, 2.0]), [Span(1.0, 1.5)]).tolist()
+    [False, True, False]
+    """
+    inside_T = torch.zeros(len(seconds_T), dtype=torch.bool)
+    for span in spans:
+        inside_T |= (seconds_T >= span.start) & (seconds_T <= span.end)
+    return inside_T
+
+
 def iou(a: Span, b: Span) -> float:
     """Intersection over the hull of two spans, 0 where they do not overlap or one of them is not proper.
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from kairos.core.protocols import Enrich, Processor
 from kairos.core.seeds import mix
-from kairos.core.spans import Span
+from kairos.core.spans import Span, inside
 from kairos.core.types import Prompt, Target, Template, VideoClip, VideoSource
 from kairos.data.dataset import Loader, PromptDataset
 from kairos.data.records import Reader, Record
@@ -123,7 +123,7 @@ class NeedleDataset(PromptDataset):
         others = self._distractors(record, rng)
         target_of = np.concatenate([np.zeros(copies, dtype=np.int64), np.arange(1, len(others) + 1)])
         order = rng.permutation(target_of)
-        shows_N = _inside(prompt.clip, record.target)
+        shows_N = _shows(prompt.clip, record.target)
         index = [
             even(len(others[part - 1]), frames) if part else _copy(prompt.clip, frames, composition.most, shows_N, rng)
             for part in order
@@ -183,12 +183,9 @@ def _view(
     return ComposedClip(uid, None, seconds_T, duration, parts=parts, part_T=part_T, index_T=index_T)
 
 
-def _inside(clip: VideoClip, target: Target) -> Tensor:
+def _shows(clip: VideoClip, target: Target) -> Tensor:
     """Which frames of the target lie in its evidence: bool [N]; all of them where it names none."""
-    inside_N = torch.full((len(clip),), not target.evidence)
-    for span in target.evidence:
-        inside_N |= (clip.seconds_T >= span.start) & (clip.seconds_T <= span.end)
-    return inside_N
+    return inside(clip.seconds_T, target.evidence) if target.evidence else torch.ones(len(clip), dtype=torch.bool)
 
 
 def _copy(clip: VideoClip, frames: int, most: int, shows_N: Tensor, rng: np.random.Generator) -> Tensor:

@@ -17,7 +17,7 @@ from kairos.video.budget import PixelBudget
 
 
 @runtime_checkable
-class SaysSizes(Protocol):
+class PlansMemory(Protocol):
     """An answerer that knows its sizes before its weights are loaded."""
 
     def sizes(self) -> Sizes | None: ...
@@ -68,13 +68,12 @@ class FrameSets:
     def generate(self, prompts: Sequence[Prompt], group_size: int, sampling: Sampling, seed: int) -> list[RolloutGroup]:
         """ValueError where the policy's actions are not frames."""
         groups = self._drawn(prompts, group_size, sampling, seed)
-        sets = [
-            {tuple(_chosen(group.prompt, row).tolist()): _chosen(group.prompt, row) for row in group.rollouts}
-            for group in groups
+        chosen = [[_chosen(group.prompt, row) for row in group.rollouts] for group in groups]
+        replies = replies_to(self.answerer, [group.prompt for group in groups], chosen)
+        return [
+            replace(group, rollouts=tuple(map(with_reply, group.rollouts, said)))
+            for group, said in zip(groups, replies, strict=True)
         ]
-        replies = self.answerer.answer([group.prompt for group in groups], [list(found.values()) for found in sets])
-        said = [dict(zip(found, answers, strict=True)) for found, answers in zip(sets, replies, strict=True)]
-        return [_answered(group, by_set) for group, by_set in zip(groups, said, strict=True)]
 
     def _drawn(self, prompts: Sequence[Prompt], group_size: int, sampling: Sampling, seed: int) -> list[RolloutGroup]:
         """The policy's groups in the prompts' order; it is asked once for all prompts of one K."""
@@ -101,13 +100,29 @@ class FrameSets:
 
     def held_sizes(self) -> Mapping[str, Sizes]:
         """Sizes of the answerer, for the memory plan; empty where it does not state them."""
-        sizes = self.answerer.sizes() if isinstance(self.answerer, SaysSizes) else None
+        sizes = self.answerer.sizes() if isinstance(self.answerer, PlansMemory) else None
         return {} if sizes is None else {"answerer": sizes}
 
     def answering(self, budget: PixelBudget, most: int) -> Answering | None:
         """What the answerer computes at once, for the memory plan; `most`: `sampling.max_actions`."""
         frames = max(most, *self.frames_by_task.values()) if self.frames_by_task else most
-        return self.answerer.planned(budget, frames) if isinstance(self.answerer, SaysSizes) else None
+        return self.answerer.planned(budget, frames) if isinstance(self.answerer, PlansMemory) else None
+
+
+def replies_to(answerer: Answerer, prompts: Sequence[Prompt], chosen: Sequence[Sequence[Tensor]]) -> list[list[Reply]]:
+    """A reply for each set of frames, as `Answerer.answer`; equal sets of one prompt are asked once."""
+    sets = [{tuple(index_K.tolist()): index_K for index_K in of_prompt} for of_prompt in chosen]
+    replies = answerer.answer(prompts, [list(distinct.values()) for distinct in sets])
+    said = [dict(zip(distinct, answers, strict=True)) for distinct, answers in zip(sets, replies, strict=True)]
+    return [
+        [by_set[tuple(index_K.tolist())] for index_K in of_prompt]
+        for by_set, of_prompt in zip(said, chosen, strict=True)
+    ]
+
+
+def with_reply(rollout: Rollout, reply: Reply) -> Rollout:
+    """The rollout with what the answerer said of its frames."""
+    return replace(rollout, text=reply.text, option_probs_O=reply.option_probs_O, truncated=reply.truncated)
 
 
 def _chosen(prompt: Prompt, rollout: Rollout) -> Tensor:
@@ -117,11 +132,3 @@ def _chosen(prompt: Prompt, rollout: Rollout) -> Tensor:
             "whose actions are frames, such as policy=frame_agent"
         )
     return rollout.chosen_K
-
-
-def _answered(group: RolloutGroup, said: Mapping[tuple[int, ...], Reply]) -> RolloutGroup:
-    rows = []
-    for row in group.rollouts:
-        reply = said[tuple(_chosen(group.prompt, row).tolist())]
-        rows.append(replace(row, text=reply.text, option_probs_O=reply.option_probs_O, truncated=reply.truncated))
-    return replace(group, rollouts=tuple(rows))

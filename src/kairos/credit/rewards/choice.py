@@ -16,12 +16,8 @@ class Choice:
     """1.0 where the stated letter is the target's, else 0.0: [G]. ValueError when the prompt has no right choice."""
 
     def __call__(self, group: RolloutGroup) -> Tensor:
-        prompt = group.prompt
-        if prompt.target.choice is None:
-            raise ValueError(
-                f"prompt {prompt.uid!r} (task {prompt.task!r}) has no choice; restrict the term with `tasks`"
-            )
-        return torch.tensor([float(answer.choice == prompt.target.choice) for answer in answers(group)])
+        right = _right(group.prompt)
+        return torch.tensor([float(answer.choice == right) for answer in answers(group)])
 
 
 @dataclass(frozen=True)
@@ -33,17 +29,18 @@ class SoftChoice:
     """
 
     def __call__(self, group: RolloutGroup) -> Tensor:
-        prompt = group.prompt
-        if prompt.target.choice is None:
-            raise ValueError(
-                f"prompt {prompt.uid!r} (task {prompt.task!r}) has no choice; restrict the term with `tasks`"
-            )
-        place = template_of(prompt).grammar.choice.letters.find(prompt.target.choice)
+        prompt, right = group.prompt, _right(group.prompt)
+        place = template_of(prompt).grammar.choice.letters.find(right)
         if not 0 <= place < len(prompt.options):
-            raise ValueError(
-                f"prompt {prompt.uid!r}: choice {prompt.target.choice!r} is none of its {len(prompt.options)} options"
-            )
+            raise ValueError(f"prompt {prompt.uid!r}: choice {right!r} is none of its {len(prompt.options)} options")
         return torch.stack([_option_probs(row, prompt)[place].float().cpu() for row in group.rollouts])
+
+
+def _right(prompt: Prompt) -> str:
+    """The letter of the right option."""
+    if prompt.target.choice is None:
+        raise ValueError(f"prompt {prompt.uid!r} (task {prompt.task!r}) has no choice; restrict the term with `tasks`")
+    return prompt.target.choice
 
 
 def _option_probs(rollout: Rollout, prompt: Prompt) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kairos.core.spans import inside
 from kairos.core.types import Prompt, RolloutGroup
 
 
@@ -52,11 +53,7 @@ def _hits(group: RolloutGroup) -> list[Tensor]:
 
 def shows_evidence(prompt: Prompt) -> Tensor:
     """Which frames of a prompt's clip lie in an evidence span, ends included: bool [T]."""
-    seconds_T = prompt.clip.seconds_T
-    inside_T = torch.zeros(len(seconds_T), dtype=torch.bool)
-    for span in prompt.target.evidence:
-        inside_T |= (seconds_T >= span.start) & (seconds_T <= span.end)
-    return inside_T
+    return inside(prompt.clip.seconds_T, prompt.target.evidence)
 
 
 def _frames(actions_A: Tensor | None, frames: int) -> Tensor:

@@ -14,7 +14,6 @@ from kairos.policy.answering.sets import pixels_of
 from kairos.policy.memory.estimate import GIB
 from kairos.policy.network.towers import Towers
 from kairos.policy.processor import LanguageProcessor
-from kairos.video.store.mapped import frame_names
 
 
 @dataclass(frozen=True)
@@ -132,4 +131,4 @@ _UNNAMED = "unnamed "
 
 def _keys(clip: VideoClip, place: int) -> list[str]:
     """A key for each frame; frames without a name are only told apart within one call."""
-    return frame_names(clip) or [f"{_UNNAMED}{place}/{frame}" for frame in range(len(clip))]
+    return clip.frame_names() or [f"{_UNNAMED}{place}/{frame}" for frame in range(len(clip))]

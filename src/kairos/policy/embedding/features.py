@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -74,12 +75,9 @@ class ClipFeatures:
             return clip.per_frame(self.of_clip)
         encoder = self._encoder
         key = f"{encoder.name}/{encoder.frame_names(clip)}"
-        found = None if self.store is None else self.store.get(key)
-        if found is None:
-            assert clip.frames_TCHW is not None
-            found = encoder.frames(clip.frames_TCHW, self.batch)
-            if self.store is not None:
-                self.store.put(key, found)
+        assert clip.frames_TCHW is not None
+        frames = clip.frames_TCHW
+        found = self._stored(key, lambda: encoder.frames(frames, self.batch))
         if len(found) != len(clip):
             raise ValueError(
                 f"clip {clip.uid} has {len(clip)} frames, but {len(found)} features are stored as {key}: delete that "
@@ -96,12 +94,16 @@ class ClipFeatures:
                 "leave it out"
             )
         key = f"{self._encoder.name}/{hashlib.blake2b(stem.encode(), digest_size=16).hexdigest()}-text"
-        found = None if self.store is None else self.store.get(key)
-        if found is None:
-            found = self._encoder.text(stem)
-            if self.store is not None:
-                self.store.put(key, found)
-        return found.float()
+        return self._stored(key, lambda: self._encoder.text(stem)).float()
+
+    def _stored(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
+        """What the store has, else what `compute` gives, which is stored."""
+        if self.store is not None and (found := self.store.get(key)) is not None:
+            return found
+        computed = compute()
+        if self.store is not None:
+            self.store.put(key, computed)
+        return computed
 
     @property
     def _encoder(self) -> ImageTextEncoder:

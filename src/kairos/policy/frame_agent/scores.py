@@ -15,8 +15,8 @@ from torch import Tensor
 from kairos.core.types import Prompt
 from kairos.policy.frame_agent.agent import TemporalAgent
 from kairos.policy.frame_agent.published import read_published
+from kairos.policy.models.weights import newest_checkpoint, policy_state
 
-_POLICY = "policy."
 _NEEDED = {"query.weight", "key.weight", "value.weight", "mlp.0.weight", "mlp.2.weight"}
 
 
@@ -55,7 +55,7 @@ class AgentScores:
         if path.suffix == ".ckpt":
             return _of_checkpoint(path.parent.parent, path)
         if (path / "config.yaml").is_file():
-            newest = max((path / "checkpoints").glob("iteration-*.ckpt"), default=None)
+            newest = newest_checkpoint(path)
             if newest is None:
                 raise ValueError(f"agent={self.agent}: the run has no checkpoint yet")
             return _of_checkpoint(path, newest)
@@ -73,8 +73,7 @@ class AgentScores:
 def _of_checkpoint(run: Path, checkpoint: Path) -> TemporalAgent:
     if not checkpoint.is_file():
         raise ValueError(f"agent={checkpoint}: there is no such checkpoint")
-    saved = cast("dict[str, Tensor]", torch.load(checkpoint, "cpu", weights_only=True)["state_dict"])
-    state = {name.removeprefix(_POLICY): value for name, value in saved.items() if name.startswith(_POLICY)}
+    state = policy_state(checkpoint)
     if not state.keys() >= _NEEDED:
         raise ValueError(f"agent={run}: the policy of this run chooses no frames; name a run of policy=frame_agent")
     config = run / "config.yaml"

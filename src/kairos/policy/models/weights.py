@@ -33,7 +33,7 @@ class Weights:
         if self.over is not None:
             self.over.put_into(model)
         if self.checkpoint is not None:
-            state = _policy_state(self.checkpoint)
+            state = policy_state(self.checkpoint)
             named = {name.removeprefix("model."): value for name, value in state.items()}
             if FACTS in named:
                 _add_adapter(named, model)
@@ -57,14 +57,14 @@ def locate(weights: str) -> Weights:
         return Weights(weights)
     if (path / "model" / "config.json").exists():
         return Weights(str(path / "model"))
-    newest = max((path / "checkpoints").glob("iteration-*.ckpt"), default=None)
+    newest = newest_checkpoint(path)
     if newest is None:
         raise ValueError(f"policy.weights={weights}: the run has neither model/ nor a checkpoint yet")
     return _of_checkpoint(path, newest)
 
 
 def _of_checkpoint(run: Path, checkpoint: Path) -> Weights:
-    if FACTS not in _policy_state(checkpoint):
+    if FACTS not in policy_state(checkpoint):
         return Weights(_base_of(run), checkpoint)
     start = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["policy"].get("weights")
     if start is None:
@@ -73,7 +73,12 @@ def _of_checkpoint(run: Path, checkpoint: Path) -> Weights:
     return Weights(over.base, checkpoint, over)
 
 
-def _policy_state(checkpoint: Path) -> dict[str, Tensor]:
+def newest_checkpoint(run: Path) -> Path | None:
+    """The checkpoint of a run's latest iteration, or None."""
+    return max((run / "checkpoints").glob("iteration-*.ckpt"), default=None)
+
+
+def policy_state(checkpoint: Path) -> dict[str, Tensor]:
     """The policy's tensors in a checkpoint, under their names without "policy."."""
     saved = cast("dict[str, Tensor]", torch.load(checkpoint, "cpu", weights_only=True, mmap=True)["state_dict"])
     return {name.removeprefix("policy."): value for name, value in saved.items() if name.startswith("policy.")}

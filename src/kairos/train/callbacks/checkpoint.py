@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from kairos.core.types import PromptBatch
+from kairos.runs.folder import RunError
 from kairos.train.grpo import GRPOModule
 from kairos.train.iteration import Turn
 
@@ -63,6 +64,14 @@ class SaveEvery(Callback):
             unfinished.replace(path)
         trainer.strategy.barrier("checkpoint")
         return path
+
+
+def restore(module: L.LightningModule, run: Path, purpose: str) -> None:
+    """Load the weights of the run's newest checkpoint into `module`. RunError, with the `purpose`, without one."""
+    checkpoint = newest(run / "checkpoints")
+    if checkpoint is None:
+        raise RunError(f"run={run} has no checkpoint yet: nothing to {purpose}")
+    module.load_state_dict(torch.load(checkpoint, map_location=module.device, weights_only=True)["state_dict"])
 
 
 def newest(folder: Path) -> Path | None:

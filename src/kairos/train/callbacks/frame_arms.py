@@ -19,6 +19,7 @@ from kairos.data.dataset import records_of
 from kairos.evaluation.metrics import Share, standard
 from kairos.evaluation.predictions import Prediction, complete, predict, unanswered, write
 from kairos.evaluation.scores import scored
+from kairos.rollout.frame_sets import replies_to, with_reply
 from kairos.train.callbacks.fitted import data_of, module_of
 from kairos.train.devices import ranks
 from kairos.train.feed.datamodule import PromptDataModule
@@ -45,8 +46,8 @@ class HasAnswerer(Protocol):
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What was asked, by which the file of its answers is named: `<probe>_<arm>_<frames>`, `_<answerer>` behind it."""
+class ArmName:
+    """What answers are of, by which their folder is named: `<probe>_<arm>_<frames>`, `_<answerer>` behind it."""
 
     probe: str
     arm: str
@@ -129,42 +130,28 @@ class FrameArms(Callback):
         probe: str,
         samplers: Mapping[str, FrameSampler],
         answerers: Mapping[str, Answerer],
-    ) -> dict[Asked, list[Prediction]]:
+    ) -> dict[ArmName, list[Prediction]]:
         """All ranks' predictions, in the order of the probe."""
         arms = [(arm, count) for arm in samplers for count in self.frames]
-        mine: dict[Asked, list[Prediction]] = defaultdict(list)
+        mine: dict[ArmName, list[Prediction]] = defaultdict(list)
         for batch in datamodule.batches(probe, None, self.size):
             pairs = zip(batch.prompts, batch.weights_P.tolist(), strict=True)
             prompts = [prompt for prompt, weight in pairs if weight > 0]
             chosen = [[_chosen(samplers, prompt, *arm) for arm in arms] for prompt in prompts]
             for name, answerer in answerers.items():
-                told = _replies(answerer, prompts, chosen)
+                told = list(zip(prompts, chosen, replies_to(answerer, prompts, chosen), strict=True))
                 for number, (arm, count) in enumerate(arms):
-                    rows = [predict(prompt, rows[number]) for prompt, rows in zip(prompts, told, strict=True)]
-                    mine[Asked(probe, arm, count, name)] += rows + [_failed(failure) for failure in batch.failures]
+                    rows = [
+                        predict(prompt, with_reply(Rollout("", None, chosen_K=sets[number]), replies[number]))
+                        for prompt, sets, replies in told
+                    ]
+                    mine[ArmName(probe, arm, count, name)] += rows + [_failed(failure) for failure in batch.failures]
         records = records_of(datamodule.dataset(probe))
         return {
             asked: complete(rows, records) if records else rows
-            for asked, rows in ((Asked(probe, *arm, name), ranks.gather(mine[Asked(probe, *arm, name)]))
+            for asked, rows in ((ArmName(probe, *arm, name), ranks.gather(mine[ArmName(probe, *arm, name)]))
                                 for name in answerers for arm in arms)
         }  # fmt: skip
-
-
-def _replies(answerer: Answerer, prompts: Sequence[Prompt], chosen: Sequence[Sequence[Tensor]]) -> list[list[Rollout]]:
-    """A rollout for each set of frames; equal sets of a prompt are asked once."""
-    sets = [{tuple(index_K.tolist()): index_K for index_K in of_prompt} for of_prompt in chosen]
-    replies = answerer.answer(prompts, [list(found.values()) for found in sets])
-    said = [dict(zip(found, answers, strict=True)) for found, answers in zip(sets, replies, strict=True)]
-    return [
-        [
-            Rollout(
-                (reply := by_set[tuple(index_K.tolist())]).text, None, truncated=reply.truncated, chosen_K=index_K,
-                option_probs_O=reply.option_probs_O,
-            )
-            for index_K in of_prompt
-        ]
-        for by_set, of_prompt in zip(said, chosen, strict=True)
-    ]  # fmt: skip
 
 
 def _chosen(samplers: Mapping[str, FrameSampler], prompt: Prompt, arm: str, count: int) -> Tensor:

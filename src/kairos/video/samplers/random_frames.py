@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kairos.core.seeds import mix
+from kairos.core.spans import inside
 from kairos.core.types import Prompt
 from kairos.video.samplers.spread import all_or
 
@@ -44,7 +45,7 @@ class RandomFrames:
         most = min(count, frames)
         number = int(rng.integers(min(self.fewest, most), most + 1))
         chosen = _CHOOSE[WAYS[rng.integers(len(WAYS))]](frames, number, rng)
-        shown = _showing(prompt)
+        shown = inside(prompt.clip.seconds_T, prompt.target.evidence).nonzero().flatten().numpy()
         if len(shown) and rng.random() < self.shows_evidence:
             kept = rng.permutation(shown)[: int(rng.integers(1, number + 1))]
             others = rng.permutation(np.setdiff1d(chosen, kept))[: number - len(kept)]
@@ -72,12 +73,3 @@ def _even(frames: int, number: int, rng: np.random.Generator) -> np.ndarray:
 
 
 _CHOOSE = {"scattered": _scattered, "bursts": _bursts, "even": _even}
-
-
-def _showing(prompt: Prompt) -> np.ndarray:
-    """Indices of the frames that lie in the target's evidence, ends included."""
-    seconds_T = prompt.clip.seconds_T
-    inside_T = torch.zeros(len(seconds_T), dtype=torch.bool)
-    for span in prompt.target.evidence:
-        inside_T |= (seconds_T >= span.start) & (seconds_T <= span.end)
-    return inside_T.nonzero().flatten().numpy()

@@ -78,11 +78,6 @@ def content_name(clip: VideoClip) -> str | None:
     return f"{Path(clip.path).stem}-{part}"
 
 
-def frame_names(clip: VideoClip) -> list[str] | None:
-    """A name for each frame of any clip, by which features of single frames are kept."""
-    return clip.frame_names()
-
-
 def open_clip(path: str) -> Mapped:
     """Memory-map the file at `path`; the last 1,024 maps are cached. FileNotFoundError, BrokenFile."""
     status = os.stat(path)  # noqa: PTH116 - this is the hot path
