@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
@@ -66,6 +67,18 @@ def test_published_weights_score_the_same(run: Path, tmp_path: Path):
     save_file(published_names(agent.state_dict()), tmp_path / "agent.safetensors")
     for name in (tmp_path, tmp_path / "agent.safetensors"):
         assert torch.equal(AgentScores(str(name), heads=2, window=5)(prompt()), agent.scores_of(prompt()))
+
+
+def test_an_exported_agent_says_its_heads_and_window(tmp_path: Path):
+    agent = TemporalAgent(WIDTH, 2, 5, seed=4)
+    save_file(published_names(agent.state_dict()), tmp_path / "model.safetensors")
+    said = {"selector": {"width": WIDTH, "heads": 2, "window": 5}}
+    (tmp_path / "config.json").write_text(json.dumps(said), encoding="utf-8")
+    assert torch.equal(AgentScores(str(tmp_path))(prompt()), agent.scores_of(prompt()))
+    assert not torch.equal(AgentScores(str(tmp_path), window=1)(prompt()), agent.scores_of(prompt())), "given"
+    (tmp_path / "config.json").write_text('{"selector": {"heads": "two"}}', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"selector in .*config.json must give whole numbers"):
+        AgentScores(str(tmp_path))(prompt())
 
 
 def test_a_worker_loads_its_own(run: Path):

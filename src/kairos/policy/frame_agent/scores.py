@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from kairos.policy.frame_agent.agent import TemporalAgent
 from kairos.policy.frame_agent.published import read_published
 from kairos.policy.models.weights import newest_checkpoint, policy_state
 
+HEADS, WINDOW = 8, 12  # TSPO's (arXiv 2508.04369): its published weights do not say them
 _NEEDED = {"query.weight", "key.weight", "value.weight", "mlp.0.weight", "mlp.2.weight"}
 
 
@@ -31,10 +33,11 @@ class AgentScores:
     agent: str | None
     """A run of policy=frame_agent (its newest checkpoint), a checkpoint of one, or a published agent's safetensors file
     or folder; None is refused."""
-    heads: int = 8
-    """Of published weights, which do not say it; a run knows its own."""
-    window: int = 12
-    """Frames. Of published weights, which do not say it; a run knows its own."""
+    heads: int | None = None
+    """Of published weights. None: what the config.json beside them says (exports write it), or TSPO's 8.
+    A run knows its own."""
+    window: int | None = None
+    """Frames. None: what the config.json beside the weights says, or TSPO's 12. A run knows its own."""
 
     def __post_init__(self) -> None:
         if self.agent is None:
@@ -64,7 +67,10 @@ class AgentScores:
                 f"agent={self.agent}: there is no such run, checkpoint or safetensors file; train one with "
                 "policy=frame_agent"
             )
-        return _filled(read_published(self.agent), self.heads, self.window)
+        said = _said_beside(path)
+        heads = said.get("heads", HEADS) if self.heads is None else self.heads
+        window = said.get("window", WINDOW) if self.window is None else self.window
+        return _filled(read_published(self.agent), heads, window)
 
     def __getstate__(self) -> dict[str, object]:
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
@@ -80,7 +86,21 @@ def _of_checkpoint(run: Path, checkpoint: Path) -> TemporalAgent:
     if not config.is_file():
         raise ValueError(f"agent={checkpoint}: {config} is missing, which says how many heads the agent has")
     sizes = cast("Mapping[str, int]", yaml.safe_load(config.read_text(encoding="utf-8"))["policy"])
-    return _filled(state, sizes.get("heads", AgentScores.heads), sizes.get("window", AgentScores.window))
+    return _filled(state, sizes.get("heads", HEADS), sizes.get("window", WINDOW))
+
+
+def _said_beside(weights: Path) -> Mapping[str, int]:
+    """What the config.json of an exported agent says of it under `selector`; empty for others."""
+    config = (weights if weights.is_dir() else weights.parent) / "config.json"
+    if not config.is_file():
+        return {}
+    try:
+        said: object = json.loads(config.read_text(encoding="utf-8")).get("selector", {})
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"agent={weights}: {config} is not a JSON object ({error}); export the agent again") from error
+    if not isinstance(said, dict) or not all(isinstance(value, int) for value in said.values()):
+        raise ValueError(f"agent={weights}: selector in {config} must give whole numbers, got {said}; export it again")
+    return said
 
 
 def _filled(state: Mapping[str, Tensor], heads: int, window: int) -> TemporalAgent:
