@@ -20,12 +20,13 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 BEGUN := $(VENV)/.begun
 
-.PHONY: help venv quickstart tspo-toy test lint doctor clean
+.PHONY: help venv quickstart tspo-toy test faults lint doctor clean
 
 help:
 	@echo "make quickstart   mini videos -> evaluate -> GRPO -> evaluate -> runs/quickstart/report.html (SEED=n)"
 	@echo "make tspo-toy     an agent learns which frames to look at: runs/tspo-toy-seed<n>/figures/agent_curves.gif, seeds 0, 1, 2"
-	@echo "make test         every test that this machine can run (REAL_DATA=<folder> for those on real videos)"
+	@echo "make test         every test that this machine can run but those of faults (REAL_DATA=<folder> for those on real videos)"
+	@echo "make faults       the tests of what breaks: killed runs, full disks, flipped bytes, hostile files and folders"
 	@echo "make lint         ruff, then pyright"
 	@echo "make doctor       versions, GPU, memory, disk, and what is missing"
 	@echo "make venv         only the environment, in $(VENV)"
@@ -41,8 +42,13 @@ tspo-toy: $(READY)
 	  $(PY) scripts/train.py experiment=tspo_toy seed=$$seed name=tspo-toy-seed$$seed overwrite=true && \
 	  $(PY) scripts/agent_curves.py run=runs/tspo-toy-seed$$seed || exit 1; done
 
+PYTEST = $(PY) -u -m pytest -n $(WORKERS) --dist worksteal $(if $(REAL_DATA),--real-data="$(REAL_DATA)")
+
 test: $(READY)
-	$(PY) -u -m pytest -n $(WORKERS) --dist worksteal $(if $(REAL_DATA),--real-data="$(REAL_DATA)") $(ARGS)
+	$(PYTEST) --ignore=tests/faults $(ARGS)
+
+faults: $(READY)
+	$(PYTEST) tests/faults $(ARGS)
 
 lint: $(READY)
 	$(PY) -m ruff check .
