@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+TOTAL_REWARD = "reward/total"
+_OF_ALL_TERMS = (TOTAL_REWARD, "reward/spread", "reward/no_spread")
 _PARSED = "parse/failures"
 """Logged in every iteration that counts reasons."""
 
@@ -68,3 +70,12 @@ def by_metric(rows: Sequence[Mapping[str, object]]) -> dict[str, Series]:
         name: Series(tuple(sorted(points)), tuple(value for _, value in sorted(points.items())))
         for name, points in found.items()
     }
+
+
+def reward_terms(logged: Iterable[str]) -> list[str]:
+    """The logged names of a reward's terms, raw values, without shape and weight.
+
+    >>> reward_terms(["reward/total", "reward/iou", "val/miou"])
+    ['reward/iou']
+    """
+    return [name for name in logged if name.startswith("reward/") and name not in _OF_ALL_TERMS]

@@ -25,7 +25,7 @@ from kairos.runs.read import Run, read_run
 
 def job(folder: Path, reward: float, iterations: int = 20) -> Path:
     folder.mkdir(parents=True)
-    rows = [{"iteration": i, "reward/total": reward + (i > 18)} for i in range(1, iterations + 1)]
+    rows = [{"iteration": i, "reward/total": reward + (i > 18), "reward/iou": 0.5} for i in range(1, iterations + 1)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
@@ -112,6 +112,44 @@ def test_unfinished_runs_count_only_where_none_has_finished(tmp_path):
     (runs[1] / "summary.json").unlink()
     (row,) = [row for row in standings(grouped([read_run(run) for run in runs])) if row.name == "miou"]
     assert row.runs == 1 and row.value.mean == 0.0
+
+
+def rewarded(folder: Path, name: str, shape: str, logged: dict[str, float], reward: object = None) -> Path:
+    """A finished job with a configured reward and logged rewards."""
+    terms = {
+        "iou": {"term": {"_target_": "IoU"}, "weight": 1.0, "shape": {"_target_": shape}},
+        "format": {"weight": 1.0},
+    }
+    run = finished(folder / name, shape, 0, [0.5], reward=reward or {"terms": terms}, module={})
+    rows = [{"iteration": i, **{f"reward/{term}": value for term, value in logged.items()}} for i in range(1, 21)]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return run
+
+
+def test_totals_of_different_rewards_are_never_compared(tmp_path: Path):
+    plain = rewarded(tmp_path, "plain", "Identity", {"total": 1.0, "iou": 0.5, "format": 0.5, "spread": 0.1})
+    shaped = rewarded(tmp_path, "shaped", "LogExp", {"total": 1.5, "iou": 0.4, "format": 0.5, "spread": 0.1})
+    other = {"terms": {"iou": {"term": {"_target_": "GIoU"}, "weight": 1.0}, "format": {"weight": 0.5}}}
+    another = rewarded(tmp_path, "another", "Identity", {"total": 9.0, "iou": 0.9, "format": 0.5}, other)
+
+    def training(*runs: Path) -> list[str]:
+        rows = standings(grouped([read_run(run) for run in runs]))
+        return list(dict.fromkeys(row.name for row in rows if row.task.startswith("training")))
+
+    assert training(plain) == ["reward/total"]
+    assert training(plain, shaped) == ["reward/iou", "reward/format"], "raw terms, whatever shape they are given"
+    assert training(plain, another) == ["reward/format"], "an IoU of another kind is another thing"
+    page = write_comparison([plain, shaped], tmp_path / "report").read_text()
+    assert "total</th>" not in page and "reward iou" in page
+
+
+def test_scores_on_other_prompts_have_no_difference(tmp_path: Path):
+    runs = [finished(tmp_path / f"seed={s},shape=A", "A", s, [0.1, 0.3]) for s in (0, 1)]
+    runs += [finished(tmp_path / f"seed={s},shape=B", "B", s, [0.2, 0.5, 0.9]) for s in (0, 1)]
+    rows = [row for row in standings(grouped([read_run(run) for run in runs])) if row.name == "miou"]
+    assert [(row.prompts, row.change, row.change_over) for row in rows] == [(2, None, ""), (3, None, "other prompts")]
+    page = write_comparison(runs, tmp_path / "report").read_text()
+    assert "n = 2" in page and "n = 3" in page and "other prompts" in page
 
 
 def test_groups_are_made_by_configuration_and_not_by_name(tmp_path):

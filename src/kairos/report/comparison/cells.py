@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from kairos.evaluation.bootstrap import Interval
 from kairos.evaluation.display import Display
-from kairos.report.comparison.standings import Standing
+from kairos.report.comparison.standings import OTHER_PROMPTS, Standing
 
 
 class Row(TypedDict):
@@ -25,6 +25,9 @@ class Table(TypedDict):
     task: str
     columns: list[str]
     rows: list[Row]
+
+
+_CELL = ("mean", "range", "prompts", "before", "change", "change_range", "no_change", "direction")
 
 
 def tables(rows: Sequence[Standing], names: Sequence[str]) -> list[Table]:
@@ -48,7 +51,8 @@ def cell(found: Mapping[str, str]) -> str:
     """A cell as one line of text."""
     if not found["mean"]:
         return "–"
-    parts = [found["mean"], found["range"], f"(Δ {found['change']} {found['change_range']})" if found["change"] else ""]
+    change = f"(Δ {found['change']} {found['change_range']})" if found["change"] else ""
+    parts = [found["mean"], found["range"], found["prompts"], change, found["no_change"]]
     return " ".join(part for part in parts if part)
 
 
@@ -64,14 +68,16 @@ def _row(name: str, standings: Sequence[Standing | None]) -> Row:
 
 def _cell(found: Standing | None) -> dict[str, str]:
     if found is None:
-        return dict.fromkeys(("mean", "range", "before", "change", "change_range", "direction"), "")
+        return dict.fromkeys(_CELL, "")
     display, change = found.display, found.change
     return {
         "mean": display.number(found.value.mean),
         "range": _range(display, found.value),
+        "prompts": "" if found.prompts is None else f"n = {found.prompts}",
         "before": "" if found.before is None else display.number(found.before),
         "change": "" if change is None else display.number(change.mean, "+"),
         "change_range": "" if change is None else _range(display, change, "+"),
+        "no_change": OTHER_PROMPTS if found.change_over == OTHER_PROMPTS else "",
         "direction": display.direction(change),
     }
 

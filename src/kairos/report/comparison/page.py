@@ -22,8 +22,8 @@ from kairos.runs.read import Run, read_run
 
 _SIGNS = ("config.yaml", "metrics.jsonl", LOG)
 _COLUMNS = (
-    "group", "task", "score", "runs", "mean", "low", "high", "over", "before", "change", "change_low", "change_high",
-    "change_over",
+    "group", "task", "score", "runs", "prompts", "mean", "low", "high", "over", "before", "change", "change_low",
+    "change_high", "change_over",
 )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def markdown(rows: Sequence[Standing], names: Sequence[str], baseline: str) -> s
         parts.append("")
     parts.append(
         "Mean and 95 % interval: Student's over seeds; bootstrapped over prompts with one seed, or with one number "
-        f"from all; Δ: paired difference from {baseline}."
+        f"from all; Δ: paired difference from {baseline}, only over the same n prompts."
     )
     return "\n".join(parts) + "\n"
 
@@ -105,6 +105,7 @@ def _csv(rows: Sequence[Standing]) -> str:
                 row.task,
                 row.heading,
                 row.runs,
+                row.prompts,
                 *row.value,
                 row.over,
                 row.before,

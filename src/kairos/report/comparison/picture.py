@@ -27,9 +27,10 @@ def compare(runs: Sequence[Run], output: Path) -> Path:
         raise ValueError(f"nothing to compare: none of {len(runs)} runs has logged an iteration yet")
     groups = grouped(read)
     displays = displays_of(groups)
-    shown = [name for name in logged(displays) if any(name in run.metrics for run in read)]
+    wanted = logged(displays, groups)
+    shown = [name for name in wanted if any(name in run.metrics for run in read)]
     if not shown:
-        raise ValueError(f"nothing to compare: no run logs any of {', '.join(logged(displays))}")
+        raise ValueError(f"nothing to compare: no run logs any of {', '.join(wanted)}")
     lines = 0.24 * (len(groups) + 2)
     figure = Figure(figsize=(4.8 * max(2, len(shown)), 3.4 + lines), layout="constrained")
     grid = figure.add_gridspec(2, len(shown), height_ratios=(3.4, lines))

@@ -13,10 +13,13 @@ from kairos.evaluation.display import Display, Displays
 from kairos.evaluation.predictions import UNKNOWN, Prediction
 from kairos.evaluation.scores import applied, scores_of
 from kairos.report.comparison.groups import Group
+from kairos.report.comparison.same import another_set, rewards
 from kairos.runs.read import Run
 
 TRAINING = "training, last tenth"
 WHOLE = "training, whole"
+OTHER_PROMPTS = "other prompts"
+"""The baseline's score is over another set of prompts, so that a difference would mean nothing."""
 THROUGHOUT = (
     "advantage/sign_flips", "advantage/groups_with_flips", "advantage/groups_without_positives",
     "injected/contamination",
@@ -37,6 +40,8 @@ class Standing:
     display: Display
     runs: int
     """Number of runs."""
+    prompts: int | None
+    """Number of prompts of each run; None where it is not known (logged metrics)."""
     value: Interval
     """Mean after training."""
     over: str
@@ -46,7 +51,7 @@ class Standing:
     change: Interval | None
     """Paired difference from the baseline; None where there is none."""
     change_over: str
-    """What the interval of `change` is over: seeds or prompts."""
+    """What the interval of `change` is over: seeds or prompts; or why there is no difference: `OTHER_PROMPTS`."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def standings(groups: Sequence[Group], baseline: str | None = None) -> list[Stan
     names = [group.name for group in groups]
     if baseline is not None and baseline not in names:
         raise ValueError(f"baseline={baseline} is no group of these runs; there are {', '.join(names)}")
-    found = _found(groups)
+    found = _found(groups, logged(displays_of(groups), groups))
     keys = dict.fromkeys(key for runs in found.values() for scores in runs.values() for key in scores)
     order = sorted(keys, key=lambda key: (key[0] in (TRAINING, WHOLE), key[0]))
     base = found[names[0] if baseline is None else baseline] if names else {}
@@ -90,15 +95,18 @@ def displays_of(groups: Sequence[Group]) -> Displays:
     return shown
 
 
-def logged(shown: Displays) -> list[str]:
-    """The logged metrics to compare at the end of training: reward, and the headline metrics of validation."""
-    return ["reward/total", *(f"val/{name}" for name in shown.names("headline"))]
+def logged(shown: Displays, groups: Sequence[Group]) -> list[str]:
+    """The logged metrics to compare at the end of training: rewards of one meaning, and validation's headline metrics.
+
+    See `same.rewards`: runs that differ in their reward or its shape are compared by its raw terms, never by totals.
+    """
+    return [*rewards(groups), *(f"val/{name}" for name in shown.names("headline"))]
 
 
 def means(groups: Sequence[Group]) -> dict[str, dict[tuple[str, str], dict[str, float]]]:
     """The means behind the standings: by group, (task, score) and seed."""
     found: dict[str, dict[tuple[str, str], dict[str, float]]] = {}
-    for group, runs in _found(groups).items():
+    for group, runs in _found(groups, logged(displays_of(groups), groups)).items():
         here = found.setdefault(group, {})
         for seed, scores in runs.items():
             for key, score in scores.items():
@@ -118,11 +126,13 @@ def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def _found(groups: Sequence[Group]) -> dict[str, dict[str, dict[tuple[str, str], _Score]]]:
+def _found(groups: Sequence[Group], at_the_end: Sequence[str]) -> dict[str, dict[str, dict[tuple[str, str], _Score]]]:
     """Scores by group, seed and (task, score). Unfinished runs count only if no run is finished."""
     finished = any(run.summary is not None for group in groups for run in group.runs.values())
     return {
-        group.name: {s: _scores(run) for s, run in group.runs.items() if run.summary is not None or not finished}
+        group.name: {
+            s: _scores(run, at_the_end) for s, run in group.runs.items() if run.summary is not None or not finished
+        }
         for group in groups
     }
 
@@ -134,9 +144,15 @@ def _standing(
     before = [score.before for score in mine.values() if score.before is not None]
     change, change_over = _change(mine, base)
     return Standing(
-        group, task, name, shown.heading(name), shown[name.rpartition("/")[2]], len(mine), value, over,
+        group, task, name, shown.heading(name), shown[name.rpartition("/")[2]], len(mine),
+        _prompts(mine), value, over,
         float(np.mean(before)) if before else None, change, change_over,
     )  # fmt: skip
+
+
+def _prompts(scores: Mapping[str, _Score]) -> int | None:
+    """Of one run; the fewest where runs have different numbers."""
+    return min((len(score.prompts) for score in scores.values() if score.prompts), default=None)
 
 
 def _interval(scores: Mapping[str, _Score]) -> tuple[Interval, str]:
@@ -151,15 +167,17 @@ def _interval(scores: Mapping[str, _Score]) -> tuple[Interval, str]:
 
 def _change(mine: Mapping[str, _Score], base: Mapping[str, _Score]) -> tuple[Interval | None, str]:
     common = [seed for seed in mine if seed in base]
+    if any(another_set(mine[seed].prompts, base[seed].prompts) for seed in common):
+        return None, OTHER_PROMPTS
     changes = [mine[seed].mean - base[seed].mean for seed in common]
     if len(set(changes)) == 1:
         after, before = mine[common[0]].prompts, base[common[0]].prompts
-        if after and after.keys() == before.keys():
+        if after and before:
             return paired([before[uid] for uid in after], list(after.values())), "prompts"
     return (over_seeds(changes), "seeds") if len(changes) > 1 else (None, "")
 
 
-def _scores(run: Run) -> dict[tuple[str, str], _Score]:
+def _scores(run: Run, at_the_end: Sequence[str]) -> dict[tuple[str, str], _Score]:
     """Scores by (task, score), from the predictions after training and from the logs.
 
     The task of a probe is "<task> (<probe>)".
@@ -173,7 +191,7 @@ def _scores(run: Run) -> dict[tuple[str, str], _Score]:
         for name in (name for name in applied(rows) if run.displays[name].in_tables):
             values, first = _values(name, rows), _values(name, before.get(task, []))
             found[task, name] = _Score(_mean(values), _mean(first) if first else None, values)
-    for name in logged(run.displays):
+    for name in at_the_end:
         if name in run.metrics:
             found[TRAINING, name] = _Score(float(np.mean(run.metrics[name].last_tenth(run.iterations))))
     for name in THROUGHOUT:

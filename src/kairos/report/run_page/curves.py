@@ -11,10 +11,9 @@ from matplotlib.ticker import MaxNLocator
 
 from kairos.evaluation.display import Displays
 from kairos.report.style import AFTER, INK, MUTED, SERIES, legend, panel, title
-from kairos.runs.series import Series
+from kairos.runs.series import TOTAL_REWARD, Series, reward_terms
 
 _APART = ("reward/", "reward_", "val/", "time/", "rollout/length", "throughput/")
-_NOT_TERMS = ("reward/total", "reward/spread", "reward/no_spread")
 
 
 def curves(
@@ -46,13 +45,13 @@ def iterations(axis: Axes) -> None:
 
 
 def _reward(metrics: Mapping[str, Series]) -> Figure | None:
-    terms = [name for name in metrics if name.startswith("reward/") and name not in _NOT_TERMS]
-    if "reward/total" not in metrics and not terms:
+    terms = reward_terms(metrics)
+    if TOTAL_REWARD not in metrics and not terms:
         return None
     figure = Figure(figsize=(9.2, 3.1), layout="constrained")
     left, right = panel(figure, 1, 2)
-    if "reward/total" in metrics:
-        draw(left, metrics["reward/total"], "total", AFTER)
+    if TOTAL_REWARD in metrics:
+        draw(left, metrics[TOTAL_REWARD], "total", AFTER)
     title(left, "Reward, total")
     for color, name in zip(SERIES, terms, strict=False):
         draw(right, metrics[name], name.removeprefix("reward/"), color)
