@@ -70,7 +70,7 @@ class ClipLoader:
     """Seconds to decode one clip."""
     bounds: Bounds = field(default_factory=Bounds)
     """Limits on one video file."""
-    _guards: Guards = field(default_factory=Guards, init=False, repr=False, compare=False)
+    _guards: Guards = field(default_factory=Guards.new, init=False, repr=False, compare=False)
     _tally: _Tally = field(default_factory=_Tally, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -179,6 +179,11 @@ class ClipLoader:
     @cached_property
     def _recipes(self) -> tuple[Recipe, Recipe]:
         return Recipe(self.budget, self.decoder), Recipe(self.budget, Images())
+
+    def stop(self) -> None:
+        """End, with a VideoError, what other threads are loading: hashing stops, decoding processes are killed."""
+        self.store.stop()
+        self._guards.stop()
 
     def close(self) -> None:
         """Stop this thread's decoding process; the next clip that needs one starts another."""

@@ -334,7 +334,7 @@ def test_opening_again_hashes_nothing(
     path.write_bytes((clips / "clip.mp4").read_bytes())
     os.utime(path, (1, 1))  # settled long ago
     loader.load(VideoSource(str(path)))
-    monkeypatch.setattr("kairos.video.store.content._hash", lambda path: pytest.fail("hashed again"))
+    monkeypatch.setattr("kairos.video.store.content.content_hash", lambda *_: pytest.fail("hashed again"))
     assert not filled(replace(loader, store=ClipStore(loader.store.folder)).load(VideoSource(str(path))))
 
 

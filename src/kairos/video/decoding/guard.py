@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -49,6 +49,7 @@ class _Worker:
         self.size = 0
         self.map: mmap.mmap | None = None
         self.pipe, theirs = Pipe()
+        self.owner = os.getpid()
         program = (
             f"import sys; sys.path[:] = {sys.path!r}; from kairos.video.decoding.worker import serve; "
             f"serve({theirs.fileno()}, {self.memory})"
@@ -61,7 +62,7 @@ class _Worker:
             pass_fds=(theirs.fileno(), self.memory),
         )
         theirs.close()
-        self.stop = weakref.finalize(self, _stop, self.process, self.pipe, self.memory, os.getpid())
+        self.stop = weakref.finalize(self, _stop, self.process, self.pipe, self.memory, self.owner)
         try:
             self.pipe.send((decoder, bounds))
             if not self.pipe.poll(_START_SECONDS):
@@ -166,6 +167,11 @@ class Guard:
             self._worker.stop()
             self._worker = None
 
+    def kill(self) -> None:
+        """Kill the worker process of this guard from another thread, which learns it from the pipe."""
+        if self._worker is not None and self._worker.owner == os.getpid():
+            self._worker.process.kill()
+
     def _send(self, message: object) -> None:
         assert self._worker is not None
         with contextlib.suppress(BrokenPipeError, ConnectionError):  # it died; receiving says how
@@ -200,17 +206,28 @@ class Guard:
 class Guards(threading.local):
     """One guard per thread and process, made when first needed; a pickled or forked copy starts with none."""
 
-    def __init__(self) -> None:
+    def __init__(self, every: weakref.WeakSet[Guard]) -> None:
         self._guard: Guard | None = None
         self._pid = -1
+        self._every = every
 
-    def __reduce__(self) -> tuple[type[Guards], tuple[()]]:
-        return Guards, ()
+    @classmethod
+    def new(cls) -> Guards:
+        return cls(weakref.WeakSet())  # `threading.local` calls __init__ once a thread, with this one set
+
+    def __reduce__(self) -> tuple[Callable[[], Guards], tuple[()]]:
+        return Guards.new, ()
 
     def get(self, decoder: Decoder, time_limit: float, bounds: Bounds) -> Guard:
         if self._guard is None or self._pid != os.getpid():
             self._guard, self._pid = Guard(decoder, time_limit, bounds), os.getpid()
+            self._every.add(self._guard)
         return self._guard
+
+    def stop(self) -> None:
+        """Kill the workers of all threads of this process: what they decode becomes a VideoError there."""
+        for guard in tuple(self._every):
+            guard.kill()
 
     def close(self) -> None:
         """Stop this thread's worker."""

@@ -6,11 +6,13 @@ sizes that would take gigabytes to decode. Parses MP4 and MOV itself (ISO/IEC 14
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from io import FileIO
+from typing import NamedTuple
 
+from kairos.core.regular_files import open_regular
 from kairos.video.decoding.bounds import Bounds
 from kairos.video.errors import VideoError
 
@@ -35,14 +37,18 @@ def check_header(path: str, bounds: Bounds, whole: bool = True) -> None:
     Its length is checked only if the `whole` file is the clip. Some headers give no size: the first decoded frame is
     checked again.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise VideoError(f"{path}: there is no such file; check the annotation's path and the video folder")
-    if file.stat().st_size == 0:
-        raise VideoError(f"{path}: the file is empty (0 bytes); copy or download it again")
-    with file.open("rb") as stream:
+    try:
+        stream = open_regular(path)
+    except FileNotFoundError as error:
+        raise VideoError(f"{path}: there is no such file; check the annotation's path and the video folder") from error
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror}); check its name and permissions") from error
+    with stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size == 0:
+            raise VideoError(f"{path}: the file is empty (0 bytes); copy or download it again")
         first = stream.read(8)
-        claims = _iso_claims(path, stream, file.stat().st_size) if first[4:8] in _ISO_FIRST else _ffmpeg_claims(path)
+        claims = _iso_claims(path, stream, size) if first[4:8] in _ISO_FIRST else _ffmpeg_claims(path)
     if not claims:
         raise VideoError(f"{path}: holds no video stream (audio only?); leave this row out")
     for claim in claims:
@@ -52,7 +58,7 @@ def check_header(path: str, bounds: Bounds, whole: bool = True) -> None:
             bounds.check_seconds(path, claim.seconds)
 
 
-def _iso_claims(path: str, stream: BinaryIO, size: int) -> list[Claim]:
+def _iso_claims(path: str, stream: FileIO, size: int) -> list[Claim]:
     """The claim of each video track of an MP4 or MOV file."""
     moov, position = b"", 0
     while position + 8 <= size:

@@ -9,6 +9,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
+from kairos.core.regular_files import NotRegularFile, check_regular
 from kairos.video.decoding.decoder import Probe
 from kairos.video.errors import VideoError
 
@@ -54,6 +55,9 @@ class ImageFolder:
     @staticmethod
     def _open(file: Path) -> Image.Image:
         try:
+            check_regular(file, file.stat().st_mode)
             return Image.open(file)
+        except NotRegularFile as error:
+            raise VideoError(f"{file}: {error.strerror}; leave only images in the folder") from error
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise VideoError(f"{file}: not a readable image ({error}); write it again") from error

@@ -94,6 +94,9 @@ def cache(
             with suppress(StoreError):  # a disk that takes no clip may take no line either
                 _write_failures(failures, failed)
             raise StoreError(f"{done} of {len(clips)} clips are stored ({written} of them now): {error}") from error
+        except BaseException:  # a signal: leaving waits for the threads
+            loader.stop()
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     _write_failures(failures, failed)

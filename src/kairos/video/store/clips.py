@@ -18,6 +18,7 @@ import torch
 from kairos.core.protocols import Budget
 from kairos.core.types import VideoClip, VideoSource
 from kairos.video.store.content import ContentIndex
+from kairos.video.store.hashing import Reading
 from kairos.video.store.mapped import FORMAT, Mapped, StoredClip, open_clip
 from kairos.video.store.sealed import BrokenFile, write_sealed
 
@@ -29,13 +30,16 @@ _REMEDY = (
 
 
 class ClipStore:
-    """Clips below `folder`. `broken` maps damaged files to what is wrong; they count as not stored."""
+    """Clips below `folder`. `broken` maps damaged files to what is wrong; they count as not stored.
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    `reading`: limits on reading a source to hash it.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], reading: Reading | None = None) -> None:
         self.folder = Path(folder).absolute()
         self.broken: dict[str, str] = {}
         self._root = str(self.folder)
-        self._contents = ContentIndex(self.folder)
+        self._contents = ContentIndex(self.folder, reading)
 
     def get(self, source: VideoSource, budget: Budget) -> VideoClip | None:
         """The stored clip, memory-mapped; None if it is not stored. VideoError if the source cannot be read."""
@@ -124,6 +128,10 @@ class ClipStore:
             return None
         self.broken.pop(path, None)
         return mapped
+
+    def stop(self) -> None:
+        """End the hashing of sources that other threads are in the middle of: a VideoError there."""
+        self._contents.stop()
 
     def sweep(self, older_than: float = 3600.0) -> int:
         """Remove partial files that killed writers left more than `older_than` seconds ago; returns their number."""
