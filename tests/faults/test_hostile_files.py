@@ -47,9 +47,7 @@ def test_a_row_that_names_a_device_fails_alone(loader: ClipLoader, name: str) ->
     refused(loader, name, f"{name}: it is a device, not a regular file; name a video file or a folder of frames")
 
 
-def test_a_row_that_names_a_pipe_fails_alone_and_nobody_waits_for_its_writer(
-    loader: ClipLoader, tmp_path: Path
-) -> None:
+def test_a_row_that_names_a_pipe_fails_alone_without_waiting_for_a_writer(loader: ClipLoader, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "clip.mp4")
     refused(loader, tmp_path / "clip.mp4", r"clip.mp4: it is a named pipe, not a regular file")
 
@@ -77,17 +75,13 @@ def test_a_pipe_among_a_folders_frames_fails_the_folder(loader: ClipLoader, tmp_
 def test_a_sparse_terabyte_is_refused_before_it_is_read(loader: ClipLoader, tmp_path: Path) -> None:
     with (tmp_path / "huge.mp4").open("wb") as file:
         file.truncate(1 << 40)
-    refused(
-        loader, tmp_path / "huge.mp4", "1099511627776 bytes, more than the 274877906944 that are read .* reading.bytes"
-    )
+    refused(loader, tmp_path / "huge.mp4", "1099511627776 bytes, more than the 274877906944 .* reading.bytes")
 
 
 def test_a_slow_disk_has_a_limit_of_time(tmp_path: Path) -> None:
     with (tmp_path / "slow.mp4").open("wb") as file:
         file.truncate(64 << 20)
-    with pytest.raises(
-        VideoError, match=r"took more than 1e-06 s; copy it to a faster disk, or raise .*reading.seconds"
-    ):
+    with pytest.raises(VideoError, match=r"took more than 1e-06 s; copy it to a faster .*reading.seconds"):
         content_hash(tmp_path / "slow.mp4", Reading(seconds=1e-6))
 
 
@@ -164,7 +158,7 @@ class Says(ClipStore):
     def get(self, source, budget):
         print("begun", flush=True)
         return super().get(source, budget)
-loader = ClipLoader(Says(sys.argv[1]), Sleeps() if "clip" in sys.argv[2] else ClipLoader(ClipStore(sys.argv[1])).decoder)
+loader = ClipLoader(Says(sys.argv[1]), Sleeps())
 cache([VideoSource(sys.argv[2])], loader, workers=2)
 """
 
