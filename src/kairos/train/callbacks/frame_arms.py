@@ -32,9 +32,20 @@ SamplerByScores = Callable[[FrameScores], FrameSampler]
 
 @runtime_checkable
 class ScoresFrames(Protocol):
-    """A policy that scores the frames of a prompt's clip, [T]."""
+    """A policy that scores the frames of prompts' clips: [T] each."""
 
-    def scores_of(self, prompt: Prompt) -> Tensor: ...
+    def scores_of_prompts(self, prompts: Sequence[Prompt]) -> list[Tensor]: ...
+
+
+@dataclass(frozen=True)
+class Given:
+    """Scores of one prompt's frames that were computed before: a `FrameScores` for that prompt."""
+
+    scores_T: Tensor
+
+    def __call__(self, prompt: Prompt) -> Tensor:
+        del prompt
+        return self.scores_T
 
 
 @runtime_checkable
@@ -97,47 +108,48 @@ class FrameArms(Callback):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Says before training what would be wrong after it."""
         del trainer
-        self._samplers(module_of(pl_module))
-        _answerer_of(module_of(pl_module))
+        module = module_of(pl_module)
+        _answerer_of(module)
+        if self.trained:
+            _scorer_of(module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         module, datamodule = module_of(pl_module), data_of(trainer)
-        samplers, answerers = self._samplers(module), {"": _answerer_of(module)}
+        answerers = {"": _answerer_of(module)}
         for name, answerer in self.answerers.items():
             answerer.build()
             answerer.to(module.device)
             answerers[name] = answerer
         for probe in datamodule.probes:
-            for asked, predictions in self._answered(datamodule, probe, samplers, answerers).items():
+            for asked, predictions in self._answered(module, datamodule, probe, answerers).items():
                 if trainer.is_global_zero:
                     write(scored(predictions, self.metrics), self.folder / str(asked) / "after.jsonl")
 
-    def _samplers(self, module: GRPOModule) -> dict[str, FrameSampler]:
-        policy: object = module.policy
+    def _samplers(self, module: GRPOModule, prompts: Sequence[Prompt]) -> list[dict[str, FrameSampler]]:
+        """The arms of each prompt; the policy scores all prompts' frames at once, for all its arms."""
         if not self.trained:
-            return self.untrained
-        if not isinstance(policy, ScoresFrames):
-            raise ValueError(
-                f"callbacks.frame_arms compares frames that the trained policy scores, and a {type(policy).__name__} "
-                "scores none: take policy=frame_agent, or leave frame_arms.trained empty"
-            )
-        return self.untrained | {name: build(policy.scores_of) for name, build in self.trained.items()}
+            return [self.untrained] * len(prompts)
+        every = [Given(scores_T.cpu()) for scores_T in _scorer_of(module).scores_of_prompts(prompts)]
+        return [self.untrained | {name: build(given) for name, build in self.trained.items()} for given in every]
 
     @torch.no_grad()
     def _answered(
         self,
+        module: GRPOModule,
         datamodule: PromptDataModule,
         probe: str,
-        samplers: Mapping[str, FrameSampler],
         answerers: Mapping[str, Answerer],
     ) -> dict[ArmName, list[Prediction]]:
         """All ranks' predictions, in the order of the probe."""
-        arms = [(arm, count) for arm in samplers for count in self.frames]
+        arms = [(arm, count) for arm in (*self.untrained, *self.trained) for count in self.frames]
         mine: dict[ArmName, list[Prediction]] = defaultdict(list)
         for batch in datamodule.batches(probe, None, self.size):
             pairs = zip(batch.prompts, batch.weights_P.tolist(), strict=True)
             prompts = [prompt for prompt, weight in pairs if weight > 0]
-            chosen = [[_chosen(samplers, prompt, *arm) for arm in arms] for prompt in prompts]
+            chosen = [
+                [_chosen(samplers, prompt, *arm) for arm in arms]
+                for prompt, samplers in zip(prompts, self._samplers(module, prompts), strict=True)
+            ]
             for name, answerer in answerers.items():
                 told = list(zip(prompts, chosen, replies_to(answerer, prompts, chosen), strict=True))
                 for number, (arm, count) in enumerate(arms):
@@ -166,6 +178,16 @@ def _chosen(samplers: Mapping[str, FrameSampler], prompt: Prompt, arm: str, coun
 
 def _failed(failure: Failure) -> Prediction:
     return unanswered(failure.uid, f"failed: {failure.reason}")
+
+
+def _scorer_of(module: GRPOModule) -> ScoresFrames:
+    policy: object = module.policy
+    if not isinstance(policy, ScoresFrames):
+        raise ValueError(
+            f"callbacks.frame_arms compares frames that the trained policy scores, and a {type(policy).__name__} "
+            "scores none: take policy=frame_agent, or leave frame_arms.trained empty"
+        )
+    return policy
 
 
 def _answerer_of(module: GRPOModule) -> Answerer:
