@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from kairos.compose import compose, part
+from kairos.core.files import write_whole
 from kairos.core.protocols import Answerer
 from kairos.core.seeds import mix
 from kairos.core.types import Failure, Prompt, Reply, Rollout
@@ -32,7 +33,6 @@ from kairos.data.dataset import size_of
 from kairos.evaluation.bootstrap import interval
 from kairos.evaluation.floors import chance
 from kairos.evaluation.predictions import predict
-from kairos.runs.files import write_whole
 from kairos.video.samplers.spread import Uniform, even
 
 Arm = Callable[[Prompt, int], Tensor]

@@ -12,6 +12,7 @@ from kairos.cli import command, config_dir, needs_of, user_errors
 from kairos.compose import build
 from kairos.credit.rewards.evidence import shows_evidence
 from kairos.policy.frame_agent.agent import TemporalAgent
+from kairos.policy.models.checkpoints import policy_state
 from kairos.report.agent_curves import Step, animate, draw_steps
 from kairos.runs.folder import RunError, RunFolder, find_run
 
@@ -57,8 +58,7 @@ def _load(agent: TemporalAgent, checkpoint: Path) -> None:
             f"{checkpoint} is missing: the curves need every iteration's weights; train with "
             "callbacks.checkpoint.every=1 callbacks.checkpoint.keep=all"
         )
-    state = torch.load(checkpoint, "cpu", weights_only=True)["state_dict"]
-    agent.load_state_dict({name.removeprefix("policy."): tensor for name, tensor in state.items()})
+    agent.load_state_dict(policy_state(checkpoint))
 
 
 if __name__ == "__main__":

@@ -23,12 +23,12 @@ from torch import Tensor
 from kairos.cli import UserError, command, config_dir, literal, needs_of, user_errors
 from kairos.compose import compose, values_given
 from kairos.core.answers import read
+from kairos.core.files import write_whole
 from kairos.core.protocols import Answerer, Enrich
 from kairos.core.types import Failure, Prompt, Reply, Target, Template, VideoSource
 from kairos.data.templates.answer import AnswerOnly
 from kairos.policy.frame_agent.scores import AgentScores
 from kairos.report.picked_frames import Picked, clock, draw_picked
-from kairos.runs.files import write_whole
 from kairos.runs.folder import RunError, RunFolder, find_run
 from kairos.runs.keys import key_of
 from kairos.video.samplers.pick_rows import pick_row

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -157,6 +158,7 @@ def carry_out(
     import torch
 
     from kairos.evaluation.metrics import displays
+    from kairos.policy.models.checkpoints import newest_intact
     from kairos.report.run_page.page import write_report
     from kairos.report.run_page.strips import save_strips
     from kairos.runs.displays import write_displays
@@ -175,7 +177,11 @@ def carry_out(
         run.begin(resolved(config), overrides, versions(), config.allow_changes, says)
         write_displays(run.path, displays(metrics_of(config)))
         Environment.given(config_dir).write(run.path)
-        begin_session(run.path, started)
+        run.sweep()
+        remarks = newest_intact(run.checkpoints).remarks if checkpoint is not None else ()
+        begin_session(run.path, started, remarks)
+        for remark in remarks:
+            print(remark, file=sys.stderr)
         if checkpoint is not None:
             print(f"continuing {run.path} from {checkpoint.name}")
     experiment.trainer.fit(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kairos.compose import Experiment, build
+from kairos.policy.models.checkpoints import state_of
 from kairos.train.callbacks.checkpoint import newest
 
 TOY = ["policy=toy", "data=toy", "template=answer", "trainer=cpu", "callbacks.progress=null", "prompts=4"]
@@ -45,7 +46,7 @@ def curve(folder: Path, name: str) -> list[float]:
 
 
 def weights(checkpoint: Path) -> dict[str, Tensor]:
-    return torch.load(checkpoint, weights_only=True)["state_dict"]
+    return state_of(checkpoint)
 
 
 def assert_same_run(one: Path, other: Path) -> None:

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from kairos.core.files import write_whole
 from kairos.report.style import AFTER, INK, MUTED, TRUTH, panel, save, title
-from kairos.runs.files import write_whole
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from kairos.runs.files import write_whole
+from kairos.core.files import write_whole
 
 INK, MUTED, RULE = "#1f2933", "#6b7785", "#dfe3e8"
 BEFORE, AFTER, TRUTH = "#a3adb8", "#1f6fb2", "#2f7d5b"

@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from kairos.core.files import write_whole
 from kairos.evaluation.display import Display, Displays
 from kairos.evaluation.metrics import displays, standard
-from kairos.runs.files import write_whole
 
 DISPLAYS = "displays.json"
 

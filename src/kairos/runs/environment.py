@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 import kairos
-from kairos.runs.files import write_whole
+from kairos.core.files import write_whole
 
 _FILE = "environment.yaml"
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import psutil
 import yaml
 
-from kairos.runs.files import write_whole
+from kairos.core.files import UNFINISHED, write_whole
 from kairos.runs.keys import key_of, meaning
 from kairos.runs.renamed import added, new_overrides, old_names, with_new_names
 
@@ -107,6 +109,14 @@ class RunFolder:
             else:
                 path.unlink()
 
+    def sweep(self) -> list[Path]:
+        """Remove files that killed processes of this machine were writing; returns them."""
+        left = [path for path in self.path.rglob(f".*{UNFINISHED}") if _abandoned(path)]
+        left += self.checkpoints.glob(f"[!.]*{UNFINISHED}")  # of older versions
+        for path in left:
+            path.unlink(missing_ok=True)
+        return left
+
     def _read(self, name: str) -> str:
         return (self.path / name).read_text(encoding="utf-8")
 
@@ -147,6 +157,12 @@ def reworded(weights: object, wording: Mapping[str, str]) -> str | None:
     names = [name for name in {**trained, **wording} if trained.get(name) != wording.get(name)]
     lines = [f"  {name}: {trained.get(name)!r} -> {wording.get(name)!r}" for name in names]
     return "\n".join([f"the template is not the one that {weights} was trained with:", *lines]) if names else None
+
+
+def _abandoned(unfinished: Path) -> bool:
+    """Whether no process writes this file any more; `.<name>.<process id>.unfinished`, see `kairos.core.files`."""
+    process = unfinished.name.removesuffix(UNFINISHED).rpartition(".")[2]
+    return process.isdigit() and (int(process) == os.getpid() or not psutil.pid_exists(int(process)))
 
 
 def _flat(tree: object, prefix: str = "") -> dict[str, object]:

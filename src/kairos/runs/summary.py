@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from kairos.core.files import write_whole
 from kairos.evaluation.predictions import read_file
 from kairos.evaluation.score_table import overall
 from kairos.runs.displays import read_displays
-from kairos.runs.files import write_whole
 from kairos.runs.read import probe_predictions
 
 

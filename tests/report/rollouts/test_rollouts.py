@@ -271,7 +271,7 @@ def test_a_training_run_is_followed_through_its_resumption(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     options = ["name=a", "callbacks.checkpoint.every=2", "callbacks.checkpoint.keep=all", "callbacks.validation=null"]
     built = fit(*options, "iterations=4")
-    middle = next(path for path in (built.folder / "checkpoints").iterdir() if "2" in path.stem)
+    middle = next(path for path in (built.folder / "checkpoints").glob("*.ckpt") if "2" in path.stem)
     live = Live(Rollouts(built.folder), lambda: fit(*options, "iterations=6", resume=middle))
     live.steps.append(live.finish)
     assert list(live.rows("1:")) == rows(built.folder / "rollouts.jsonl"), "each once: a resumed run repeats itself"

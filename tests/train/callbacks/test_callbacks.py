@@ -13,12 +13,12 @@ from kairos.train.callbacks.checkpoint import newest
 
 
 def names(run: Path) -> list[str]:
-    return sorted(path.name for path in (run / "checkpoints").iterdir())
+    return sorted(path.name for path in (run / "checkpoints").glob("*.ckpt"))
 
 
-def test_keep_last_keeps_one():
+def test_keep_last_keeps_two():
     run = fit("name=a", "iterations=5", "callbacks.checkpoint.every=2")
-    assert names(run.folder) == ["iteration-000005.ckpt"]
+    assert names(run.folder) == ["iteration-000004.ckpt", "iteration-000005.ckpt"]
 
 
 def test_keep_all_keeps_every_one():
@@ -31,7 +31,7 @@ def test_keep_best_keeps_the_best_and_the_last():
         "name=a", "iterations=12", "callbacks.checkpoint.keep=best", "callbacks.validation.every=2",
         "optimizer.learning_rate=0.1", "method=timezero", "template=answer",
     )  # fmt: skip
-    assert names(run.folder) == ["best.ckpt", "iteration-000012.ckpt"]
+    assert names(run.folder) == ["best.ckpt", "iteration-000010.ckpt", "iteration-000012.ckpt"]
     scored = {int(row["iteration"]): row["val/miou"] for row in rows(run.folder / "metrics.jsonl") if "val/miou" in row}  # type: ignore[call-overload]
     best = max(scored, key=lambda iteration: (scored[iteration], -iteration))  # type: ignore[arg-type, return-value]
     assert torch.load(run.folder / "checkpoints" / "best.ckpt", weights_only=True)["iteration"] == best

@@ -52,7 +52,7 @@ def test_a_run_stops_early_by_a_metric_of_a_later_callback_and_its_last_iteratio
     stop = "+callbacks.stop={_target_: kairos.train.callbacks.early_stop.EarlyStop, monitor: mine/prompts, patience: 1}"
     run = trained(stop, last=Prompts())
     assert run.module.iteration == 2
-    assert [path.name for path in (run.folder / "checkpoints").iterdir()] == ["iteration-000002.ckpt"]
+    assert [path.name for path in (run.folder / "checkpoints").glob("*.ckpt")] == ["iteration-000002.ckpt"]
 
 
 def test_the_best_checkpoint_is_the_best_by_a_metric_of_a_later_callback():

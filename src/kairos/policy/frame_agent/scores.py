@@ -16,7 +16,7 @@ from torch import Tensor
 from kairos.core.types import Prompt
 from kairos.policy.frame_agent.agent import TemporalAgent
 from kairos.policy.frame_agent.published import read_published
-from kairos.policy.models.weights import newest_checkpoint, policy_state
+from kairos.policy.models.checkpoints import newest_checkpoint, policy_state
 
 HEADS, WINDOW = 8, 12  # TSPO's (arXiv 2508.04369): its published weights do not say them
 _NEEDED = {"query.weight", "key.weight", "value.weight", "mlp.0.weight", "mlp.2.weight"}

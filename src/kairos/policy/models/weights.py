@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 import yaml
 from torch import Tensor, nn
 
 from kairos.policy.models.adapter_state import FACTS
+from kairos.policy.models.checkpoints import newest_checkpoint, policy_state
 
 SHIPPED = "mini_base"
 SHIPPED_ANSWERER = "mini_answerer"
@@ -71,17 +71,6 @@ def _of_checkpoint(run: Path, checkpoint: Path) -> Weights:
         raise ValueError(f"{checkpoint} holds an adapter over random weights: nothing can be started from it")
     over = locate(start)
     return Weights(over.base, checkpoint, over)
-
-
-def newest_checkpoint(run: Path) -> Path | None:
-    """The checkpoint of a run's latest iteration, or None."""
-    return max((run / "checkpoints").glob("iteration-*.ckpt"), default=None)
-
-
-def policy_state(checkpoint: Path) -> dict[str, Tensor]:
-    """The policy's tensors in a checkpoint, under their names without "policy."."""
-    saved = cast("dict[str, Tensor]", torch.load(checkpoint, "cpu", weights_only=True, mmap=True)["state_dict"])
-    return {name.removeprefix("policy."): value for name, value in saved.items() if name.startswith("policy.")}
 
 
 @torch.no_grad()

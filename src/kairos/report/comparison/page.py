@@ -10,13 +10,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from kairos.core.files import write_whole
 from kairos.report.comparison.cells import cell, difference_rows, tables
 from kairos.report.comparison.groups import config_difference, grouped
 from kairos.report.comparison.picture import compare
 from kairos.report.comparison.standings import Standing, standings
 from kairos.report.html import html
 from kairos.report.style import data_uri
-from kairos.runs.files import write_whole
 from kairos.runs.folder import LOG
 from kairos.runs.read import Run, read_run
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kairos.core.files import write_whole
 from kairos.evaluation.bootstrap import Interval
 from kairos.report.comparison.groups import Group
 from kairos.report.comparison.page import markdown
@@ -19,7 +20,6 @@ from kairos.report.comparison.standings import Standing, means, standings
 from kairos.report.published.definition import TableDefinition
 from kairos.report.published.ordering import Pair, pairs, tally
 from kairos.report.published.result_text import result_text
-from kairos.runs.files import write_whole
 from kairos.runs.read import Run, read_run
 
 PARTS = 6

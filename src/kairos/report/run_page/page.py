@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 from matplotlib.figure import Figure
 
+from kairos.core.files import write_whole
 from kairos.report.html import html
 from kairos.report.run_page.before_after import Line, before_and_after, floors_of
 from kairos.report.run_page.cells import examples, failures, group, table, tiles
@@ -17,7 +18,6 @@ from kairos.report.run_page.curves import curves
 from kairos.report.run_page.intervals import intervals
 from kairos.report.run_page.timeline import timeline
 from kairos.report.style import data_uri, save
-from kairos.runs.files import write_whole
 from kairos.runs.read import Run, read_run
 
 

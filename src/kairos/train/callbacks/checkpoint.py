@@ -1,15 +1,17 @@
-"""Saves checkpoints between iterations, atomically, and removes old ones."""
+"""Saves checkpoints between iterations, and removes old ones."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import Callback
 
+from kairos.core.seals import remove
 from kairos.core.types import PromptBatch
+from kairos.policy.models.checkpoints import load, newest_checkpoint, newest_intact, state_of
 from kairos.runs.folder import RunError
+from kairos.train.devices.checkpoint_io import seal_checkpoints
 from kairos.train.grpo import GRPOModule
 from kairos.train.iteration import Turn
 
@@ -19,8 +21,8 @@ KEEP = ("last", "best", "all")
 class SaveEvery(Callback):
     """A checkpoint after every `every` iterations and after the last one.
 
-    `keep`: "last", "best" (the newest, and the one with the highest `monitor`) or "all". `weights_only` omits the
-    optimiser: another run can start from such a checkpoint, but this run cannot resume.
+    `keep`: "last" (the newest and the one before it), "best" (these, and the one with the highest `monitor`) or "all".
+    `weights_only` omits the optimiser: another run can start from such a checkpoint, but this run cannot resume.
     """
 
     turn = Turn.LAST
@@ -34,6 +36,9 @@ class SaveEvery(Callback):
             raise ValueError(f"callbacks.checkpoint.every must be >= 1, got {every}")
         self.folder, self.every, self.keep, self.weights_only, self.monitor = folder, every, keep, weights_only, monitor
         self.best = float("-inf")
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        seal_checkpoints(trainer)
 
     def state_dict(self) -> dict[str, object]:
         return {"best": self.best}
@@ -52,32 +57,36 @@ class SaveEvery(Callback):
         if module.iteration % self.every == 0 or module.iteration == module.iterations or trainer.should_stop:
             path = self._save(trainer, f"iteration-{module.iteration:06d}.ckpt")
             if self.keep != "all" and trainer.is_global_zero:
-                for older in Path(self.folder).glob("iteration-*.ckpt"):
-                    if older != path:
-                        older.unlink()
+                self._remove_others(path)
 
     def _save(self, trainer: L.Trainer, name: str) -> Path:
         path = Path(self.folder) / name
-        unfinished = path.with_suffix(".unfinished")
-        trainer.save_checkpoint(unfinished, weights_only=self.weights_only)
-        if trainer.is_global_zero:
-            unfinished.replace(path)
-        trainer.strategy.barrier("checkpoint")
+        trainer.save_checkpoint(path, weights_only=self.weights_only)
         return path
+
+    def _remove_others(self, newest: Path) -> None:
+        """Keep the newest and the one before it: if the newest is found broken later, the run goes on from the other.
+
+        Checkpoints of later iterations can only be broken ones, which this run passed over when it resumed.
+        """
+        saved = sorted(newest.parent.glob("iteration-*.ckpt"))
+        place = saved.index(newest)
+        for other in [*saved[: max(0, place - 1)], *saved[place + 1 :]]:
+            remove(other)
 
 
 def restore(module: L.LightningModule, run: Path, purpose: str) -> None:
     """Load the weights of the run's newest checkpoint into `module`. RunError, with the `purpose`, without one."""
-    checkpoint = newest(run / "checkpoints")
+    checkpoint = newest_checkpoint(run)
     if checkpoint is None:
         raise RunError(f"run={run} has no checkpoint yet: nothing to {purpose}")
-    module.load_state_dict(torch.load(checkpoint, map_location=module.device, weights_only=True)["state_dict"])
+    module.load_state_dict(state_of(checkpoint))
 
 
 def newest(folder: Path) -> Path | None:
-    """The checkpoint of the latest iteration, or None. ValueError if it holds weights only."""
-    path = max(folder.glob("iteration-*.ckpt"), default=None)
-    if path is not None and "optimizer_states" not in torch.load(path, "cpu", weights_only=True, mmap=True):
+    """The newest intact checkpoint that a run can go on from, or None. ValueError if it holds weights only."""
+    path = newest_intact(folder).path
+    if path is not None and "optimizer_states" not in load(path):
         raise ValueError(
             f"{path} holds weights only (callbacks.checkpoint.weights_only=true), so the run cannot be continued: "
             f"start another from it with policy.weights={path} name=..., or say overwrite=true"

@@ -1,0 +1,57 @@
+"""Writes files atomically and durably: readers see the old content or the new, also after a crash or a power cut."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+UNFINISHED = ".unfinished"
+"""Suffix of a file that is being written; its name is `.<final name>.<process id>.unfinished`."""
+
+
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Write `content` to `path` atomically; a missing folder is created."""
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file beside `path`, which takes its place when the context ends; after an error it is removed instead.
+
+    The file is synced before it is renamed, and the folder after it, so that no crash leaves a part under the name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+            sync(file)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync(file: BinaryIO) -> None:
+    """Flush an open file to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's names to the disk, so that a renamed file keeps its new name after a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems without names to flush
+            raise
+    finally:
+        os.close(descriptor)
