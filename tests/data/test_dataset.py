@@ -91,15 +91,13 @@ def test_a_failed_prompt_is_stood_in_for_in_its_place_at_weight_zero() -> None:
     assert uids[1:3] == [good[0].uid, good[1].uid] and set(uids) == set(uids[1:3])
 
 
-def test_a_batch_of_failures_takes_the_last_good_prompt_and_a_run_with_none_stops() -> None:
-    good, failed, stand_in = ToyGrounding(), Failure("x", "broken"), StandIns()
-    with pytest.raises(
-        ValueError, match=r"no prompt of the first batch could be used .2 failed.: x: broken; x: broken"
-    ):
-        stand_in(collate([failed, failed]))
-    stand_in(collate([good[0], good[3], failed]))
-    batch = stand_in(collate([failed, failed]))
-    assert [prompt.uid for prompt in batch.prompts] == [good[3].uid] * 2
+def test_a_batch_of_failures_is_filled_with_a_good_prompt_at_weight_zero() -> None:
+    good, failed = ToyGrounding(), Failure("x", "broken")
+    stand_ins = StandIns(good, seed=0)
+    whole = collate([good[0], failed])
+    assert stand_ins(whole) is whole
+    batch = stand_ins(collate([failed, failed]))
+    assert len(batch.prompts) == 2 and len({prompt.uid for prompt in batch.prompts}) == 1
     assert batch.weights_P.tolist() == [0.0, 0.0] and len(batch.failures) == 2
 
 
@@ -116,8 +114,8 @@ def test_a_batch_counts_the_clips_that_the_store_lacked_whatever_became_of_its_p
             raise VideoError(f"{prompt.uid}: no features")
         return prompt
 
-    stand_in = StandIns()
     dataset = PromptDataset(records, loader, enrich={"mine": enrich})
+    stand_in = StandIns(dataset, seed=0)
     last, first = (stand_in(collate([dataset[index] for index in some])) for some in ([3], [0, 1, 2]))
     assert not last.failures and len(first.failures) == 3
     assert last.counts == {"misses": 1} and first.counts == {"misses": 1}

@@ -10,11 +10,15 @@ import torch
 from torch.utils.data import ConcatDataset, Dataset
 
 from kairos.core.protocols import Enrich, Processor
+from kairos.core.seeds import mix
 from kairos.core.types import Failure, Prompt, PromptBatch, Template, VideoClip, VideoSource
+from kairos.curriculum.order import permutation
 from kairos.data.records import Reader, Record
 from kairos.video.errors import VideoError
 from kairos.video.loader import filled
 from kairos.video.samplers.shown import features_and_frames
+
+_TRIED = 64  # prompts, in search of one that can be used
 
 
 class Loader(Protocol):
@@ -125,21 +129,31 @@ def collate(items: Sequence[Prompt | Failure]) -> PromptBatch:
 
 
 class StandIns:
-    """Fills a batch in which every prompt failed with the last good prompt at weight 0, so that all ranks have a batch.
+    """Fills a batch in which every prompt failed with a good prompt at weight 0, so that every rank has a batch.
 
-    Used in the training process, because no worker sees every batch. ValueError if there was no good prompt yet.
+    The prompt is a function of the data set and the seed, so a resumed run and every rank use the same one. It is
+    loaded when it is first needed, in the training process, because no worker sees every batch. ValueError if none of
+    64 prompts, drawn from the whole data set, can be used.
     """
 
-    def __init__(self) -> None:
-        self._last: Prompt | None = None
+    def __init__(self, dataset: Dataset[Prompt | Failure], seed: int) -> None:
+        self.dataset, self.seed = dataset, seed
+        self._found: Prompt | None = None
 
     def __call__(self, batch: PromptBatch) -> PromptBatch:
         if batch.prompts:
-            alive = [p for p, w in zip(batch.prompts, batch.weights_P.tolist(), strict=True) if w > 0]
-            self._last = alive[-1] if alive else self._last
             return batch
-        if self._last is None:
-            named = "; ".join(f"{failure.uid}: {failure.reason}" for failure in batch.failures[:5])
-            raise ValueError(f"no prompt of the first batch could be used ({len(batch.failures)} failed): {named}")
+        self._found = self._found or self._find(batch.failures)
         count = len(batch.failures)
-        return replace(batch, prompts=(self._last,) * count, weights_P=torch.zeros(count))
+        return replace(batch, prompts=(self._found,) * count, weights_P=torch.zeros(count))
+
+    def _find(self, failures: Sequence[Failure]) -> Prompt:
+        tried = permutation(size_of(self.dataset), mix(self.seed, "stand-in"), 0)[:_TRIED]
+        for index in tried:
+            if isinstance(item := self.dataset[index], Prompt):
+                return item
+        named = "; ".join(f"{failure.uid}: {failure.reason}" for failure in failures[:5])
+        raise ValueError(
+            f"no prompt of a batch could be used ({len(failures)} failed): {named}; nor could any of {len(tried)} that "
+            "were drawn from all the data to take their place: check the paths of `data`"
+        )

@@ -89,8 +89,8 @@ def test_a_bug_is_a_crash(workers: int):
         trained(dataset("a.mp4", "b.mp4", "c.mp4", BUG), workers, "iterations=1")
 
 
-def test_a_first_batch_without_any_prompt_stops_and_names_them():
-    with pytest.raises(ValueError, match=r"no prompt of the first batch could be used \(4 failed\): 00: broken.mp4"):
+def test_data_without_any_good_prompt_stop_and_name_them():
+    with pytest.raises(ValueError, match=r"no prompt of a batch could be used \(4 failed\): 00: broken.mp4"):
         trained(dataset(*[BROKEN] * 4), 0, "iterations=1")
 
 

@@ -108,11 +108,12 @@ class PromptDataModule(L.LightningDataModule):
             world=ranks.world(),
             phase=self.phase,
         )
+        stand_ins = StandIns(self.dataset("train"), self.seed)
         worded = self.pool.with_repeats(all_phases(self.dataset("train")))
         if self.order.refilter is not None:
-            return BatchStream(partial(self._by_epoch, module, batches, worded), module.iterations, StandIns())
+            return BatchStream(partial(self._by_epoch, module, batches, worded), module.iterations, stand_ins)
         sampler = IterationSampler(batches, self.pool.indices, module.iterations, module.iteration)
-        return BatchStream([self._data_loader(worded, sampler, self.workers)].__iter__, module.iterations, StandIns())
+        return BatchStream([self._data_loader(worded, sampler, self.workers)].__iter__, module.iterations, stand_ins)
 
     def _by_epoch(
         self, module: Iterating, batches: RankBatches, dataset: Dataset[Prompt | Failure]
