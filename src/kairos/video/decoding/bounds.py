@@ -19,6 +19,9 @@ class Bounds:
     """Most pixels of a frame."""
     memory: int = 4 << 30
     """Most bytes of the decoding process: stops files that are larger than their headers say."""
+    confined: bool = True
+    """The decoding process gives up network, writing and more (`confinement`). False for a decoder that needs some of
+    it, such as one on a GPU."""
 
     def __post_init__(self) -> None:
         for name in ("seconds", "frames", "pixels", "memory"):

@@ -1,11 +1,16 @@
-"""Decodes in a worker process with a time limit, so that a decoder that hangs or crashes is an error of one clip."""
+"""Decodes in a worker process with a time limit, so that a decoder that hangs or crashes is an error of one clip.
+
+The process is not trusted: it gives up what it does not need (`confinement`), and what it answers is checked (`wire`).
+"""
 
 from __future__ import annotations
 
 import contextlib
-import mmap
+import json
 import os
+import pickle
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,21 +19,33 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 
 import numpy as np
 
 from kairos.core.types import VideoSource
 from kairos.video.decoding.bounds import Bounds
+from kairos.video.decoding.confinement import environment
 from kairos.video.decoding.decoder import Decoder, Probe
+from kairos.video.decoding.shared import SharedMemory
+from kairos.video.decoding.wire import (
+    MOST_TEXT,
+    Kind,
+    Wire,
+    WireError,
+    check_chunk,
+    most_of_opened,
+    text_of,
+    unpack_opened,
+)
 from kairos.video.decoding.worker import SLOTS
-from kairos.video.errors import DecoderError, StoreError, VideoError
+from kairos.video.errors import DecoderError, VideoError
 
 _CHUNK_BYTES = 4 << 20
-_KEPT_BYTES = 128 << 20
 _START_SECONDS = 120.0
 _END_SECONDS = 5.0
+_LIFE_SECONDS = 3600.0
+"""An older worker is replaced between two clips, so that its limit of processor time ends only what runs wild."""
+_CPU_SECONDS = int(2 * _LIFE_SECONDS * (os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
@@ -45,45 +62,38 @@ class _Worker:
 
     def __init__(self, decoder: Decoder, bounds: Bounds) -> None:
         self.stderr = tempfile.TemporaryFile("w+b", buffering=0)  # noqa: SIM115 - lives as long as the process
-        self.memory = _anonymous_file()
-        self.size = 0
-        self.map: mmap.mmap | None = None
-        self.pipe, theirs = Pipe()
-        self.owner = os.getpid()
+        self.memory = SharedMemory()
+        self.owner, self.begun = os.getpid(), time.monotonic()
+        ours, theirs = socket.socketpair()
+        self.wire = Wire(ours)
+        confine = f"from kairos.video.decoding.confinement import confine; confine({_CPU_SECONDS}); "
         program = (
-            f"import sys; sys.path[:] = {sys.path!r}; from kairos.video.decoding.worker import serve; "
-            f"serve({theirs.fileno()}, {self.memory})"
+            f"import sys; sys.path[:] = {sys.path!r}; {confine if bounds.confined else ''}"
+            f"from kairos.video.decoding.worker import serve; serve({theirs.fileno()})"
         )
         self.process = subprocess.Popen(
             [sys.executable, "-c", program],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self.stderr,
-            pass_fds=(theirs.fileno(), self.memory),
+            pass_fds=(theirs.fileno(),),
+            env=environment() if bounds.confined else None,
         )
         theirs.close()
-        self.stop = weakref.finalize(self, _stop, self.process, self.pipe, self.memory, self.owner)
+        self.stop = weakref.finalize(self, _stop, self.process, self.wire, self.memory, self.owner)
         try:
-            self.pipe.send((decoder, bounds))
-            if not self.pipe.poll(_START_SECONDS):
-                raise DecoderError(f"the decoding process did not start within {_START_SECONDS:g} s")
-            self.pipe.recv()
-        except (EOFError, ConnectionError) as error:
+            self.wire.send(Kind.START, pickle.dumps((decoder, bounds)), seconds=_START_SECONDS)
+            self.wire.receive(0, _START_SECONDS)
+        except TimeoutError as error:
+            self.stop()
+            raise DecoderError(f"the decoding process did not start within {_START_SECONDS:g} s") from error
+        except (EOFError, OSError, WireError) as error:
             raise DecoderError(f"the decoding process did not start: {self.last_words()}") from error
 
-    def resize(self, size: int) -> None:
-        """Make the shared memory at least `size` bytes; beyond 128 MiB it shrinks again when less is needed."""
-        size = max(size, min(self.size, _KEPT_BYTES))
-        if size != self.size:
-            self.map = None
-            try:
-                os.ftruncate(self.memory, size)
-            except OSError as error:
-                raise StoreError(
-                    f"no {size} bytes to share with the decoding process ({error.strerror}); raise the file-size limit "
-                    "(ulimit -f) or free memory"
-                ) from error
-            self.map, self.size = mmap.mmap(self.memory, size), size
+    @property
+    def usable(self) -> bool:
+        """Whether it lives, and is young enough for another clip."""
+        return self.process.poll() is None and time.monotonic() - self.begun < _LIFE_SECONDS
 
     def last_words(self) -> str:
         """How the process ended, and the last line of its stderr."""
@@ -94,7 +104,7 @@ class _Worker:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         self.stderr.seek(0)
         lines = self.stderr.read()[-4000:].decode(errors="replace").strip().splitlines()
-        return f"{how}: {lines[-1][:300]}" if lines else how
+        return f"{how}: {text_of(lines[-1].encode())[:300]}" if lines else how
 
 
 class Guard:
@@ -116,21 +126,26 @@ class Guard:
         self._source = VideoSource("")
         self._opened: Opened | None = None
         self._left = 0.0
+        self._proven = False
 
     def open(self, source: VideoSource) -> Opened:
         """Open `source` and learn its frames' times. VideoError, DecoderError."""
         if self._opened is not None:  # opened, but its frames were never asked for
-            self._send(None)
+            self._send(Kind.CLOSE)
         self._source, self._opened, self._left = source, None, self._limit
-        if self._worker is None or self._worker.process.poll() is not None:
+        if self._worker is None or not self._worker.usable:
             self.close()
             self._worker = _Worker(self._decoder, self._bounds)
         self._worker.stderr.truncate(0)
         self._worker.stderr.seek(0)
         whole = source.start is None and source.end is None
-        self._send((os.path.abspath(source.path), source.fps, whole))  # noqa: PTH100 - must not resolve links
-        _, probe, seconds_N = self._receive()
-        self._opened = Opened(probe, seconds_N)
+        path = os.path.abspath(source.path)  # noqa: PTH100 - must not resolve links
+        self._send(Kind.OPEN, json.dumps({"path": path, "fps": source.fps, "whole": whole}))
+        with self._refusing_nonsense():
+            probe, seconds_N = unpack_opened(self._receive(Kind.OPENED, most_of_opened(self._bounds.frames)))
+            if probe.width * probe.height > self._bounds.pixels:  # which the process has checked, if it is ours
+                raise WireError(f"frames of {probe.width}x{probe.height} pixels")
+        self._opened, self._proven = Opened(probe, seconds_N), True
         return self._opened
 
     def frames(self, index_N: list[int]) -> Iterator[tuple[int, np.ndarray]]:
@@ -143,18 +158,23 @@ class Guard:
         probe, self._opened, worker = self._opened.probe, None, self._worker
         frame = probe.height * probe.width * 3
         chunk = max(1, min(len(index_N), min(_CHUNK_BYTES, _largest_file() // SLOTS) // frame))
-        worker.resize(SLOTS * chunk * frame)
-        shape = (SLOTS, chunk, probe.height, probe.width, 3)
-        assert worker.map is not None
-        slots = np.frombuffer(worker.map, dtype=np.uint8, count=SLOTS * chunk * frame).reshape(shape)
-        self._send((index_N, chunk, worker.size))
-        finished, sent = False, -(-len(index_N) // chunk)
+        worker.memory.resize(SLOTS * chunk * frame)
+        slots = worker.memory.array((SLOTS, chunk, probe.height, probe.width, 3))
+        descriptor = worker.memory.take_descriptor()
         try:
-            for number in range(sent):
-                _, first, count = self._receive()
+            self._send(Kind.FRAMES, json.dumps({"index": index_N, "chunk": chunk}), descriptor)
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+        finished, starts = False, range(0, len(index_N), chunk)
+        try:
+            for number, first in enumerate(starts):
+                count = min(chunk, len(index_N) - first)
+                with self._refusing_nonsense():
+                    check_chunk(self._receive(Kind.CHUNK, MOST_TEXT), first, count)
                 yield first, slots[number % SLOTS, :count]
-                if number + SLOTS < sent:
-                    self._send("read")
+                if number + SLOTS < len(starts):
+                    self._send(Kind.NEXT)
             finished = True
         finally:
             if not finished:
@@ -172,35 +192,48 @@ class Guard:
         if self._worker is not None and self._worker.owner == os.getpid():
             self._worker.process.kill()
 
-    def _send(self, message: object) -> None:
+    def _send(self, kind: Kind, text: str = "", descriptor: int | None = None) -> None:
         assert self._worker is not None
-        with contextlib.suppress(BrokenPipeError, ConnectionError):  # it died; receiving says how
-            self._worker.pipe.send(message)
+        with contextlib.suppress(OSError):  # it died or does not listen; receiving says how
+            self._worker.wire.send(kind, text.encode(), descriptor, max(self._left, 1.0))
 
-    def _receive(self) -> tuple:
+    def _receive(self, expected: Kind, most: int) -> bytearray:
         assert self._worker is not None
         since = time.monotonic()
         try:
-            arrived = self._worker.pipe.poll(max(0.0, self._left))
-            answer = self._worker.pipe.recv() if arrived else None
-        except (EOFError, ConnectionError) as error:
+            kind, payload = self._worker.wire.receive(max(most, MOST_TEXT), max(0.0, self._left))
+        except TimeoutError as error:
+            self.close()
+            raise VideoError(
+                f"{self._source}: decoding took more than {self._limit:g} s and was stopped (the decoder hangs, or the "
+                "clip is very long); re-encode it, name a sub-clip, or raise the loader's time_limit"
+            ) from error
+        except (EOFError, OSError) as error:
             words = self._worker.last_words()
             self.close()
             raise VideoError(
                 f"{self._source}: the decoder crashed on it ({words}); re-encode the file or use another decoder"
             ) from error
         self._left -= time.monotonic() - since
-        if answer is None:
+        if kind is Kind.FAILED:
+            raise VideoError(text_of(payload))
+        if kind is Kind.UNUSABLE and not self._proven:  # a decoder that has opened a video is usable
+            raise DecoderError(text_of(payload))
+        if kind is not expected:
+            raise WireError(f"{kind.name} where {expected.name} is expected")
+        return payload
+
+    @contextlib.contextmanager
+    def _refusing_nonsense(self) -> Iterator[None]:
+        """Turn a message that no decoding process of ours sends into a VideoError, and stop the process."""
+        try:
+            yield
+        except WireError as error:
             self.close()
             raise VideoError(
-                f"{self._source}: decoding took more than {self._limit:g} s and was stopped (the decoder hangs, or the "
-                "clip is very long); re-encode it, name a sub-clip, or raise the loader's time_limit"
-            )
-        if answer[0] == "failed":
-            raise VideoError(answer[1])
-        if answer[0] == "unusable":
-            raise DecoderError(answer[1])
-        return answer
+                f"{self._source}: the decoding process answered {error}, which no decoder does: the file may have "
+                "taken its decoder over; leave it out, or find out where it comes from"
+            ) from error
 
 
 class Guards(threading.local):
@@ -235,14 +268,6 @@ class Guards(threading.local):
             self._guard.close()
 
 
-def _anonymous_file() -> int:
-    """A file descriptor of anonymous memory that a child process can map."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("kairos-frames")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
-
-
 def _largest_file() -> int:
     """The system's limit on file size in bytes, which applies to shared memory too."""
     try:
@@ -253,12 +278,12 @@ def _largest_file() -> int:
     return _CHUNK_BYTES * SLOTS if soft == resource.RLIM_INFINITY else soft
 
 
-def _stop(process: subprocess.Popen[bytes], pipe: Connection, memory: int, owner: int) -> None:
+def _stop(process: subprocess.Popen[bytes], wire: Wire, memory: SharedMemory, owner: int) -> None:
     """Kill the worker and release its pipe and memory, unless this process is a fork of the one that owns it."""
     if os.getpid() != owner:
         return
-    pipe.close()
-    os.close(memory)
+    wire.close()
+    memory.close()
     if process.poll() is None:
         process.kill()
     process.wait()

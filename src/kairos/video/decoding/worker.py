@@ -6,12 +6,14 @@ takes only this process down. The parent reports its stderr.
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
+import pickle
 import signal
+import socket
 import threading
 import time
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -20,33 +22,37 @@ from kairos.video.decoding.bounds import Bounds
 from kairos.video.decoding.decoder import Decoder, Reader
 from kairos.video.decoding.decoders import Images
 from kairos.video.decoding.headers import check_header
+from kairos.video.decoding.wire import Kind, Wire, pack_chunk, pack_opened, pack_text
 from kairos.video.errors import DecoderError, VideoError
 
 SLOTS = 2
 """Chunks in shared memory: the worker writes one while the parent reads the other."""
+_MOST_REQUEST = 1 << 30
 
 
-def serve(pipe: int, memory: int) -> None:
-    """Answer requests on file descriptor `pipe`, frames through file descriptor `memory`, until the parent is gone."""
+def serve(descriptor: int) -> None:
+    """Answer requests on the socket of file descriptor `descriptor` until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
-    connection = Connection(pipe)
-    decoder, bounds = connection.recv()
+    wire = Wire(socket.socket(fileno=descriptor))
+    _, start = wire.receive(_MOST_REQUEST)
+    decoder, bounds = pickle.loads(start)  # from the parent, which chose the decoder
     _limit_memory(bounds.memory)
-    connection.send("ready")
-    shared = _Shared(memory)
+    wire.send(Kind.READY)
+    shared = _Shared()
     while True:
         try:
-            path, fps, whole = connection.recv()
+            _, payload = wire.receive(_MOST_REQUEST)
         except EOFError:
             return
+        request = json.loads(payload)
         try:
             # No name for the reader here: it closes while the parent works, not while the next clip waits.
-            _read(_open(path, fps, whole, decoder, bounds), connection, shared)
+            _read(_open(request["path"], request["fps"], request["whole"], decoder, bounds), wire, shared)
         except VideoError as error:
-            connection.send(("failed", str(error)))
+            wire.send(Kind.FAILED, pack_text(str(error)))
         except DecoderError as error:
-            connection.send(("unusable", str(error)))
+            wire.send(Kind.UNUSABLE, pack_text(str(error)))
 
 
 def _open(path: str, fps: float | None, whole: bool, decoder: Decoder, bounds: Bounds) -> Reader:
@@ -61,32 +67,37 @@ def _open(path: str, fps: float | None, whole: bool, decoder: Decoder, bounds: B
 
 
 class _Shared:
-    """The memory shared with the parent, remapped only when its size changes."""
+    """The memory shared with the parent, which sends it anew when its size changes."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor, self._map = descriptor, None
+    def __init__(self) -> None:
+        self._map: mmap.mmap | None = None
 
-    def slots(self, shape: tuple[int, ...], size: int) -> np.ndarray:
-        if self._map is None or len(self._map) != size:
-            self._map = mmap.mmap(self._descriptor, size)
+    def take(self, descriptor: int | None) -> None:
+        if descriptor is not None:
+            self._map = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
+            os.close(descriptor)
+
+    def slots(self, shape: tuple[int, ...]) -> np.ndarray:
+        assert self._map is not None
         return np.frombuffer(self._map, dtype=np.uint8, count=int(np.prod(shape))).reshape(shape)
 
 
-def _read(reader: Reader, connection: Connection, shared: _Shared) -> None:
-    """Send the probe and frame times, then write the requested frames chunk by chunk; a request of None ends it."""
-    connection.send(("opened", reader.probe, np.asarray(reader.seconds_N, dtype=np.float64)))
-    request = connection.recv()
-    if request is None:
+def _read(reader: Reader, wire: Wire, shared: _Shared) -> None:
+    """Send the probe and frame times, then write the requested frames chunk by chunk; CLOSE ends it."""
+    wire.send(Kind.OPENED, pack_opened(reader.probe, reader.seconds_N))
+    kind, payload, descriptor = wire.receive_with_descriptor(_MOST_REQUEST)
+    shared.take(descriptor)
+    if kind is Kind.CLOSE:
         return
-    index_N, chunk, size = request
-    shape = (SLOTS, chunk, reader.probe.height, reader.probe.width, 3)
-    slots = shared.slots(shape, size)
+    request = json.loads(payload)
+    index_N, chunk = request["index"], request["chunk"]
+    slots = shared.slots((SLOTS, chunk, reader.probe.height, reader.probe.width, 3))
     for number, first in enumerate(range(0, len(index_N), chunk)):
         if number >= SLOTS:
-            connection.recv()  # the parent has read the slot that comes next
+            wire.receive(0)  # NEXT: the parent has read the slot that comes next
         index_K = index_N[first : first + chunk]
         reader.read(index_K, slots[number % SLOTS, : len(index_K)])
-        connection.send(("chunk", first, len(index_K)))
+        wire.send(Kind.CHUNK, pack_chunk(first, len(index_K)))
 
 
 def _limit_memory(limit: int) -> None:
@@ -97,7 +108,7 @@ def _limit_memory(limit: int) -> None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _leave_with_parent(parent: int) -> None:
