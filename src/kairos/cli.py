@@ -125,6 +125,8 @@ def _message(error: Exception, trace: TracebackType | None) -> str | None:
     cause: BaseException = error
     while isinstance(cause, InstantiationException | ImportError) and cause.__cause__ is not None:
         cause = cause.__cause__
+    if isinstance(cause.__cause__, StopIteration) and not isinstance(cause, RewardError):
+        cause = cause.__cause__
     crash = cause.__cause__ if isinstance(cause, RewardError) else None
     if crash is not None:
         where = _user_frame(crash, crash.__traceback__)

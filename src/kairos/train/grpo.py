@@ -46,6 +46,7 @@ from kairos.core.protocols import (
     Scorer,
 )
 from kairos.core.seeds import mix
+from kairos.core.stop_iteration import no_stop_iteration
 from kairos.core.threads import one_host_thread
 from kairos.core.types import START, ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
 from kairos.credit.earned import Earned, earned, refuse_group_rule
@@ -117,7 +118,7 @@ class GRPOModule(L.LightningModule):
 
     def training_step(self, batch: PromptBatch, batch_idx: int) -> None:
         del batch_idx
-        with one_host_thread(self.device):
+        with no_stop_iteration(f"iteration {self.iteration + 1}"), one_host_thread(self.device):
             self._step(batch)
         self.metrics = self.meter.reduce()
         self.iteration += 1
@@ -291,7 +292,8 @@ class GRPOModule(L.LightningModule):
     def on_train_batch_end(self, outputs: object, batch: PromptBatch, batch_idx: int) -> None:
         """Calls the callbacks' `after_iteration`, after their own Lightning hooks."""
         del outputs, batch_idx
-        after_iteration(getattr(self.trainer, "callbacks", ()), self, batch)
+        with no_stop_iteration(f"the callbacks of iteration {self.iteration}"):
+            after_iteration(getattr(self.trainer, "callbacks", ()), self, batch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
         checkpoint["iteration"] = self.iteration

@@ -15,8 +15,8 @@ from kairos.core.types import RolloutGroup, Scores
 from kairos.credit.shapes import Identity
 
 _CRASHES = (
-    ArithmeticError, AssertionError, AttributeError, LookupError, NameError, OSError, RuntimeError, TypeError,
-    ValueError,
+    ArithmeticError, AssertionError, AttributeError, LookupError, NameError, OSError, RuntimeError, StopIteration,
+    TypeError, ValueError,
 )  # fmt: skip
 
 
@@ -30,11 +30,15 @@ class RewardTerm(Protocol):
 
 
 class RewardError(ValueError):
-    """A term crashed or returned an invalid reward; the message names the prompt, the term and the completion."""
+    """A term or its shape crashed or returned an invalid reward.
 
-    def __init__(self, uid: str, term: str, text: str, problem: str) -> None:
-        super().__init__(f"reward term {term!r} failed on prompt {uid!r}: {problem}\ncompletion: {_cut(text)}")
-        self.uid, self.term, self.text = uid, term, text
+    The message names the prompt, the term and the completion; `part` is the shape's name where the shape failed.
+    """
+
+    def __init__(self, uid: str, term: str, text: str, problem: str, part: str = "") -> None:
+        whose = f"the shape {part} of reward term {term!r}" if part else f"reward term {term!r}"
+        super().__init__(f"{whose} failed on prompt {uid!r}: {problem}\ncompletion: {_cut(text)}")
+        self.uid, self.term, self.text, self.part = uid, term, text, part
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,8 @@ class Rubric:
     """total = sum of weight * shape(raw) over the terms that score the prompt's task.
 
     `Scores.terms` holds the raw terms that applied. Without any term the reward is 0 (supervised learning). RewardError
-    if a term crashes, returns another shape than [G] or a number that is not finite; ValueError if no term scores the
-    prompt's task.
+    if a term or a shape crashes, or returns another size than [G] or a number that is not finite; ValueError if no term
+    scores the prompt's task.
     """
 
     terms: Mapping[str, Weighted | None]
@@ -78,7 +82,8 @@ class Rubric:
                 f"add one, or add the task to a term's `tasks`"
             )
         raw = {name: _raw(name, weighted.term, group) for name, weighted in applied.items()}
-        total_G = sum((w.weight * w.shape(raw[name]) for name, w in applied.items()), torch.zeros(len(group)))
+        shaped = {name: _shaped(name, weighted.shape, raw[name], group) for name, weighted in applied.items()}
+        total_G = sum((w.weight * shaped[name] for name, w in applied.items()), torch.zeros(len(group)))
         return Scores(raw, total_G, _reasons(group))
 
 
@@ -88,13 +93,27 @@ def _raw(name: str, term: RewardTerm, group: RolloutGroup) -> Tensor:
     except _CRASHES as error:
         problem = f"{type(error).__name__}: {error}"
         raise RewardError(group.prompt.uid, name, _culprit(term, group), problem) from error
+    return _checked(values_G, name, group)
+
+
+def _shaped(name: str, shape: Shape, raw_G: Tensor, group: RolloutGroup) -> Tensor:
+    try:
+        values_G = shape(raw_G)
+    except _CRASHES as error:
+        problem = f"{type(error).__name__}: {error}\nof the raw rewards {raw_G.tolist()}"
+        raise RewardError(group.prompt.uid, name, _shown(group), problem, repr(shape)) from error
+    return _checked(values_G, name, group, repr(shape), raw_G)
+
+
+def _checked(values_G: Tensor, name: str, group: RolloutGroup, part: str = "", raw_G: Tensor | None = None) -> Tensor:
+    """The values of a term, or of its shape `part` for the raw values `raw_G`. RewardError if they are no rewards."""
     if values_G.shape != (len(group),):
         problem = f"it returned shape {tuple(values_G.shape)} for {len(group)} rollouts"
-        raise RewardError(group.prompt.uid, name, _shown(group), problem)
+        raise RewardError(group.prompt.uid, name, _shown(group), problem, part)
     if not torch.isfinite(values_G).all():
         row = int((~torch.isfinite(values_G)).nonzero()[0])
-        problem = f"it returned {float(values_G[row])}"
-        raise RewardError(group.prompt.uid, name, group.rollouts[row].text, problem)
+        problem = f"it returned {float(values_G[row])}" + ("" if raw_G is None else f" for {float(raw_G[row])}")
+        raise RewardError(group.prompt.uid, name, group.rollouts[row].text, problem, part)
     return values_G
 
 

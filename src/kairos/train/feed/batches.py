@@ -17,7 +17,9 @@ class BatchStream:
     """The batches that the trainer sees: unpacked, and filled by `stand_ins` if every prompt of a batch failed.
 
     `data_loaders` yields data loaders, the next when the previous one is finished; `length` is the number of batches of
-    all of them. A ValueError in a worker is raised here without the worker's stack trace in its message.
+    all of them and of the `before` that an earlier session used. A ValueError in a worker is raised here without the
+    worker's stack trace in its message. RuntimeError where there are fewer batches than that: a StopIteration in a data
+    set, a template or an enrichment is no end of the data.
     """
 
     def __init__(
@@ -25,27 +27,31 @@ class BatchStream:
         data_loaders: Callable[[], Iterator[DataLoader[Prompt | Failure]]],
         length: int,
         stand_ins: StandIns | None = None,
+        before: int = 0,
     ) -> None:
         self._data_loaders, self._length, self._stand_ins = data_loaders, length, stand_ins
+        self._before = before
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[PromptBatch]:
+        given, end = self._before, None
         for data_loader in self._data_loaders():
-            yield from self._batches(data_loader)
-
-    def _batches(self, data_loader: DataLoader[Prompt | Failure]) -> Iterator[PromptBatch]:
-        batches = iter(data_loader)
-        while True:
-            try:
-                batch = next(batches, None)
-            except ValueError as error:
-                raise type(error)(_without_trace(error)) from error
-            if batch is None:
-                return
-            batch = receive(batch) if isinstance(batch, Parcel) else batch
-            yield batch if self._stand_ins is None else self._stand_ins(batch)
+            batches = iter(data_loader)
+            while True:
+                try:
+                    batch = next(batches)
+                except StopIteration as stopped:
+                    end = stopped
+                    break
+                except ValueError as error:
+                    raise type(error)(_without_trace(error)) from error
+                given += 1
+                batch = receive(batch) if isinstance(batch, Parcel) else batch
+                yield batch if self._stand_ins is None else self._stand_ins(batch)
+        if given < self._length:
+            raise RuntimeError(f"the data ended after {given} of {self._length} batches") from end
 
 
 @dataclass(frozen=True)

@@ -111,9 +111,11 @@ class PromptDataModule(L.LightningDataModule):
         stand_ins = StandIns(self.dataset("train"), self.seed)
         worded = self.pool.with_repeats(all_phases(self.dataset("train")))
         if self.order.refilter is not None:
-            return BatchStream(partial(self._by_epoch, module, batches, worded), module.iterations, stand_ins)
+            by_epoch = partial(self._by_epoch, module, batches, worded)
+            return BatchStream(by_epoch, module.iterations, stand_ins, before=module.iteration)
         sampler = IterationSampler(batches, self.pool.indices, module.iterations, module.iteration)
-        return BatchStream([self._data_loader(worded, sampler, self.workers)].__iter__, module.iterations, stand_ins)
+        data_loaders = [self._data_loader(worded, sampler, self.workers)]
+        return BatchStream(data_loaders.__iter__, module.iterations, stand_ins, before=module.iteration)
 
     def _by_epoch(
         self, module: Iterating, batches: RankBatches, dataset: Dataset[Prompt | Failure]
