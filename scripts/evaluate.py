@@ -17,6 +17,7 @@ from kairos.evaluation.predictions import Prediction, write
 from kairos.evaluation.score_table import score_table
 from kairos.evaluation.scores import scored
 from kairos.runs.folder import RunFolder, reworded
+from kairos.runs.lock import locked_run_of
 from kairos.train.callbacks.checkpoint import restore
 from kairos.train.callbacks.validation import predict
 from kairos.train.devices.place import place
@@ -24,7 +25,11 @@ from kairos.train.devices.place import place
 
 @command("evaluate")
 def main(config: DictConfig) -> None:
-    with user_errors(), needs_of(Path(config.run), config_dir()) if config.run else nullcontext():
+    with (
+        user_errors(),
+        needs_of(Path(config.run), config_dir()) if config.run else nullcontext(),
+        locked_run_of(Path(config.output)) if config.output else nullcontext(),
+    ):
         evaluate(config)
 
 

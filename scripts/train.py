@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from kairos.cli import command, config_dir, literal, needs_of, user_errors
-from kairos.compose import carry_out, compose
+from kairos.compose import alone, carry_out, compose
 from kairos.report.comparison.page import draw_sweep
 from kairos.runs.folder import LOG, RunError, RunFolder
 from kairos.runs.names import folder_name, run_folder
@@ -36,11 +36,14 @@ def main(config: DictConfig) -> None:
 def train(config: DictConfig, started: float, sweep: bool) -> None:
     with needs_of(Path(config.run), config_dir()) if config.run else nullcontext():
         config, overrides, run = _open(config, sweep)
-        checkpoint = _checkpoint(config, run)
-        if run.finished and sweep:
-            print(f"{run.path} is finished: skipped")
-            return
-        summary = carry_out(config, overrides, run, checkpoint, started, config_dir())
+        with alone(run):
+            if config.overwrite and main_process():
+                run.clear()
+            if run.finished and sweep:
+                print(f"{run.path} is finished: skipped")
+                return
+            checkpoint = _checkpoint(config, run)
+            summary = carry_out(config, overrides, run, checkpoint, started, config_dir())
         if summary is not None:
             print(f"{summary}\nreport: {run.path / 'report.html'}")
 
@@ -75,10 +78,7 @@ def _open(config: DictConfig, sweep: bool) -> tuple[DictConfig, list[str], RunFo
     else:
         chosen = Path(HydraConfig.get().run.dir)  # a launcher says which folder a job has
         run = RunFolder(run_folder(config.run, config.name, overrides) if chosen == Path() else chosen)
-    if config.overwrite:
-        if main_process():
-            run.clear()
-    elif run.finished and not config.run and not sweep:
+    if run.finished and not (config.overwrite or config.run or sweep):
         raise RunError(
             f"{run.path} is finished; say overwrite=true to replace it, run={run.path} iterations=N to go on"
         )

@@ -12,7 +12,7 @@ import gc
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from kairos.runs.environment import Environment
-from kairos.runs.folder import RunFolder, reworded
+from kairos.runs.folder import RunError, RunFolder, reworded
 from kairos.runs.names import run_folder
 from kairos.runs.sessions import begin_session, end_session
 
@@ -126,20 +126,32 @@ def train(overrides: Sequence[str] = (), folder: Path | None = None, config_dir:
     """Train as `scripts/train.py <overrides>` does, in `folder` or one named after the overrides; returns the folder.
 
     A finished run is left unchanged; an unfinished one, or one with fewer iterations, is resumed. RunError if the
-    folder holds another configuration. `overwrite=true` starts again.
+    folder holds another configuration, or another process is writing there. `overwrite=true` starts again.
     """
     from kairos.train.callbacks.checkpoint import newest
 
     started = time.time()
     config = compose(overrides, config_dir)
     run = RunFolder(folder or run_folder(config.run, config.name, overrides))
-    if config.overwrite:
-        run.clear()
-    if run.finished and int(str(run.config()["iterations"])) >= config.iterations:
-        run.check(resolved(config), config.allow_changes)
-    else:
-        carry_out(config, overrides, run, newest(run.checkpoints), started, config_dir)
+    with alone(run):
+        if config.overwrite:
+            run.clear()
+        if run.finished and int(str(run.config()["iterations"])) >= config.iterations:
+            run.check(resolved(config), config.allow_changes)
+        else:
+            carry_out(config, overrides, run, newest(run.checkpoints), started, config_dir)
     return run.path
+
+
+def alone(run: RunFolder) -> AbstractContextManager[object]:
+    """Context in which no other process trains in the run's folder: RunError, which says who does, if one does.
+
+    The main process holds the lock, for all processes of the run.
+    """
+    from kairos.runs.lock import locked
+    from kairos.train.devices.ranks import main_process
+
+    return locked(run.path) if main_process() else nullcontext()
 
 
 def carry_out(
@@ -187,6 +199,9 @@ def carry_out(
     experiment.trainer.fit(
         experiment.module, experiment.datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None
     )
+    done, asked = experiment.module.iteration, experiment.module.iterations
+    if done < asked and not experiment.trainer.should_stop:
+        raise RunError(f"{run.path}: the training ended after iteration {done} of {asked} and nothing says why")
     if main_process() and run.predictions.exists():
         save_strips(
             [p for batch in experiment.datamodule.batches("val", 12) for p in batch.prompts], run.path / "strips"

@@ -10,16 +10,25 @@ from pathlib import Path
 
 def run(command: list[str], folder: Path, repository: Path, *mine: Path) -> subprocess.CompletedProcess[str]:
     """Run `command` in `folder`; `SCRIPT` stands for scripts/train.py, `mine` lists more folders for Python's path."""
-    places = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # of whoever runs the tests
-    environment = {name: value for name, value in os.environ.items() if name not in places}
-    environment |= {
-        "PYTHONPATH": os.pathsep.join(map(str, [repository / "src", *mine])), "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
     script = str(repository / "scripts" / "train.py")
     command = [sys.executable, *(script if part == "SCRIPT" else part for part in command)]
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=200
+        command,
+        cwd=folder,
+        env=environment(repository, *mine),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
     )
+
+
+def environment(repository: Path, *mine: Path) -> dict[str, str]:
+    """The variables of a process of its own: Python's path, one thread, and no rank of whoever runs the tests."""
+    places = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    inherited = {name: value for name, value in os.environ.items() if name not in places}
+    path = os.pathsep.join(map(str, [repository / "src", *mine]))
+    return inherited | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
 def torchrun() -> list[str]:

@@ -19,6 +19,8 @@ from kairos.runs.renamed import added, new_overrides, old_names, with_new_names
 FINISHED = "summary.json"
 LOG = "log.txt"
 """Output of the run's processes, if a launcher recorded it."""
+LOCK = ".lock"
+"""Held by the process that writes to the folder (`kairos.runs.lock`), and says which."""
 
 
 class RunError(ValueError):
@@ -99,8 +101,9 @@ class RunFolder:
             )
 
     def clear(self) -> None:
-        """Empty the folder; RunError if it is not a run's. The log stays, because a process may be writing it."""
-        held = [path for path in self.path.iterdir() if path.name != LOG] if self.path.exists() else []
+        """Empty the folder; RunError if it is not a run's. The log and the lock stay: a process may be writing them."""
+        kept = (LOG, LOCK)
+        held = [path for path in self.path.iterdir() if path.name not in kept] if self.path.exists() else []
         if held and not self.begun:
             raise RunError(f"{self.path} is not the folder of a run: it has no config.yaml; remove it yourself")
         for path in held:
