@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,9 +18,11 @@ from kairos.core.types import VideoClip, VideoSource
 from kairos.video.budget import PixelBudget
 from kairos.video.composed import ComposedClip
 from kairos.video.decoding.bounds import Bounds
+from kairos.video.decoding.comparison import Comparison
 from kairos.video.decoding.decoder import Decoder, Probe
-from kairos.video.decoding.decoders import Decord, Images
-from kairos.video.decoding.guard import Guards
+from kairos.video.decoding.decoders import Decord, Images, InOrder
+from kairos.video.decoding.guard import Guard, Guards
+from kairos.video.decoding.in_order.access import Access, access
 from kairos.video.errors import StoreError, VideoError
 from kairos.video.resize import VERSION, resize
 from kairos.video.store.clips import ClipStore
@@ -70,6 +71,8 @@ class ClipLoader:
     """Seconds to decode one clip."""
     bounds: Bounds = field(default_factory=Bounds)
     """Limits on one video file."""
+    comparison: Comparison = field(default_factory=Comparison)
+    """Frames that are compared with a decode from the start."""
     _guards: Guards = field(default_factory=Guards.new, init=False, repr=False, compare=False)
     _tally: _Tally = field(default_factory=_Tally, init=False, repr=False, compare=False)
 
@@ -108,7 +111,7 @@ class ClipLoader:
     def decode(self, source: VideoSource) -> tuple[VideoClip, dict[str, str | float]]:
         """Decode and resize, bypassing the store: the clip, and facts about its source to store with it."""
         start, end = _span(source)
-        guard = self._guards.get(self.decoder, self.time_limit, self.bounds)
+        guard = self._guard()
         opened = guard.open(source)
         probe, seconds_N = opened.probe, opened.seconds_N
         if start >= probe.duration:
@@ -144,11 +147,11 @@ class ClipLoader:
 
     def probe(self, source: VideoSource) -> Probe:
         """Frames, fps, size and duration of the file of `source`. VideoError."""
-        return self._guards.get(self.decoder, self.time_limit, self.bounds).open(source).probe
+        return self._guard().open(source).probe
 
     def frame_seconds(self, source: VideoSource) -> np.ndarray:
         """Presentation times of all frames of the file of `source`: float64 [N], seconds of the file. VideoError."""
-        return self._guards.get(self.decoder, self.time_limit, self.bounds).open(source).seconds_N
+        return self._guard().open(source).seconds_N
 
     def check(self, sources: Iterable[VideoSource]) -> None:
         """With `on_miss=require`: StoreError unless every source is stored, with the count, the first five and why."""
@@ -173,12 +176,16 @@ class ClipLoader:
             )
 
     def recipe(self, source: VideoSource) -> Recipe:
-        """The recipe for `source`: a folder of frames is read as images, whatever the decoder."""
-        return self._recipes[1 if os.path.isdir(source.path) else 0]  # noqa: PTH112 - this is the hot path
+        """The recipe for `source`: what `access` says of its file or folder, else with the loader's decoder."""
+        return self._recipes[access(source.path)]
 
     @cached_property
-    def _recipes(self) -> tuple[Recipe, Recipe]:
-        return Recipe(self.budget, self.decoder), Recipe(self.budget, Images())
+    def _recipes(self) -> Mapping[Access, Recipe]:
+        decoders = {Access.RANDOM: self.decoder, Access.IN_ORDER: InOrder(), Access.FOLDER: Images()}
+        return {found: Recipe(self.budget, decoder) for found, decoder in decoders.items()}
+
+    def _guard(self) -> Guard:
+        return self._guards.get(self.decoder, self.time_limit, self.bounds, self.comparison)
 
     def stop(self) -> None:
         """End, with a VideoError, what other threads are loading: hashing stops, decoding processes are killed."""

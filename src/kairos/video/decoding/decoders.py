@@ -51,6 +51,22 @@ class Torchcodec:
 
 
 @dataclass(frozen=True)
+class InOrder:
+    """Decode with PyAV, which jumps nowhere without looking where it landed. Used, whatever the decoder, for every file
+    into which decoders jump wrongly (`in_order.access`)."""
+
+    threads: int = 1
+
+    def describe(self) -> Mapping[str, str]:
+        return {"decoder": "pyav", "decoder_version": installed_version("av")}
+
+    def open(self, path: str, fps: float | None) -> Reader:
+        from kairos.video.decoding.in_order.opening import open_in_order
+
+        return open_in_order(path, self.threads)
+
+
+@dataclass(frozen=True)
 class Images:
     """Read a folder of images in natural order, one every 1 / fps seconds. Used for every source that is a folder."""
 

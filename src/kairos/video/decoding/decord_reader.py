@@ -26,8 +26,6 @@ class DecordReader:
             fps = float(self._video.get_avg_fps())
         except (decord.DECORDError, RuntimeError, IndexError) as error:
             raise self._failure(error) from error
-        if not (np.isfinite(times_N2).all() and (np.diff(times_N2[:, 0]) >= 0).all()):
-            raise VideoError(f"{path}: its presentation times do not rise; re-encode it")
         self.seconds_N = times_N2[:, 0]
         duration = max(float(times_N2[-1, 1]), float(times_N2[-1, 0]))
         if not 0 < fps < float("inf"):

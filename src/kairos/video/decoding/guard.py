@@ -24,6 +24,7 @@ import numpy as np
 
 from kairos.core.types import VideoSource
 from kairos.video.decoding.bounds import Bounds
+from kairos.video.decoding.comparison import Comparison
 from kairos.video.decoding.confinement import environment
 from kairos.video.decoding.decoder import Decoder, Probe
 from kairos.video.decoding.shared import SharedMemory
@@ -110,10 +111,17 @@ class _Worker:
 class Guard:
     """Decodes in a worker process that lives on between clips. For one thread at a time.
 
-    `time_limit`: the most seconds to wait for one clip, from opening to its last frame.
+    `time_limit`: the most seconds to wait for one clip, from opening to its last frame. `comparison`: which frames are
+    compared with a decode from the start; none by default.
     """
 
-    def __init__(self, decoder: Decoder, time_limit: float = 60.0, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        time_limit: float = 60.0,
+        bounds: Bounds | None = None,
+        comparison: Comparison | None = None,
+    ) -> None:
         if not time_limit > 0:
             raise ValueError(f"time_limit must be positive (seconds per clip), got {time_limit}")
         if type(decoder).__module__ == "__main__":
@@ -121,7 +129,8 @@ class Guard:
                 f"decoder {type(decoder).__name__} is defined in __main__, where a decoding process cannot find it; "
                 "define it in a module that can be imported"
             )
-        self._decoder, self._limit, self._bounds = decoder, time_limit, bounds or Bounds()
+        self._decoder = comparison.of(decoder) if comparison else decoder
+        self._limit, self._bounds = time_limit, bounds or Bounds()
         self._worker: _Worker | None = None
         self._source = VideoSource("")
         self._opened: Opened | None = None
@@ -251,9 +260,9 @@ class Guards(threading.local):
     def __reduce__(self) -> tuple[Callable[[], Guards], tuple[()]]:
         return Guards.new, ()
 
-    def get(self, decoder: Decoder, time_limit: float, bounds: Bounds) -> Guard:
+    def get(self, decoder: Decoder, time_limit: float, bounds: Bounds, comparison: Comparison) -> Guard:
         if self._guard is None or self._pid != os.getpid():
-            self._guard, self._pid = Guard(decoder, time_limit, bounds), os.getpid()
+            self._guard, self._pid = Guard(decoder, time_limit, bounds, comparison), os.getpid()
             self._every.add(self._guard)
         return self._guard
 

@@ -31,8 +31,10 @@ class Claim(NamedTuple):
     seconds: float
 
 
-def check_header(path: str, bounds: Bounds, whole: bool = True) -> None:
-    """VideoError when the file is missing, empty, cut off, without video, or claims more than `bounds` allow.
+def check_header(path: str, bounds: Bounds, whole: bool = True) -> float:
+    """The seconds that the file says it lasts, 0 if it does not say.
+
+    VideoError when the file is missing, empty, cut off, without video, or claims more than `bounds` allow.
 
     Its length is checked only if the `whole` file is the clip. Some headers give no size: the first decoded frame is
     checked again.
@@ -56,6 +58,7 @@ def check_header(path: str, bounds: Bounds, whole: bool = True) -> None:
             bounds.check_size(path, claim.width, claim.height)
         if whole:
             bounds.check_seconds(path, claim.seconds)
+    return max(claim.seconds for claim in claims)
 
 
 def _iso_claims(path: str, stream: FileIO, size: int) -> list[Claim]:

@@ -17,7 +17,10 @@ except (ImportError, RuntimeError, OSError) as _error:
 
 
 class TorchcodecReader:
-    """Reads frames in torchcodec's exact mode. PyAV reads the presentation times, which torchcodec does not list."""
+    """Reads frames in torchcodec's exact mode. PyAV reads the presentation times, which torchcodec does not list.
+
+    Times count from the first picture, as decord's do.
+    """
 
     def __init__(self, path: str, threads: int) -> None:
         self._path = path
@@ -30,12 +33,13 @@ class TorchcodecReader:
         count = meta.num_frames or 0
         if count < 1 or meta.width is None or meta.height is None:
             raise VideoError(f"{path}: holds no frames; re-encode it")
-        self.seconds_N = _packet_seconds(path, stream)
-        if len(self.seconds_N) != count:
+        stamps_N = _packet_seconds(path, stream)
+        if len(stamps_N) != count:
             raise VideoError(
-                f"{path}: {count} frames but {len(self.seconds_N)} presentation times; re-encode it, or try decord"
+                f"{path}: {count} frames but {len(stamps_N)} presentation times; re-encode it, or try decord"
             )
-        duration = float(meta.end_stream_seconds or 0.0)
+        self.seconds_N = stamps_N - stamps_N[0]
+        duration = float(meta.end_stream_seconds or 0.0) - float(stamps_N[0])
         fps = float(meta.average_fps or (count / duration if duration > 0 else 1.0))
         version = f"torchcodec {installed_version('torchcodec')}"
         self.probe = Probe(count, fps, meta.width, meta.height, max(duration, float(self.seconds_N[-1])), version)

@@ -14,14 +14,15 @@ import signal
 import socket
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 
 from kairos.video.decoding.bounds import Bounds
 from kairos.video.decoding.decoder import Decoder, Reader
-from kairos.video.decoding.decoders import Images
+from kairos.video.decoding.decoders import Images, InOrder
 from kairos.video.decoding.headers import check_header
+from kairos.video.decoding.in_order.access import Access, access
+from kairos.video.decoding.times import check_times
 from kairos.video.decoding.wire import Kind, Wire, pack_chunk, pack_opened, pack_text
 from kairos.video.errors import DecoderError, VideoError
 
@@ -56,13 +57,13 @@ def serve(descriptor: int) -> None:
 
 
 def _open(path: str, fps: float | None, whole: bool, decoder: Decoder, bounds: Bounds) -> Reader:
-    if Path(path).is_dir():
-        reader = Images().open(path, fps)
-    else:
-        check_header(path, bounds, whole)
-        reader = decoder.open(path, fps)
+    found, stated = access(path), 0.0
+    if found is not Access.FOLDER:
+        stated = check_header(path, bounds, whole)
+    reader = {Access.FOLDER: Images(), Access.IN_ORDER: InOrder()}.get(found, decoder).open(path, fps)
     bounds.check_size(path, reader.probe.width, reader.probe.height)
     bounds.check_frames(path, reader.probe.frames)
+    check_times(path, reader, stated)
     return reader
 
 

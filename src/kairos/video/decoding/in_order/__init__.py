@@ -1,0 +1,1 @@
+"""Which files are decoded in order because jumping into them gives wrong frames, and the readers that do so."""
