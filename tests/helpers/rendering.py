@@ -20,9 +20,13 @@ def render(
     size: tuple[int, int] = (64, 64),
     times: Sequence[int] | None = None,
     codec: str = "libx264",
+    still: bool = False,
     **movie: str,
 ) -> Path:
-    """A video of `size` (width, height) with a bar that moves; `times` are presentation times in ms, else constant."""
+    """A video of `size` (width, height) with a bar that moves; `times` are presentation times in ms, else constant.
+
+    `still`: each picture is noise, the same noise but for single levels.
+    """
     width, height = size
     with av.open(str(path), "w", options=movie) as container:
         stream = container.add_stream(codec, rate=fps)
@@ -35,6 +39,8 @@ def render(
             image = np.full((height, width, 3), (40 + 3 * number) % 200, dtype=np.uint8)
             column = number * 8 % width
             image[:, column : column + 8] = (250, 40, 40)
+            if still:
+                image = 100 + np.random.default_rng(0).integers(0, 60, image.shape, np.uint8) + np.uint8(number % 2)
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             if times is not None:
                 frame.pts, frame.time_base = times[number], Fraction(1, 1000)

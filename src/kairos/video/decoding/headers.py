@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
 from io import FileIO
 from typing import NamedTuple
 
 from kairos.core.regular_files import open_regular
+from kairos.video.decoding import iso_boxes
 from kairos.video.decoding.bounds import Bounds
 from kairos.video.errors import VideoError
 
-_ISO_FIRST = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp"}
-_CONTAINERS = {b"trak", b"mdia", b"minf", b"stbl"}
-_MOOV_LIMIT = 512 << 20
+_WITHOUT_DURATION = frozenset({"mpegts", "mpeg", "mpegvideo", "h264", "hevc"})
 
 
 class Claim(NamedTuple):
@@ -29,6 +27,9 @@ class Claim(NamedTuple):
     height: int
     """Pixels."""
     seconds: float
+    """How long the stream lasts, estimated where the container does not state it."""
+    stated: float
+    """How long the stream or the file lasts, whichever is longer; only where the container states it."""
 
 
 def check_header(path: str, bounds: Bounds, whole: bool = True) -> float:
@@ -50,7 +51,7 @@ def check_header(path: str, bounds: Bounds, whole: bool = True) -> float:
         if size == 0:
             raise VideoError(f"{path}: the file is empty (0 bytes); copy or download it again")
         first = stream.read(8)
-        claims = _iso_claims(path, stream, size) if first[4:8] in _ISO_FIRST else _ffmpeg_claims(path)
+        claims = _iso_claims(path, stream, size) if first[4:8] in iso_boxes.FIRST else _ffmpeg_claims(path)
     if not claims:
         raise VideoError(f"{path}: holds no video stream (audio only?); leave this row out")
     for claim in claims:
@@ -58,69 +59,40 @@ def check_header(path: str, bounds: Bounds, whole: bool = True) -> float:
             bounds.check_size(path, claim.width, claim.height)
         if whole:
             bounds.check_seconds(path, claim.seconds)
-    return max(claim.seconds for claim in claims)
+    return max(claim.stated for claim in claims)
 
 
 def _iso_claims(path: str, stream: FileIO, size: int) -> list[Claim]:
     """The claim of each video track of an MP4 or MOV file."""
-    moov, position = b"", 0
-    while position + 8 <= size:
-        stream.seek(position)
-        length, kind = struct.unpack(">I4s", stream.read(8))
-        header = 8
-        if length == 1:
-            length, header = struct.unpack(">Q", stream.read(8).rjust(8, b"\0"))[0], 16
-        length = size - position if length == 0 else length
-        if kind in (b"moov", b"mdat") and position + length > size:
+    moov = b""
+    for kind, begin, end in iso_boxes.top_boxes(stream, size):
+        if kind in (b"moov", b"mdat") and end > size:
             raise VideoError(
                 f"{path}: truncated: it ends at byte {size}, inside its {kind.decode()} box that should reach byte "
-                f"{position + length}; copy or download it again"
+                f"{end}; copy or download it again"
             )
-        if length < header:
-            break
         if kind == b"moov":
-            if length > _MOOV_LIMIT:
-                raise VideoError(f"{path}: an index of {length} bytes is not plausible; re-encode it")
-            moov = stream.read(length - header)
-        position += length
+            if end - begin > iso_boxes.LARGEST_INDEX:
+                raise VideoError(f"{path}: an index of {end - begin} bytes is not plausible; re-encode it")
+            stream.seek(begin)
+            moov = stream.read(max(0, end - begin))
     if not moov:
         raise VideoError(f"{path}: truncated: it has no index (moov box); copy or download it again")
-    return [found for kind, body in _boxes(moov) if kind == b"trak" and (found := _track_claim(body))]
+    whole = max((iso_boxes.seconds(body) for kind, body in iso_boxes.boxes(moov) if kind == b"mvhd"), default=0.0)
+    tracks = (body for kind, body in iso_boxes.boxes(moov) if kind == b"trak")
+    return [claim for body in tracks if (claim := _track_claim(body, whole))]
 
 
-def _track_claim(trak: bytes) -> Claim | None:
+def _track_claim(trak: bytes, whole: float) -> Claim | None:
     """Size from the sample entry and length from the media header; None if this is not a video track."""
-    boxes: dict[bytes, bytes] = {}
-    for kind, body in _descendants(trak):
-        boxes.setdefault(kind, body)  # QuickTime has a second hdlr, further in
-    if boxes.get(b"hdlr", b"")[8:12] != b"vide":
+    found: dict[bytes, bytes] = {}
+    for kind, body in iso_boxes.descendants(trak):
+        found.setdefault(kind, body)  # QuickTime has a second hdlr, further in
+    if found.get(b"hdlr", b"")[8:12] != b"vide":
         return None
-    width, height = struct.unpack(">HH", boxes.get(b"stsd", b"")[40:44].rjust(4, b"\0"))
-    media = boxes.get(b"mdhd", b"")
-    layout, at = (">IQ", 20) if media[:1] == b"\1" else (">II", 12)
-    scale, length = struct.unpack(
-        layout, media[at : at + struct.calcsize(layout)].rjust(struct.calcsize(layout), b"\0")
-    )
-    known = scale > 0 and length not in (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
-    return Claim(width, height, length / scale if known else 0.0)
-
-
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    position = 0
-    while position + 8 <= len(data):
-        length, kind = struct.unpack(">I4s", data[position : position + 8])
-        if length < 8:
-            return
-        yield kind, data[position + 8 : position + length]
-        position += length
-
-
-def _descendants(data: bytes, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
-    for kind, body in _boxes(data):
-        if kind in _CONTAINERS and depth < 4:
-            yield from _descendants(body, depth + 1)
-        elif kind in (b"stsd", b"hdlr", b"mdhd"):
-            yield kind, body
+    width, height = struct.unpack(">HH", found.get(b"stsd", b"")[40:44].rjust(4, b"\0"))
+    seconds = iso_boxes.seconds(found.get(b"mdhd", b""))
+    return Claim(width, height, seconds, max(seconds, whole) if seconds and whole else 0.0)
 
 
 def _ffmpeg_claims(path: str) -> list[Claim]:
@@ -130,7 +102,9 @@ def _ffmpeg_claims(path: str) -> list[Claim]:
     try:
         with av.open(path) as container:
             seconds = (container.duration or 0) / av.time_base
-            return [Claim(s.codec_context.width, s.codec_context.height, seconds) for s in container.streams.video]
+            stated = 0.0 if container.format.name in _WITHOUT_DURATION else seconds
+            sizes = [(s.codec_context.width, s.codec_context.height) for s in container.streams.video]
+            return [Claim(width, height, seconds, stated) for width, height in sizes]
     except av.error.FFmpegError as error:
         raise VideoError(
             f"{path}: not a video that FFmpeg can read ({error.strerror}); copy it again or re-encode it"

@@ -7,7 +7,9 @@ import os
 import stat
 from functools import lru_cache
 
-from kairos.video.decoding.in_order.sample_tables import FIRST_BOXES, jumps
+from kairos.core.regular_files import open_regular
+from kairos.video.decoding import iso_boxes
+from kairos.video.decoding.in_order.sample_tables import jumps
 
 
 class Access(enum.Enum):
@@ -39,9 +41,8 @@ def access(path: str) -> Access:
 @lru_cache(maxsize=1 << 17)
 def _of_file(path: str, size: int, modified: int) -> Access:
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - this is the hot path
-            begins = file.read(8)[4:]
-            if begins not in FIRST_BOXES:
+        with open_regular(path) as file:
+            if file.read(8)[4:] not in iso_boxes.FIRST:
                 return Access.IN_ORDER
             return Access.IN_ORDER if jumps(file, size) is False else Access.RANDOM
     except OSError:

@@ -8,19 +8,16 @@ speed. Times are counted from the first picture, which must begin with the file.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedIOBase, RawIOBase
 
 import numpy as np
 
-FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp"})
-"""What such a file begins with."""
+from kairos.video.decoding import iso_boxes
+
 LATE = 0.1
 """Seconds by which the first picture may begin after the first sound without being late."""
-_PARENTS = frozenset({b"mdia", b"minf", b"stbl", b"edts"})
 _MOST_SAMPLES = 4_000_000
-_MOST_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -39,8 +36,8 @@ def jumps(file: RawIOBase | BufferedIOBase, size: int) -> bool | None:
     moov = _moov(file, size)
     if moov is None:
         return None
-    boxes = list(_boxes(moov))
-    scale = next((_scale(body) for kind, body in boxes if kind == b"mvhd"), 0)
+    boxes = list(iso_boxes.boxes(moov))
+    scale = next((iso_boxes.duration(body)[0] for kind, body in boxes if kind == b"mvhd"), 0)
     if scale < 1 or any(kind == b"mvex" for kind, _ in boxes):  # in fragments: the tables are spread over the file
         return False
     tracks = [track for kind, body in boxes if kind == b"trak" and (track := _track(body, scale))]
@@ -50,29 +47,21 @@ def jumps(file: RawIOBase | BufferedIOBase, size: int) -> bool | None:
 
 def _moov(file: RawIOBase | BufferedIOBase, size: int) -> bytes | None:
     """The index of the file; None where there is none, or it is cut off."""
-    position = 0
-    while position + 8 <= size:
-        file.seek(position)
-        length, kind = struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
-        header = 8
-        if length == 1:
-            length, header = struct.unpack(">Q", file.read(8).rjust(8, b"\0"))[0], 16
-        length = size - position if length == 0 else length
-        if length < header:
-            return None
+    for kind, begin, end in iso_boxes.top_boxes(file, size):
         if kind == b"moov":
-            whole = position + length <= size and length <= _MOST_BYTES
-            return file.read(length - header) if whole else None
-        position += length
+            if end > size or not 0 < end - begin <= iso_boxes.LARGEST_INDEX:
+                return None
+            file.seek(begin)
+            return file.read(end - begin)
     return None
 
 
 def _track(trak: bytes, movie_scale: int) -> _Track | None:
     """None for a track of neither sound nor video, and for one without samples."""
     found: dict[bytes, bytes] = {}
-    for kind, body in _descendants(trak):
+    for kind, body in iso_boxes.descendants(trak):
         found.setdefault(kind, body)  # QuickTime has a second hdlr, further in
-    handler, scale = found.get(b"hdlr", b"")[8:12], _scale(found.get(b"mdhd", b""))
+    handler, scale = found.get(b"hdlr", b"")[8:12], iso_boxes.duration(found.get(b"mdhd", b""))[0]
     if handler not in (b"vide", b"soun") or scale < 1 or not _table(found.get(b"stts"), 2)[:, 0].any():
         return None
     edits = _edits(found.get(b"elst", b""))
@@ -129,27 +118,3 @@ def _table(box: bytes | None, columns: int) -> np.ndarray:
     body = (box or b"")[8:]
     rows = min(struct.unpack(">I", (box or b"")[4:8].rjust(4, b"\0"))[0], len(body) // (4 * columns))
     return np.frombuffer(body, dtype=">u4", count=rows * columns).astype(np.int64).reshape(rows, columns)
-
-
-def _scale(header: bytes) -> int:
-    """Units per second of an mvhd or mdhd box, 0 if it has none."""
-    at = 20 if header[:1] == b"\1" else 12
-    return struct.unpack(">I", header[at : at + 4].rjust(4, b"\0"))[0]
-
-
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    position = 0
-    while position + 8 <= len(data):
-        length, kind = struct.unpack(">I4s", data[position : position + 8])
-        if length < 8:
-            return
-        yield kind, data[position + 8 : position + length]
-        position += length
-
-
-def _descendants(data: bytes, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
-    for kind, body in _boxes(data):
-        if kind in _PARENTS and depth < 4:
-            yield from _descendants(body, depth + 1)
-        else:
-            yield kind, body

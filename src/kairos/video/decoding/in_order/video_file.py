@@ -69,7 +69,7 @@ class VideoFile:
         for _, frames in self.decoded():
             yield from frames
 
-    def seconds(self, stamps_N: Sequence[float]) -> np.ndarray:
+    def seconds(self, stamps_N: Sequence[float] | np.ndarray) -> np.ndarray:
         """Seconds since the file's start [N], float64, of times in units of the stream."""
         return np.asarray(stamps_N, dtype=np.float64) * self._base - self._start
 
