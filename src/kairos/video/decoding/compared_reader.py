@@ -79,5 +79,5 @@ class _Film:
         return float(seconds_N[best]) if clear else None
 
     def _thumbnail(self, frame: VideoFrame) -> np.ndarray:
-        small = self._reformatter.reformat(frame, _SIDE, _SIDE, "gray", interpolation=Interpolation.AREA)
+        small = self._reformatter.reformat(frame, _SIDE, _SIDE, "gray", interpolation=Interpolation.AREA, threads=1)
         return small.to_ndarray()

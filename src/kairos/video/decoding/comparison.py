@@ -12,9 +12,10 @@ from kairos.video.decoding.decoder import Decoder, Reader
 
 @dataclass(frozen=True)
 class Comparison:
-    """Which frames are compared. The cost is a decode of at most `seconds` of video for `share` of the files."""
+    """Which frames are compared. A file that is chosen takes about twice as long to decode, or less if it is longer than
+    `seconds`, so all of them together about `share` longer."""
 
-    share: float = 0.05
+    share: float = 0.03
     """Of the files, chosen by a hash of their names; 0 compares none, 1 all."""
     frames: int = 3
     """Frames of a file, as far as the clip has them within its first `seconds`."""

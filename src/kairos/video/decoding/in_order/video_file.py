@@ -76,7 +76,7 @@ class VideoFile:
     def rgb(self, frame: VideoFrame) -> np.ndarray:
         """The picture as it is shown, rotated where the file says so: [H, W, 3] uint8."""
         with self.errors():
-            image = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+            image = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
         return np.rot90(image, frame.rotation // 90 % 4) if frame.rotation % 360 else image
 
     def probe(self, seconds_N: np.ndarray, first_HWC: np.ndarray) -> Probe:
