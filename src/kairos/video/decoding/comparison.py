@@ -12,8 +12,11 @@ from kairos.video.decoding.decoder import Decoder, Reader
 
 @dataclass(frozen=True)
 class Comparison:
-    """Which frames are compared. A file that is chosen takes about twice as long to decode, or less if it is longer than
-    `seconds`, so all of them together about `share` longer."""
+    """Which frames are compared.
+
+    A chosen file takes about twice as long to decode, less if it is longer than `seconds`: all together about `share`
+    longer.
+    """
 
     share: float = 0.03
     """Of the files, chosen by a hash of their names; 0 compares none, 1 all."""
