@@ -171,6 +171,7 @@ def carry_out(
 
     from kairos.evaluation.metrics import displays
     from kairos.policy.models.checkpoints import newest_intact
+    from kairos.report.run_page.chosen import chosen_in
     from kairos.report.run_page.page import write_report
     from kairos.report.run_page.strips import save_strips
     from kairos.runs.displays import write_displays
@@ -203,9 +204,7 @@ def carry_out(
     if done < asked and not experiment.trainer.should_stop:
         raise RunError(f"{run.path}: the training ended after iteration {done} of {asked} and nothing says why")
     if main_process() and run.predictions.exists():
-        save_strips(
-            [p for batch in experiment.datamodule.batches("val", 12) for p in batch.prompts], run.path / "strips"
-        )
+        save_strips(experiment.datamodule.named("val", chosen_in(run.predictions)), run.path / "strips")
     del experiment
     gc.collect()  # module and trainer hold each other, and so the weights: the next run in this process needs the room
     torch.cuda.empty_cache()

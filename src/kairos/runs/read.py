@@ -28,7 +28,7 @@ class Run:
     after: tuple[Prediction, ...] = ()
     """Predictions after training."""
     rollouts: tuple[Mapping[str, object], ...] = ()
-    """Rows of one group of the last iteration."""
+    """Rows of one group of the last iteration: that with the widest spread of rewards."""
     summary: Mapping[str, object] | None = None
     """summary.json; None until the run is finished."""
     config: str = ""
@@ -104,14 +104,25 @@ def _object(line: str | bytes) -> dict[str, object] | None:
 
 
 def _last_group(path: Path) -> tuple[dict[str, object], ...]:
-    """The rows of the first prompt of the last iteration, read from the last megabyte only: the file may be huge."""
+    """The rows of the prompt of the last iteration whose rewards spread widest, the first of equal ones.
+
+    Read from the last megabyte only: the file may be huge.
+    """
     if not path.is_file():
         return ()
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL))
         rows = [row for line in file.read().split(b"\n") if (row := _object(line)) is not None]
     last = [row for row in rows if row.get("iteration") == rows[-1].get("iteration")]
-    return tuple(row for row in last if row.get("uid") == last[0].get("uid"))
+    groups: dict[object, list[dict[str, object]]] = {}
+    for row in last:
+        groups.setdefault(str(row.get("uid")), []).append(row)
+    return tuple(max(groups.values(), key=_spread, default=()))
+
+
+def _spread(rows: list[dict[str, object]]) -> float:
+    rewards = [float(reward) for row in rows if isinstance(reward := row.get("reward"), int | float)]
+    return max(rewards) - min(rewards) if rewards else 0.0
 
 
 def _predictions(path: Path) -> tuple[Prediction, ...]:

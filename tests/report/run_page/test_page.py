@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from kairos.core.spans import Span
 from kairos.core.types import Prompt, Rollout, Target, VideoClip
 from kairos.evaluation.predictions import Prediction, predict, unanswered, write
 from kairos.report.run_page.before_after import before_and_after
+from kairos.report.run_page.chosen import chosen
 from kairos.report.run_page.page import write_report
 from kairos.report.run_page.strips import save_strips
 from kairos.runs.read import read_run
@@ -69,7 +71,7 @@ def test_a_whole_run_becomes_one_page_that_fetches_nothing(tmp_path):
     found = pictures(html)
     assert len(found) == 6 and all(data.startswith(b"\x89PNG") for data in found)
     assert {path.stem for path in (run / "figures").glob("*.png")} == {
-        "intervals", "length", "rest", "reward", "timeline", "validation",
+        "intervals", "learning", "length", "reward", "timeline", "validation",
     }  # fmt: skip
 
 
@@ -87,7 +89,32 @@ def test_an_empty_run_says_what_is_missing(tmp_path):
     assert pictures(html) == []
 
 
-def test_a_run_of_choices_only_has_chance_and_no_timeline(tmp_path):
+def test_the_head_says_what_was_run(tmp_path):
+    log(tmp_path)
+    config = {"policy": {"weights": "mini_base"}, "seed": 3, "data": {"train": {"records": {"_target_": "a.b.Mine"}}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "overrides.yaml").write_text("- method=time_r1\n- shape=log_exp\n")
+    (tmp_path / "versions.txt").write_text("revision  0123456789abcdef\nGPU   none\nCPU   2 cores, 2 threads\n")
+    (tmp_path / "summary.json").write_text('{"seconds": 90}')
+    found = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", write_report(tmp_path).read_text()))
+    assert found == {
+        "model": "mini_base", "data": "Mine", "method": "time_r1", "iterations": "12", "minutes": "1.5",
+        "device": "2 cores", "commit": "0123456789", "seed": "3",
+    }  # fmt: skip
+
+
+def test_the_most_improved_the_worst_and_some_at_random_are_shown():
+    before = [replace(row, iou=0.5) for row in answers("<answer>1.0 to 9.0</answer>", 12)]
+    after = [replace(row, iou=0.5 + (number - 6) / 20) for number, row in enumerate(before)]
+    found = chosen(before, after)
+    assert [uid for uid, why in found.items() if why == "most improved"] == ["u11", "u10", "u9"]
+    assert [uid for uid, why in found.items() if why == "worst"] == ["u0", "u1", "u2"] and len(found) == 9
+    assert chosen(before, after) == found, "the same ones again"
+    assert set(chosen(before, []).values()) == {"worst", "at random"} and chosen([], []) == {}
+    assert list(chosen(before, [replace(row, iou=0.4) for row in before]).values()).count("most improved") == 0
+
+
+def test_a_run_of_choices_only_has_chance_and_its_answers_in_time(tmp_path):
     clip = VideoClip("c", None, torch.arange(4) / 2, 2.0)
     asked = [
         Prompt(f"q{i}", "choice", "toy", clip, "Which?", Target(choice="A"), ("x", "y", "z", "w")) for i in range(8)
@@ -96,7 +123,7 @@ def test_a_run_of_choices_only_has_chance_and_no_timeline(tmp_path):
         [predict(prompt, Rollout("<answer>A</answer>", None)) for prompt in asked], tmp_path / "predictions/after.jsonl"
     )
     html = write_report(tmp_path).read_text()
-    assert "accuracy" in html and "0.250 <small>chance" in html and not (tmp_path / "figures/timeline.png").exists()
+    assert "accuracy" in html and "0.250 <small>chance" in html and (tmp_path / "figures/timeline.png").exists()
 
 
 def test_a_cut_last_line_is_named_and_the_rest_is_shown(tmp_path):
@@ -104,19 +131,21 @@ def test_a_cut_last_line_is_named_and_the_rest_is_shown(tmp_path):
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"iteration": 4, "rew')
     html = write_report(tmp_path).read_text()
-    assert "metrics.jsonl: line 5 is not a JSON object" in html and "3 iterations" in html
+    assert "metrics.jsonl: line 5 is not a JSON object" in html and "<dt>iterations</dt><dd>3</dd>" in html
 
 
-def test_the_last_group_of_rollouts_is_shown_best_first(tmp_path):
+def test_the_group_that_spreads_widest_at_last_is_shown_best_first_with_the_truth(tmp_path):
     rows = [
-        {"iteration": i, "uid": uid, "text": f"says {i} {uid} {row}", "reward": row / 4, "terms": {"iou": row / 4}}
-        for i in (1, 2)
-        for uid in ("a", "b")
+        {"iteration": i, "uid": uid, "text": f"says {i} {uid} {row}", "reward": row / wide,
+         "terms": {"iou": row / wide}, "question": f"when {uid}?", "target": [[1.0, 2.5]], "choice": None}
+        for i, wide in ((1, 1), (2, 4))
+        for uid, wide in (("b", 8 * wide), ("a", wide), ("c", 8 * wide))
         for row in range(3)
     ]  # fmt: skip
     (tmp_path / "rollouts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"cut')
     html = write_report(tmp_path).read_text()
     assert re.findall(r"says \d \w \d", html) == ["says 2 a 2", "says 2 a 1", "says 2 a 0"] and "iou 0.5" in html
+    assert "when a?  (true: 1.0 to 2.5 s)" in html
 
 
 def test_a_reason_that_did_not_occur_counts_as_zero(tmp_path):

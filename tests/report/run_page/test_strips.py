@@ -27,13 +27,12 @@ def test_each_place_of_a_strip_shows_the_frame_of_its_time(tmp_path):
     assert read_strips(tmp_path) == [strip] and strip.duration == 8.0
 
 
-def test_new_clips_come_first_and_prompts_without_frames_or_spans_are_left_out(tmp_path):
+def test_prompts_without_frames_are_left_out_and_choices_have_strips_too(tmp_path):
     blind = replace(prompt("blind"), clip=VideoClip("b", None, torch.zeros(1), 1.0))
-    asked = [prompt("a"), prompt("again"), blind, prompt("choice", "d", spans=()), prompt("other", "e")]
-    assert [strip.uid for strip in save_strips(asked, tmp_path, count=3)] == ["a", "other", "again"]
-    assert [strip.uid for strip in save_strips(asked, tmp_path / "two", count=2)] == ["a", "other"]
+    asked = [prompt("a"), blind, prompt("choice", "d", spans=())]
+    assert [strip.uid for strip in save_strips(asked, tmp_path)] == ["a", "choice"]
 
 
 def test_nothing_to_show_writes_nothing(tmp_path):
-    assert save_strips([prompt("choice", spans=())], tmp_path / "strips") == []
+    assert save_strips([], tmp_path / "strips") == []
     assert not (tmp_path / "strips").exists() and read_strips(tmp_path / "strips") == []

@@ -52,6 +52,12 @@ def before_and_after(
     return lines
 
 
+def ends(lines: Sequence[Line]) -> dict[str, tuple[float | None, float | None]]:
+    """By metric: its value before and after training, for the metrics of a single task."""
+    found = {line.name: (line.before and line.before.mean, line.after and line.after.mean) for line in lines}
+    return found if len({line.task for line in lines}) == 1 else {}
+
+
 def floors_of(predictions: Sequence[Prediction], shown: Displays) -> dict[str, tuple[float, str]]:
     """By metric: the score of the best constant span or of guessing, and a name for it.
 

@@ -118,6 +118,17 @@ def group(rows: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
     ]
 
 
+def asked(rows: Sequence[Mapping[str, object]]) -> str:
+    """The question of a group with its true answer; empty without rows."""
+    if not rows:
+        return ""
+    row = rows[0]
+    target, choice = row.get("target"), row.get("choice")
+    spans = [f"{start:.1f} to {end:.1f} s" for start, end in target] if isinstance(target, list) else []
+    truth = " ".join([str(choice)] * bool(choice) + [", ".join(spans)] * bool(spans))
+    return f"{row.get('question', '')}" + (f"  (true: {truth})" if truth else "")
+
+
 def _rollout(row: Mapping[str, object]) -> str:
     """Chosen frames and text of a rollout; its actions if it has neither."""
     parts = [f"frames {row['frames']}"] if row.get("frames") else []

@@ -13,20 +13,32 @@ from kairos.evaluation.display import Displays
 from kairos.report.style import AFTER, INK, MUTED, SERIES, legend, panel, title
 from kairos.runs.series import TOTAL_REWARD, Series, reward_terms
 
+_LEARNING = {
+    "reward/no_spread": "Groups without spread",
+    "objective/kl": "KL to the reference",
+    "policy/entropy": "Entropy",
+    "policy/ratio_off_by_a_tenth": "Ratios off by a tenth",
+    "time/iteration": "Seconds an iteration",
+}
 _APART = ("reward/", "reward_", "val/", "time/", "rollout/length", "throughput/")
 
 
 def curves(
-    metrics: Mapping[str, Series], shown: Displays, floors: Mapping[str, tuple[float, str]] | None = None
+    metrics: Mapping[str, Series],
+    shown: Displays,
+    floors: Mapping[str, tuple[float, str]] | None = None,
+    ends: Mapping[str, tuple[float | None, float | None]] | None = None,
 ) -> dict[str, Figure]:
-    """Figures by name: "reward", "length", "validation" and "rest", without empty ones.
+    """Figures by name: "reward", "learning", "length", "validation" and "rest", without empty ones.
 
-    `floors` (value and name by metric) are drawn as dotted lines for headline metrics.
+    `floors` (value and name by metric) are drawn as dotted lines for headline metrics, `ends` (values before and after
+    training by metric, over all prompts) as rings.
     """
     made = {
         "reward": _reward(metrics),
         "length": _lengths(metrics),
-        "validation": _validation(metrics, shown, floors or {}),
+        "learning": _learning(metrics),
+        "validation": _validation(metrics, shown, floors or {}, ends or {}),
         "rest": _rest(metrics, shown),
     }
     return {name: figure for name, figure in made.items() if figure is not None}
@@ -79,24 +91,56 @@ def _lengths(metrics: Mapping[str, Series]) -> Figure | None:
     return figure
 
 
+def _learning(metrics: Mapping[str, Series]) -> Figure | None:
+    """Whether there was something to learn, how far the policy went, and what an iteration took."""
+    names = [name for name in _LEARNING if name in metrics]
+    if not names:
+        return None
+    columns = max(3, len(names))
+    figure = Figure(figsize=(9.2, 2.1), layout="constrained")
+    axes = panel(figure, 1, columns)
+    for axis, name in zip(axes, names, strict=False):
+        draw(axis, metrics[name], name, INK)
+        axis.set_title(_LEARNING[name], loc="left", fontsize=8, color=INK)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+        axis.set_ylim(bottom=min(0.0, *metrics[name].values))
+    for axis in axes[len(names) :]:
+        axis.set_visible(False)
+    return figure
+
+
 def _validation(
-    metrics: Mapping[str, Series], shown: Displays, floors: Mapping[str, tuple[float, str]]
+    metrics: Mapping[str, Series],
+    shown: Displays,
+    floors: Mapping[str, tuple[float, str]],
+    ends: Mapping[str, tuple[float | None, float | None]],
 ) -> Figure | None:
     """The validation metrics in [0, 1] that are shown on the page, on one axis."""
     named = [name for name in shown.names("headline", "page") if shown[name].is_share]
-    colors = {name: SERIES[at % len(SERIES)] for at, name in enumerate(named) if f"val/{name}" in metrics}
+    wanted = [name for name in named if f"val/{name}" in metrics or name in ends]
+    colors = {name: SERIES[at % len(SERIES)] for at, name in enumerate(named) if name in wanted}
     if not colors:
         return None
     figure = Figure(figsize=(4.6, 3.1), layout="constrained")
     (axis,) = panel(figure, 1, 1)
+    last = max((series.at[-1] for series in metrics.values()), default=0)
     for name, color in colors.items():
-        at, values = metrics[f"val/{name}"].at, metrics[f"val/{name}"].values
-        axis.plot(at, values, color=color, linewidth=1.8, marker="o", markersize=3.5, label=shown[name].label)
+        label = shown[name].label
+        if f"val/{name}" in metrics:
+            series = metrics[f"val/{name}"]
+            axis.plot(series.at, series.values, color=color, linewidth=1.8, marker="o", markersize=3.5, label=label)
+            label = "_"
+        for at, value in zip((0, last), ends.get(name, ()), strict=False):
+            if value is not None:
+                axis.plot(
+                    [at], [value], color=color, marker="o", markersize=6, fillstyle="none", linestyle="", label=label
+                )
+                label = "_"
     for name in (name for name in colors if name in floors and shown[name].shown == "headline"):
         height, called = floors[name]
         axis.axhline(height, color=colors[name], linestyle=":", linewidth=1.2, label=called)
     axis.set_ylim(0, 1)
-    title(axis, "Validation, greedy")
+    title(axis, "Validation, greedy (rings: all prompts)" if ends else "Validation, greedy")
     legend(axis)
     iterations(axis)
     return figure
@@ -108,7 +152,7 @@ def _rest(metrics: Mapping[str, Series], shown: Displays) -> Figure | None:
     names = [
         name
         for name, series in metrics.items()
-        if (name in apart or not name.startswith(_APART)) and len(set(series.values)) > 1
+        if (name in apart or not name.startswith(_APART)) and name not in _LEARNING and len(set(series.values)) > 1
     ]
     if not names:
         return None

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 
 from kairos.core.files import write_whole
 from kairos.report.html import html
-from kairos.report.run_page.before_after import Line, before_and_after, floors_of
-from kairos.report.run_page.cells import examples, failures, group, table, tiles
+from kairos.report.run_page.before_after import Line, before_and_after, ends, floors_of
+from kairos.report.run_page.cells import asked, examples, failures, group, table, tiles
 from kairos.report.run_page.curves import curves
+from kairos.report.run_page.header import header
 from kairos.report.run_page.intervals import intervals
 from kairos.report.run_page.timeline import timeline
 from kairos.report.style import data_uri, save
@@ -32,7 +33,7 @@ def write_report(folder: Path, summary: Mapping[str, object] | None = None) -> P
         run = replace(run, summary=summary)
     lines = before_and_after(run.before, run.after, run.displays)
     figures: dict[str, Figure | None] = {
-        **curves(run.metrics, run.displays, floors_of(run.before or run.after, run.displays)),
+        **curves(run.metrics, run.displays, floors_of(run.before or run.after, run.displays), ends(lines)),
         "intervals": intervals(lines),
         "timeline": timeline(run.before, run.after, run.folder / "strips"),
     }
@@ -47,7 +48,7 @@ def write_report(folder: Path, summary: Mapping[str, object] | None = None) -> P
 def _values(run: Run, lines: Sequence[Line], pictures: Mapping[str, str]) -> dict[str, object]:
     return {
         "name": run.name,
-        "subtitle": _subtitle(run),
+        "header": header(run),
         "overrides": _overrides(run.overrides),
         "notes": run.notes,
         "tiles": tiles(lines),
@@ -56,7 +57,7 @@ def _values(run: Run, lines: Sequence[Line], pictures: Mapping[str, str]) -> dic
         "has_metrics": run.iterations > 0,
         "examples": examples(run.before, run.after),
         "group": group(run.rollouts),
-        "asked": str(run.rollouts[0].get("question", "")) if run.rollouts else "",
+        "asked": asked(run.rollouts),
         "reasons": failures(run.before, run.after),
         "files": (
             ("summary.json", json.dumps(run.summary, indent=2) if run.summary is not None else ""),
@@ -64,16 +65,6 @@ def _values(run: Run, lines: Sequence[Line], pictures: Mapping[str, str]) -> dic
             ("versions.txt", run.versions),
         ),
     }
-
-
-def _subtitle(run: Run) -> str:
-    parts = [f"{run.iterations} iterations" if run.iterations else "no iterations yet"]
-    if run.before or run.after:
-        parts.append(f"{len(run.after or run.before)} prompts evaluated")
-    seconds = (run.summary or {}).get("seconds")
-    if isinstance(seconds, int | float):
-        parts.append(f"{seconds:.0f} s")
-    return " · ".join(parts)
 
 
 def _overrides(text: str) -> str:

@@ -28,27 +28,17 @@ class Strip:
     """Seconds that the frames cover."""
 
 
-def save_strips(
-    prompts: Iterable[Prompt], folder: Path, count: int = 12, frames: int = 12, height: int = 56
-) -> list[Strip]:
-    """Save strips of the first `count` prompts that have frames and ask for a span; prompts on new clips go first.
+def save_strips(prompts: Iterable[Prompt], folder: Path, frames: int = 12, height: int = 56) -> list[Strip]:
+    """Save a strip of each prompt that has frames: `folder/NN.png` and an index; returns the index.
 
-    Writes `folder/NN.png` and an index; returns the index. Nothing is written when no prompt qualifies.
+    Nothing is written when no prompt has any.
     """
-    fresh: list[Prompt] = []
-    again: list[Prompt] = []
-    seen: set[str] = set()
-    for prompt in prompts:
-        if prompt.clip.frames_TCHW is None or len(prompt.clip) == 0 or not prompt.target.spans:
-            continue
-        (again if prompt.clip.uid in seen else fresh).append(prompt)
-        seen.add(prompt.clip.uid)
-        if len(fresh) == count:
-            break
     strips: list[Strip] = []
-    for number, prompt in enumerate((fresh + again)[:count]):
+    for prompt in prompts:
+        if prompt.clip.frames_TCHW is None or len(prompt.clip) == 0:
+            continue
         folder.mkdir(parents=True, exist_ok=True)
-        file = f"{number:02d}.png"
+        file = f"{len(strips):02d}.png"
         strip(prompt.clip, frames, height).save(folder / file, optimize=True)
         strips.append(Strip(prompt.uid, file, frames, float(prompt.clip.duration)))
     if strips:

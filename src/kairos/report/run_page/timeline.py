@@ -1,8 +1,7 @@
-"""Draws annotated and predicted spans, before and after training, above the frames of a dozen prompts."""
+"""Draws annotated and predicted spans and choices, before and after training, below the frames of some prompts."""
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,31 +12,85 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from kairos.evaluation.predictions import Prediction
+from kairos.report.run_page.chosen import chosen
 from kairos.report.run_page.strips import Strip, read_strips
 from kairos.report.style import AFTER, BEFORE, INK, MUTED, RULE, TRUTH
 
+_WIDE, _LEFT, _RIGHT = 9.2, 0.62, 1.0  # inches: the figure, and beside the frames
+_TITLE, _BAR, _SECONDS, _GAP = 0.28, 0.2, 0.22, 0.16
+
 
 def timeline(
-    before: Sequence[Prediction], after: Sequence[Prediction], strips: Path, count: int = 12, columns: int = 2
+    before: Sequence[Prediction], after: Sequence[Prediction], strips: Path, shown: Mapping[str, str] | None = None
 ) -> Figure | None:
-    """One picture for up to `count` prompts: those with a strip, else the first that ask for a span."""
-    pictures = {strip.uid: strip for strip in read_strips(strips)}
+    """One clip a row, in its frames' own shape, with an axis in seconds.
+
+    `shown`: why each prompt is shown, by uid (None: see `chosen`). None where no prompt has a duration and a score.
+    """
+    shown = chosen(before, after) if shown is None else shown
     rows = {name: {p.uid: p for p in rows} for name, rows in (("before", before), ("after", after))}
-    known = {p.uid: p for p in (*before, *after) if p.target_spans and p.duration}
-    chosen = ([uid for uid in pictures if uid in known] or list(known))[:count]
-    if not chosen:
+    known = {p.uid: p for p in (*before, *after) if p.duration}
+    uids = [uid for uid in shown if uid in known]
+    if not uids:
         return None
-    lines = math.ceil(len(chosen) / columns)
-    tall = 1.55 if pictures else 0.95
-    figure = Figure(figsize=(6.0 * columns, tall * lines), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.06, w_pad=0.12)  # type: ignore[union-attr]
-    axes = figure.subplots(lines, columns, squeeze=False).T.ravel()
-    for axis, uid in zip(axes, chosen, strict=False):
-        picture = _open(strips, pictures.get(uid))
-        _row(axis, known[uid], {name: found[uid] for name, found in rows.items() if uid in found}, picture)
-    for axis in axes[len(chosen) :]:
-        axis.set_visible(False)
+    index = {strip.uid: strip for strip in read_strips(strips)}
+    pictures = [_open(strips, index.get(uid)) for uid in uids]
+    answers = [{name: found[uid] for name, found in rows.items() if uid in found} for uid in uids]
+    inner = _WIDE - _LEFT - _RIGHT
+    frames = [0.0 if p is None else inner * p.shape[0] / p.shape[1] for p in pictures]
+    bars = [_BAR * (len(_lines(known[uid], found))) for uid, found in zip(uids, answers, strict=True)]
+    heights = [_TITLE + frame + bar + _SECONDS + _GAP for frame, bar in zip(frames, bars, strict=True)]
+    figure = Figure(figsize=(_WIDE, sum(heights)))
+    top = sum(heights)
+    for uid, picture, found, frame, bar, height in zip(uids, pictures, answers, frames, bars, heights, strict=True):
+        place = top - _TITLE - frame
+        _title(figure, place + frame, sum(heights), known[uid], shown[uid])
+        if picture is not None:
+            axis = _axes(figure, place, frame, sum(heights))
+            axis.set_axis_off()
+            axis.imshow(picture, aspect="auto", interpolation="bilinear")
+        _bars(_axes(figure, place - bar, bar, sum(heights)), known[uid], _lines(known[uid], found))
+        top -= height
     return figure
+
+
+def _axes(figure: Figure, bottom: float, height: float, whole: float) -> Axes:
+    return figure.add_axes((_LEFT / _WIDE, bottom / whole, (_WIDE - _LEFT - _RIGHT) / _WIDE, height / whole))
+
+
+def _title(figure: Figure, bottom: float, whole: float, known: Prediction, why: str) -> None:
+    text = textwrap.shorten(" ".join(known.question.split()), width=90, placeholder=" …").replace("$", r"\$")
+    left, height = _LEFT / _WIDE, (bottom + 0.07) / whole
+    figure.text(left, height, text, fontsize=9, color=INK, ha="left", va="bottom")
+    figure.text((_WIDE - _RIGHT) / _WIDE, height, why, fontsize=8, color=MUTED, ha="right", va="bottom")
+
+
+def _lines(
+    known: Prediction, answers: Mapping[str, Prediction]
+) -> list[tuple[str, str, Sequence[Sequence[float]], str]]:
+    """(name, colour, spans, text) of each line below the frames."""
+    lines = [("true", TRUTH, known.target_spans, known.target_choice or "")]
+    for name, color in (("before", BEFORE), ("after", AFTER)):
+        if name in answers:
+            lines.append((name, color, answers[name].spans, _said(answers[name])))
+    return lines
+
+
+def _bars(axis: Axes, known: Prediction, lines: Sequence[tuple[str, str, Sequence[Sequence[float]], str]]) -> None:
+    duration = known.duration or 1.0
+    axis.set_xlim(0, duration)
+    axis.set_ylim(len(lines) - 0.5, -0.5)
+    axis.set_yticks(range(len(lines)), [name for name, *_ in lines], fontsize=8, color=MUTED)
+    axis.tick_params(axis="both", length=0, labelsize=8, colors=MUTED)
+    axis.tick_params(axis="x", pad=1)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g} s")
+    axis.spines[["top", "right", "left", "bottom"]].set_visible(False)
+    for y, (_, color, spans, text) in enumerate(lines):
+        axis.plot((0, duration), (y, y), color=RULE, linewidth=1, zorder=1)
+        for span in spans:
+            start, end = (min(max(second, 0.0), duration) for second in span)
+            axis.barh(y, max(end - start, 0.004 * duration), left=start, height=0.62, color=color, zorder=2)
+        axis.text(1.012 * duration, y, text, ha="left", va="center", fontsize=8, color=INK)
 
 
 def _open(folder: Path, strip: Strip | None) -> np.ndarray | None:
@@ -47,32 +100,12 @@ def _open(folder: Path, strip: Strip | None) -> np.ndarray | None:
         return np.asarray(picture.convert("RGB"))
 
 
-def _row(axis: Axes, known: Prediction, answers: Mapping[str, Prediction], picture: np.ndarray | None) -> None:
-    duration = known.duration or 1.0
-    axis.set_axis_off()
-    axis.set_xlim(-0.1 * duration, 1.13 * duration)
-    bars = [("true", TRUTH, known.target_spans, "")]
-    for name, color in (("before", BEFORE), ("after", AFTER)):
-        if name in answers:
-            bars.append((name, color, answers[name].spans, _score(answers[name])))
-    top = 0.0
-    if picture is not None:
-        axis.imshow(picture, extent=(0, duration, 0.2, 3.2), aspect="auto", interpolation="bilinear")
-        top = 3.2
-    for line, (name, color, spans, score) in enumerate(bars):
-        y = -0.55 - 0.9 * line
-        axis.plot((0, duration), (y, y), color=RULE, linewidth=1, zorder=1)
-        for span in spans:
-            start, end = (min(max(second, 0.0), duration) for second in span)
-            axis.barh(y, max(end - start, 0.004 * duration), left=start, height=0.55, color=color, zorder=2)
-        axis.text(-0.012 * duration, y, name, ha="right", va="center", fontsize=8, color=MUTED)
-        axis.text(1.012 * duration, y, score, ha="left", va="center", fontsize=8, color=INK)
-    axis.set_ylim(-0.95 - 0.9 * (len(bars) - 1), top + 0.1)
-    text = textwrap.shorten(" ".join(known.question.split()), width=70, placeholder=" …").replace("$", r"\$")
-    axis.set_title(f"{text}   ({duration:.1f} s)", loc="left", x=0.1 / 1.23, fontsize=9, color=INK, pad=3)
-
-
-def _score(prediction: Prediction) -> str:
-    if not prediction.spans:
+def _said(row: Prediction) -> str:
+    """What the answer was worth: its letter, its IoU, or why it is none."""
+    if row.correct is not None:
+        letter = row.choice or "no letter"
+        choice = f"{letter}, {'right' if row.correct else 'wrong'}"
+        return choice if row.iou is None else f"{choice}, IoU {row.iou:.2f}"
+    if not row.spans:
         return "no span"
-    return f"IoU {prediction.iou:.2f}" if prediction.iou is not None else ""
+    return f"IoU {row.iou:.2f}" if row.iou is not None else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import islice
 
@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from kairos.core.types import Failure, Prompt, PromptBatch
 from kairos.curriculum.order import Order
-from kairos.data.dataset import StandIns, size_of
+from kairos.data.dataset import StandIns, records_of, size_of
 from kairos.data.templates.schedule import all_phases, in_phase, schedule_of
 from kairos.train.devices import ranks
 from kairos.train.feed.batches import BatchStream, CollateAndSend, one_thread
@@ -127,6 +127,12 @@ class PromptDataModule(L.LightningDataModule):
             epoch = self._epochs.current(batches)
             rest = batches.worded(epoch.number, epoch.pool, start=module.iteration - epoch.first)
             yield self._data_loader(dataset, list(islice(rest, module.iterations - module.iteration)), self.workers)
+
+    def named(self, split: str, uids: Collection[str]) -> list[Prompt]:
+        """The prompts of these names that load, in the order of the split; none where it has no records to go by."""
+        dataset = self.dataset(split)
+        items = [dataset[place] for place, record in enumerate(records_of(dataset)) if record.uid in uids]
+        return [item for item in items if isinstance(item, Prompt)]
 
     def batches(
         self,
