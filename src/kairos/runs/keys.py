@@ -60,6 +60,7 @@ KEYS = {
     "picks": _TEXT,
     "video": _TEXT,
     "question": _TEXT,
+    "query": _TEXT,
     "input": _TEXT,
     "sweep": _TEXT,
     "baseline": _TEXT,

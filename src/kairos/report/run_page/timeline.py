@@ -69,10 +69,12 @@ def _lines(
     known: Prediction, answers: Mapping[str, Prediction]
 ) -> list[tuple[str, str, Sequence[Sequence[float]], str]]:
     """(name, colour, spans, text) of each line below the frames."""
-    lines = [("true", TRUTH, known.target_spans, known.target_choice or "")]
+    annotated = known.target_spans or known.target_choice
+    lines = [("true", TRUTH, known.target_spans, known.target_choice or "")] if annotated else []
     for name, color in (("before", BEFORE), ("after", AFTER)):
         if name in answers:
-            lines.append((name, color, answers[name].spans, _said(answers[name])))
+            label = name if annotated or len(answers) > 1 else "answer"
+            lines.append((label, color, answers[name].spans, _said(answers[name])))
     return lines
 
 
