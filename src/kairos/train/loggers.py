@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import Logger, WandbLogger
 
 
 def wandb_logger(project: str, folder: str, group: str | None = None) -> WandbLogger:
@@ -25,5 +27,19 @@ def wandb_logger(project: str, folder: str, group: str | None = None) -> WandbLo
         group=group or path.parent.name,
         id=hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16],
         resume="allow",
-        offline=wandb.api.api_key is None,
+        **({"mode": "offline"} if wandb.api.api_key is None and "WANDB_MODE" not in os.environ else {}),
     )
+
+
+def describe(loggers: Iterable[Logger], config: Mapping[str, object]) -> None:
+    """Give the resolved configuration to loggers that keep one, before training."""
+    for logger in loggers:
+        logger.log_hyperparams(dict(config))
+
+
+def conclude(loggers: Iterable[Logger], summary: Mapping[str, object]) -> None:
+    """Log the numbers of a run's summary, scores before and after training among them, as `summary/<name>`."""
+    numbers = {f"summary/{name}": float(value) for name, value in summary.items() if isinstance(value, int | float)}
+    for logger in loggers:
+        logger.log_metrics(numbers)
+        logger.finalize("success")
