@@ -186,7 +186,19 @@ def test_the_command_line_goes_before_experiment_before_method_before_option(wor
 def test_the_shipped_experiments_choose_their_template():
     assert compose(["experiment=quickstart"]).template._target_.endswith("AnswerOnly")
     assert compose(["experiment=quickstart", "template=think"]).template._target_.endswith("Think")
-    assert compose(["method=time_r1"]).template._target_.endswith("TimeR1Think")
+    assert compose(["method=time_r1", "policy=qwen2_5_vl_3b"]).template._target_.endswith("TimeR1Think")
+
+
+def test_a_policy_brings_what_its_size_wants_before_the_method():
+    mini = compose(["method=time_r1"])
+    assert mini.template._target_.endswith("AnswerOnly") and mini.frames.max_pixels == 4096
+    assert (mini.sampling.max_actions, mini.optimizer.learning_rate) == (16, 1e-4)
+    said = compose(["method=time_r1", "template=time_r1", "sampling.max_actions=200", "frames=mini_candidates"])
+    assert said.template._target_.endswith("TimeR1Think") and said.sampling.max_actions == 200
+    assert said.frames.max_frames == 128, "the command line before the policy"
+    large = compose(["policy=qwen3_vl_4b", "data=toy"])
+    assert large.frames.total_pixels == 14336 * 32 * 32 and large.sampling.max_actions == 1024
+    assert compose(["policy=qwen2_5_vl_7b"]).frames.factor == 28
 
 
 def test_no_node_of_a_configuration_reaches_an_object():

@@ -178,6 +178,7 @@ def carry_out(
     from kairos.runs.summary import summary_of, write_summary
     from kairos.runs.versions import versions
     from kairos.train.devices.ranks import main_process
+    from kairos.train.loggers import conclude, describe
 
     torch.manual_seed(config.seed)
     experiment = assemble(config, overrides, run.path)
@@ -197,6 +198,8 @@ def carry_out(
             print(remark, file=sys.stderr)
         if checkpoint is not None:
             print(f"continuing {run.path} from {checkpoint.name}")
+        describe(experiment.trainer.loggers, resolved(config))
+    loggers = experiment.trainer.loggers
     experiment.trainer.fit(
         experiment.module, experiment.datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None
     )
@@ -211,6 +214,7 @@ def carry_out(
     if not main_process():
         return None
     row = summary_of(run.path, seed=config.seed, iterations=config.iterations)
+    conclude(loggers, row)
     write_report(run.path, row)
     return write_summary(run.path, row, end_session(run.path, time.time()))
 
