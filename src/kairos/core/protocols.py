@@ -98,7 +98,7 @@ class Processor(Protocol):
 class Enrich(Protocol):
     """Adds features to a decoded prompt, in the loader's workers: of its clip's frames [T, ...], or of its question.
 
-    VideoError (`kairos.video.errors`) where this one prompt cannot be used: it becomes a Failure. Any other error stops
+    PromptError (`kairos.core.prompt_text`) where this one prompt cannot be used: it becomes a Failure. Any other stops
     the run.
     """
 

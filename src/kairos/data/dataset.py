@@ -9,12 +9,12 @@ from typing import Protocol
 import torch
 from torch.utils.data import ConcatDataset, Dataset
 
+from kairos.core.prompt_text import PromptError, text_fault
 from kairos.core.protocols import Enrich, Processor
 from kairos.core.seeds import mix
 from kairos.core.types import Failure, Prompt, PromptBatch, Template, VideoClip, VideoSource
 from kairos.curriculum.order import permutation
 from kairos.data.records import Reader, Record
-from kairos.video.errors import VideoError
 from kairos.video.loader import filled
 from kairos.video.samplers.shown import features_and_frames
 
@@ -32,8 +32,9 @@ class PromptDataset(Dataset[Prompt | Failure]):
 
     `records` are records, or a reader of them (which may render or open files). `enrich` maps names to functions that
     add features to a decoded prompt, applied in order (None: left out), then the one that chooses frames (`Shown`). A
-    video that cannot be decoded, a VideoError of `enrich` and a target span without length are failures of one prompt;
-    all other errors stop the run.
+    video that cannot be decoded, a PromptError of `enrich` or of the processor, a target span without length, and texts
+    that are longer than `text_bytes` together or hold what is no text (`text_fault`) are failures of one prompt; all
+    other errors stop the run.
     """
 
     def __init__(
@@ -43,7 +44,10 @@ class PromptDataset(Dataset[Prompt | Failure]):
         template: Template | None = None,
         processor: Processor | None = None,
         enrich: Mapping[str, Enrich | None] | None = None,
+        text_bytes: int = 16_384,
     ) -> None:
+        if text_bytes < 1:
+            raise ValueError(f"text_bytes must be >= 1 (of question, options and demonstration), got {text_bytes}")
         if isinstance(processor, Mapping):
             raise ValueError(
                 "sampler= chooses the frames that a language model is shown, and this policy is none: leave sampler=all"
@@ -52,13 +56,14 @@ class PromptDataset(Dataset[Prompt | Failure]):
         if not self.records:
             raise ValueError("no records to learn from: check the paths and the filters of `data`")
         self.loader, self.template, self.processor = loader, template, processor
+        self.text_bytes = text_bytes
         self.enrich = dict(enrich or {})
         adding, showing = features_and_frames(self.enrich)
         self._in_order = [*adding, *showing]
 
     def of(self, records: Sequence[Record]) -> PromptDataset:
         """The same data set with other records."""
-        return PromptDataset(records, self.loader, self.template, self.processor, self.enrich)
+        return PromptDataset(records, self.loader, self.template, self.processor, self.enrich, self.text_bytes)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -68,15 +73,18 @@ class PromptDataset(Dataset[Prompt | Failure]):
         for span in (*record.target.spans, *record.target.evidence):
             if not span.proper:
                 return Failure(record.uid, f"span {span.start:g} to {span.end:g} has no length: correct the annotation")
+        texts = (record.question, *record.options, record.target.demonstration or "")
+        if (fault := text_fault(texts, self.text_bytes)) is not None:
+            return Failure(record.uid, f"its question, options or demonstration {fault}")
         missed = False
         try:
             prompt = self._decoded(record)
             missed = filled(prompt.clip)
             for add in self._in_order:
                 prompt = add(prompt)
-        except VideoError as error:
+            return prompt if self.processor is None else replace(prompt, layout=self.processor(prompt))
+        except PromptError as error:
             return Failure(record.uid, str(error), missed)
-        return prompt if self.processor is None else replace(prompt, layout=self.processor(prompt))
 
     def _decoded(self, record: Record) -> Prompt:
         return Prompt(

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import track
 
+from kairos.core.prompt_text import PromptError
 from kairos.core.protocols import Embeds
 from kairos.data.dataset import Loader
 from kairos.data.records import Record
-from kairos.video.errors import VideoError
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ def fill(records: Sequence[Record], loader: Loader, part: Embeds, console: Conso
         try:
             frames += len(part.of_clip(loader.load(source)))
             clips += 1
-        except VideoError as error:
+        except PromptError as error:
             failed.append((str(source), str(error)))
     for text in track(list(dict.fromkeys(r.question for r in records)), "embedding questions", console=console):
         try:
             part.of_text(text)
             questions += 1
-        except VideoError as error:
+        except PromptError as error:
             failed.append((repr(text), str(error)))
     return EmbeddingReport(clips, frames, questions, tuple(failed), time.monotonic() - begun)

@@ -87,8 +87,9 @@ class NeedleDataset(PromptDataset):
         needle_tasks: Sequence[str] = ("needle",),
         seed: int = 0,
         chooser: ChoosesDistractors | None = None,
+        text_bytes: int = 16_384,
     ) -> None:
-        super().__init__(records, loader, template, processor, enrich)
+        super().__init__(records, loader, template, processor, enrich, text_bytes)
         self.composition = composition or Composition()
         self.needle_tasks, self.seed = tuple(needle_tasks), seed
         reads = records if isinstance(records, ChoosesDistractors) else None
@@ -104,7 +105,7 @@ class NeedleDataset(PromptDataset):
         """The same data set with other records; distractors are drawn from the same videos as before."""
         return NeedleDataset(
             records, self.loader, self.template, self.processor, self.enrich, self.composition, self.needle_tasks,
-            self.seed, self.chooser,
+            self.seed, self.chooser, self.text_bytes,
         )  # fmt: skip
 
     def _decoded(self, record: Record) -> Prompt:

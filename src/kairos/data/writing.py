@@ -37,6 +37,6 @@ def write_jsonl(records: Sequence[Record], path: Path) -> None:
     """Write records to `path` atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.unfinished")
-    with unfinished.open("w", encoding="utf-8", newline="\n") as file:
+    with unfinished.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         file.writelines(json.dumps(as_row(record), ensure_ascii=False, allow_nan=False) + "\n" for record in records)
     unfinished.replace(path)

@@ -10,12 +10,14 @@ from typing import cast
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from kairos.core.prompt_text import PromptError, control_fault
 from kairos.core.types import Layout, Prompt
 from kairos.policy.families.qwen3_vl import Qwen3VL
 from kairos.policy.family import Family
 from kairos.policy.models.mini_tokenizer import CHAT_TEMPLATE
 from kairos.policy.models.weights import locate
 from kairos.policy.network.layouts import Markers, frames_in
+from kairos.policy.network.special_tokens import special_token_fault, special_tokens
 
 _MOST_CACHED = 10_000
 
@@ -37,8 +39,17 @@ class LanguageProcessor:
     """`enable_thinking` for the chat template; None leaves the template's default."""
 
     def __call__(self, prompt: Prompt) -> Layout:
-        """ValueError unless the prompt has frames and a template whose messages show the clip exactly once."""
+        """ValueError unless the prompt has frames and a template whose messages show the clip exactly once.
+
+        PromptError where its question, options or demonstration hold a special token of the tokenizer.
+        """
         frames_in(prompt)
+        written = "\n".join((prompt.question, *prompt.options, prompt.target.demonstration or ""))
+        fault = special_token_fault(self._special, self.encode(written))
+        if fault is None and self.markers.text in written:
+            fault = control_fault(self.markers.text)
+        if fault is not None:
+            raise PromptError(f"prompt {prompt.uid}: its question, options or demonstration {fault}")
         if prompt.template is None:
             raise ValueError(f"prompt {prompt.uid} has no template, so its wording is unknown")
         text = self.text(prompt.template.messages(prompt))
@@ -94,6 +105,10 @@ class LanguageProcessor:
     @cached_property
     def _encoder(self) -> Tokenizer:
         return cast("Tokenizer", self.loaded.backend_tokenizer)
+
+    @cached_property
+    def _special(self) -> dict[int, str]:
+        return special_tokens(self.loaded)
 
     @cached_property
     def _cached_ids(self) -> dict[str, list[int]]:

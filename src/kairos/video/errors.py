@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from kairos.core.prompt_text import PromptError
 
-class VideoError(ValueError):
+
+class VideoError(PromptError):
     """This one clip cannot be used; others may be fine. A data set counts it and goes on."""
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel, SiglipModel
 
 from kairos.compose import compose, part
+from kairos.core.prompt_text import PromptError
 from kairos.core.types import Prompt, Target, VideoClip, VideoSource
 from kairos.data.dataset import PromptDataset
 from kairos.data.records import Record
@@ -22,7 +23,6 @@ from kairos.policy.embedding.encoder import encoder_of
 from kairos.policy.embedding.features import ClipFeatures
 from kairos.policy.frame_agent.agent import TemporalAgent
 from kairos.video.composed import ComposedClip
-from kairos.video.errors import VideoError
 from kairos.video.samplers.scores import CosineScores
 from kairos.video.store.feature_stores import FeatureFiles
 
@@ -181,7 +181,7 @@ def test_a_clip_keeps_the_features_that_it_has_and_one_without_frames_needs_some
 
 
 def test_an_empty_question_is_a_failure_of_its_row_alone(folder: str):
-    with pytest.raises(VideoError, match="no word is left of the question"):
+    with pytest.raises(PromptError, match="no word is left of the question"):
         ClipFeatures(folder).of_text("<image>\n \nA. a bird\nB. a car")
 
     class Camera:

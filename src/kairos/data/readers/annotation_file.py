@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import logging
+import os
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
+from kairos.core.prompt_text import shortened
 from kairos.core.spans import Span
 from kairos.core.types import Failure
-from kairos.data.readers.fields import AnnotationError, checked_span
+from kairos.data.readers.fields import AnnotationError, RowError, checked_span
 from kairos.data.records import Record
 
 __all__ = ["AnnotationError", "AnnotationFile", "MissingVideo", "OnProblem", "Reading"]
 
 _log = logging.getLogger(__name__)
 _REMEDY = "correct it, or leave such rows out with invalid=skip"
+_NAME = 1000  # characters of a uid, a source or a task
 Row = TypeVar("Row")
 OnProblem = Literal["skip", "error"]
 
 
-class MissingVideo(ValueError):
+class MissingVideo(RowError):
     """The video of a row does not exist."""
 
 
@@ -87,17 +91,31 @@ class AnnotationFile(ABC, Generic[Row]):
         records, absent, unusable = [], [], []
         for key, row in self.rows():
             try:
-                records.append(self.record(key, row))
+                records.append(self._checked(key, row))
             except MissingVideo as problem:
                 if self.missing == "error":
                     raise
-                absent.append(Failure(f"{self.file.name}:{key}", str(problem)))
+                absent.append(Failure(shortened(f"{self.file.name}:{key}"), str(problem)))
             except AnnotationError as problem:
                 if self.invalid == "error":
                     raise
-                unusable.append(Failure(f"{self.file.name}:{key}", str(problem)))
+                unusable.append(Failure(shortened(f"{self.file.name}:{key}"), str(problem)))
         beyond = sum(_ends_beyond(record) for record in records)
         return Reading(tuple(records), tuple(absent), tuple(unusable), beyond)
+
+    def _checked(self, key: str, row: Row) -> Record:
+        """The record of one row, its names such as files and logs take. AnnotationError, MissingVideo."""
+        try:
+            record = self.record(key, row)
+        except RecursionError:
+            raise AnnotationError(f"{self.where(key)}: nested too deeply; {_REMEDY}") from None
+        for what, name in (("uid", record.uid), ("source", record.source), ("task", record.task)):
+            if len(name) > _NAME or not (name.isprintable() or _plain(name)):
+                raise AnnotationError(
+                    f"{self.where(key)}: the {what} {name[:60]!a} is longer than {_NAME} characters, or holds control "
+                    f"characters or half ones; {_REMEDY}"
+                )
+        return record
 
     def where(self, key: str) -> str:
         return f"{self.annotations}, row {key}"
@@ -110,11 +128,15 @@ class AnnotationFile(ABC, Generic[Row]):
         """The path of a row's video, with the first of `suffixes` that exists; MissingVideo where none does."""
         candidates = [Path(self.videos) / f"{name}{suffix}" for suffix in suffixes]
         for path in candidates:
-            if self._known.setdefault(str(path), path.exists()):
+            if self._known.setdefault(str(path), os.path.exists(path)):  # noqa: PTH110 - takes any name
                 return str(path)
         shown = " or ".join([str(candidates[0]), *(path.suffix for path in candidates[1:])])
         problem = f"no video {shown}; put it there (missing=skip leaves such rows out)"
         raise MissingVideo(f"{self.where(key)}: {problem}")
+
+
+def _plain(name: str) -> bool:
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
 
 
 def _report(file: Path, reading: Reading) -> list[Record]:

@@ -8,11 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
+from kairos.core.prompt_text import shortened
 from kairos.core.spans import Span
 
+_DIGITS = 300
 
-class AnnotationError(ValueError):
-    """A row of annotations is unusable; the message names file, row, fault and remedy."""
+
+class RowError(ValueError):
+    """A row cannot be used; the message names file, row, fault and remedy, and is short whatever the row holds."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shortened(message))
+
+
+class AnnotationError(RowError):
+    """The annotation of a row is unusable."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +41,9 @@ class Fields:
     @staticmethod
     def parse(where: str, line: str) -> Fields:
         try:
-            return Fields.of(where, json.loads(line))
-        except json.JSONDecodeError as error:
-            problem = f"not JSON ({error.msg}, column {error.colno}); write one JSON object a line"
+            return Fields.of(where, loads(line))
+        except JsonFault as fault:
+            problem = f"not JSON ({fault.reason}, column {fault.column}); write one JSON object a line"
             raise AnnotationError(f"{where}: {problem}") from None
 
     def fail(self, problem: str) -> NoReturn:
@@ -86,6 +96,31 @@ class Fields:
         if found is None:
             self.fail(f"`{name}` must be {what}, got {value!r}")
         return found
+
+    def finite_pairs(self, name: str, what: str) -> tuple[tuple[float, float], ...]:
+        """As `pairs`, without infinities and NaN."""
+        found = self.pairs(name, what)
+        if not all(math.isfinite(number) for pair in found for number in pair):
+            self.fail(f"`{name}` must be {what}, got {found!r}")
+        return found
+
+
+class JsonFault(ValueError):
+    """Text that is not JSON, or nested too deeply to be read."""
+
+    def __init__(self, reason: str, line: int = 1, column: int = 1) -> None:
+        super().__init__(reason)
+        self.reason, self.line, self.column = reason, line, column
+
+
+def loads(text: str) -> object:
+    """The value of JSON text; a whole number of more than 300 digits, which is no float, stays text. JsonFault."""
+    try:
+        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= _DIGITS else digits)
+    except json.JSONDecodeError as error:
+        raise JsonFault(error.msg, error.lineno, error.colno) from None
+    except RecursionError:
+        raise JsonFault("nested too deeply") from None
 
 
 def as_number(value: object) -> float | None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from kairos.data.readers.fields import AnnotationError
+from kairos.core.regular_files import open_regular
+from kairos.data.readers.fields import AnnotationError, JsonFault, loads
+
+_MOST_BYTES = 8 << 30
 
 
 def lines_of(file: Path) -> list[tuple[str, str]]:
     """The lines of a text file with their numbers, without the empty ones at its end."""
-    lines = [line.removesuffix("\r") for line in _text(file).split("\n")]
+    lines = [line.removesuffix("\r") for line in text_of(file).split("\n")]
     while lines and not lines[-1].strip():
         lines.pop()
     return [(str(number), line) for number, line in enumerate(lines, start=1)]
@@ -37,19 +41,29 @@ def table_of(file: Path) -> Mapping[str, object]:
 
 def _json_of(file: Path) -> object:
     try:
-        return json.loads(_text(file))
-    except json.JSONDecodeError as error:
-        raise AnnotationError(f"{file}: not JSON ({error.msg}, line {error.lineno}); correct the file") from None
+        return loads(text_of(file))
+    except JsonFault as fault:
+        raise AnnotationError(f"{file}: not JSON ({fault.reason}, line {fault.line}); correct the file") from None
 
 
 def _loads(line: str) -> object:
     try:
-        return json.loads(line)
-    except json.JSONDecodeError:
+        return loads(line)
+    except JsonFault:
         return line
 
 
-def _text(file: Path) -> str:
-    if not file.is_file():
-        raise AnnotationError(f"no annotation file {file}; correct the paths of `data`")
-    return file.read_text(encoding="utf-8")
+def text_of(file: Path) -> str:
+    """The text of an annotation file; bytes that are no UTF-8 become lone surrogates, so that only their row fails."""
+    try:
+        with open_regular(file) as stream:
+            if (size := os.fstat(stream.fileno()).st_size) > _MOST_BYTES:
+                raise AnnotationError(
+                    f"{file}: {size} bytes, more than the {_MOST_BYTES} that are read; split the file"
+                )
+            with io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8", errors="surrogateescape") as text:
+                return text.read()
+    except FileNotFoundError:
+        raise AnnotationError(f"no annotation file {file}; correct the paths of `data`") from None
+    except OSError as error:
+        raise AnnotationError(f"{file}: cannot be read ({error.strerror}); correct the paths of `data`") from None

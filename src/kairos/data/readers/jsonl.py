@@ -21,6 +21,7 @@ Other fields are ignored.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,7 +75,7 @@ class Jsonl(AnnotationFile[str]):
                 spans=self._spans(key, fields, "spans", duration),
                 choice=choice,
                 evidence=self._spans(key, fields, "evidence", duration),
-                highlights=fields.pairs("highlights", "[[seconds, saliency], ...]"),
+                highlights=fields.finite_pairs("highlights", "[[seconds, saliency], ...]"),
                 demonstration=fields.text("demonstration", "") or None,
             ),
             options=options,
@@ -92,7 +93,7 @@ class Jsonl(AnnotationFile[str]):
         start, end = source.start or 0.0, source.end
         if start < 0 or (end is not None and end <= start):
             fields.fail(f"the sub-clip {start:g} to {end} has no length; correct `start` and `end`")
-        if path.is_dir() and not (source.fps and source.fps > 0):
+        if os.path.isdir(path) and not (source.fps and source.fps > 0):  # noqa: PTH112 - takes any name
             fields.fail(f"{path} is a folder of frames; give its `fps`, frames a second")
         self.find(key, fields.text("video"))
         return source

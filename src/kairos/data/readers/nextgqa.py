@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from kairos.core.spans import Span
@@ -37,8 +38,14 @@ class NExTGQA(AnnotationFile[CsvRow]):
         self._located.update(table_of(Path(self.spans)) if self.spans else {})
         self._places.update(table_of(Path(self.folders)) if self.folders else {})
         text = "\n".join(line for _, line in lines_of(self.file))
-        for number, row in enumerate(csv.DictReader(io.StringIO(text), restval="", restkey="rest"), start=1):
-            yield str(number), row
+        reader = csv.DictReader(io.StringIO(text), restval="", restkey="rest")
+        for number in count(1):
+            try:
+                yield str(number), next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:  # a field of more than 131,072 characters; the next row is read
+                yield str(number), {"rest": str(error)}
 
     def record(self, key: str, row: CsvRow) -> Record:
         fields = Fields.of(self.where(key), row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from kairos.core.types import Target, VideoSource
@@ -53,7 +54,7 @@ def _highlights(fields: Fields) -> tuple[tuple[float, float], ...]:
     found = []
     for clip, ratings in zip(clips, scores, strict=True):
         numbers = [as_number(value) for value in ratings] if isinstance(ratings, list) else []
-        given = [number for number in numbers if number is not None]
+        given = [number for number in numbers if number is not None and math.isfinite(number)]
         start = as_number(clip)
         if start is None or not given or len(given) < len(numbers):
             fields.fail(f"clip {clip!r} is rated {ratings!r}; a clip needs a number, and a list of ratings")

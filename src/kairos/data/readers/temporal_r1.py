@@ -13,7 +13,7 @@ from kairos.core.types import Target, VideoSource
 from kairos.data.limits import choose
 from kairos.data.readers.annotation_file import AnnotationError, AnnotationFile
 from kairos.data.readers.fields import Fields, as_pairs
-from kairos.data.readers.files import items_of
+from kairos.data.readers.files import items_of, text_of
 from kairos.data.records import Record
 
 ItemRow = tuple[str, str, object]
@@ -39,9 +39,10 @@ class TemporalR1Yaml(AnnotationFile[ItemRow]):
     """
 
     def rows(self) -> Iterator[tuple[str, ItemRow]]:
-        if not self.file.is_file():
-            raise AnnotationError(f"no annotation file {self.file}; correct data.annotations")
-        listed = yaml.safe_load(self.file.read_text(encoding="utf-8"))
+        try:
+            listed = yaml.safe_load(text_of(self.file))
+        except (yaml.YAMLError, RecursionError) as error:
+            raise AnnotationError(f"{self.file}: not YAML ({error}); correct the file") from None
         entries = listed.get("datasets") if isinstance(listed, dict) else None
         if not isinstance(entries, list) or not entries:
             raise AnnotationError(f"{self.file}: no `datasets:`; list {{json_path, data_folder, sampling_strategy}}")

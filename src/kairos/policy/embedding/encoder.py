@@ -20,7 +20,9 @@ from torch.utils.data import get_worker_info
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
+from kairos.core.prompt_text import PromptError
 from kairos.policy.models.weights import locate
+from kairos.policy.network.special_tokens import special_token_fault, special_tokens
 from kairos.policy.network.vision.feature_keys import FrameNames
 
 VERSION = "1"
@@ -97,7 +99,13 @@ class ImageTextEncoder:
 
     @torch.no_grad()
     def text(self, text: str) -> Tensor:
-        """[D] on the CPU of one text, cut at the model's length, its end token kept."""
+        """[D] on the CPU of one text, cut at the model's length, its end token kept.
+
+        PromptError where it spells out a special token, such as an early end.
+        """
+        ids = cast("list[int]", self._tokenizer.encode(text, add_special_tokens=False))
+        if (fault := special_token_fault(special_tokens(self._tokenizer), ids)) is not None:
+            raise PromptError(f"the question {text[:80]!r} {fault}")
         length = cast("int", self._model.config.text_config.max_position_embeddings)
         # SigLIP was trained on padded texts, and CLIP's causal attention does not see what stands behind a text.
         tokens = self._tokenizer([text], padding="max_length", truncation=True, max_length=length, return_tensors="pt")

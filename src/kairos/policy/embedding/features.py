@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from kairos.core.prompt_text import PromptError
 from kairos.core.protocols import FeatureStore
 from kairos.core.questions import question_stem
 from kairos.core.types import Prompt, VideoClip
 from kairos.policy.embedding.encoder import ImageTextEncoder, encoder_of
 from kairos.video.composed import ComposedClip
-from kairos.video.errors import VideoError
 
 DTYPES = ("float32", "bfloat16")
 
@@ -50,7 +50,7 @@ class ClipFeatures:
             torch.device(self.device)
 
     def __call__(self, prompt: Prompt) -> Prompt:
-        """VideoError for a prompt without a question; ValueError where features are of another clip or encoder."""
+        """PromptError for a prompt without a question; ValueError where features are of another clip or encoder."""
         clip = prompt.clip
         frames_TD = clip.features["clip"] if "clip" in clip.features else self.of_clip(clip)
         question_D = self.of_text(prompt.question)
@@ -86,10 +86,10 @@ class ClipFeatures:
         return found.float()
 
     def of_text(self, text: str) -> Tensor:
-        """[D] of a question's stem, cut at the encoder's length. VideoError where no word is left."""
+        """[D] of a question's stem, cut at the encoder's length. PromptError where no word is left."""
         stem = question_stem(text)
         if not stem:
-            raise VideoError(
+            raise PromptError(
                 f"no word is left of the question {text!r} without its instructions and options: correct the row, or "
                 "leave it out"
             )
