@@ -20,8 +20,8 @@ ARROWS = ["core"], ["credit", "objective", "curriculum"], ["video"], ["data", "p
 RANK = {room: rank for rank, rooms in enumerate(ARROWS) for room in rooms}
 # The same inside `policy`, where a room is a folder or a file, and those of `network` are rooms of their own.
 POLICY_ARROWS = ["kernels", "segments", "layouts", "special_tokens", "towers"], ["attention", "delta_net"], \
-    ["vision", "text"], ["family"], ["models"], ["families"], ["processor", "embedding"], ["memory"], ["scoring", "sampling"], \
-    ["reference"], ["language", "frame_agent", "toy"], ["answering"], ["paths"]  # fmt: skip
+    ["vision", "text"], ["family"], ["models"], ["families"], ["processor", "embedding"], ["memory"], \
+    ["scoring", "sampling"], ["reference"], ["language", "frame_agent", "toy"], ["answering"], ["paths"]  # fmt: skip
 POLICY_RANK = {room: rank for rank, rooms in enumerate(POLICY_ARROWS) for room in rooms}
 QUARANTINE = {
     "vllm": ["benchmarks/rollout.py"],
