@@ -195,3 +195,11 @@ def test_a_store_whose_index_of_contents_is_odd_is_read_without_harm(loader: Cli
     odd.append(f'["{source.path}", {status.st_size}, {status.st_mtime_ns}, "../../../etc/passwd"]')
     (loader.store.folder / "sources.jsonl").write_text("\n".join(odd), errors="surrogateescape")
     assert len(loader.load(source)) > 2
+
+
+def test_a_file_of_millions_of_empty_boxes_is_looked_at_in_part(loader: ClipLoader, tmp_path: Path) -> None:
+    (tmp_path / "boxes.mp4").write_bytes(b"\0\0\0\x08ftyp" + b"\0\0\0\x08free" * (8 << 20))
+    refused(loader, tmp_path / "boxes.mp4", r"truncated: it has no index \(moov box\)")
+    index = b"\0\0\0\x08free" * (4 << 20)
+    (tmp_path / "index.mp4").write_bytes(b"\0\0\0\x08ftyp" + (8 + len(index)).to_bytes(4, "big") + b"moov" + index)
+    refused(loader, tmp_path / "index.mp4", "holds no video stream")

@@ -10,13 +10,17 @@ FIRST = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"
 """Kinds of box that such a file may begin with."""
 LARGEST_INDEX = 512 << 20
 """Bytes of an index (moov box) beyond which it is not plausible."""
+_MOST_TOP_BOXES, _MOST_BOXES = 1 << 18, 1 << 12
+"""Boxes that are looked at in a file, which may be cut into many fragments, and in a box."""
 _PARENTS = frozenset({b"trak", b"mdia", b"minf", b"stbl", b"edts"})
 
 
 def top_boxes(file: RawIOBase | BufferedIOBase, size: int) -> Iterator[tuple[bytes, int, int]]:
     """(kind, first byte of the body, end) of each box of a file of `size` bytes; the last may claim to end later."""
     position = 0
-    while position + 8 <= size:
+    for _ in range(_MOST_TOP_BOXES):
+        if position + 8 > size:
+            return
         file.seek(position)
         length, kind = struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
         header = 8
@@ -32,7 +36,9 @@ def top_boxes(file: RawIOBase | BufferedIOBase, size: int) -> Iterator[tuple[byt
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """(kind, body) of each box in `data`."""
     position = 0
-    while position + 8 <= len(data):
+    for _ in range(_MOST_BOXES):
+        if position + 8 > len(data):
+            return
         length, kind = struct.unpack(">I4s", data[position : position + 8])
         if length < 8:
             return
