@@ -52,7 +52,7 @@ class _Compared:
         return self.decoder.describe()
 
     def open(self, path: str, fps: float | None) -> Reader:
-        from kairos.video.decoding.compared_reader import ComparedReader
+        from kairos.video.decoding.readers.compared import ComparedReader
 
         reader = self.decoder.open(path, fps)
         if not self.comparison.chooses(path):

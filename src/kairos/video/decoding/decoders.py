@@ -26,7 +26,7 @@ class Decord:
         return {"decoder": "decord", "decoder_version": installed_version("decord")}
 
     def open(self, path: str, fps: float | None) -> Reader:
-        from kairos.video.decoding.decord_reader import DecordReader
+        from kairos.video.decoding.readers.decord_reader import DecordReader
 
         return DecordReader(path, self.threads)
 
@@ -45,7 +45,7 @@ class Torchcodec:
         return {"decoder": "torchcodec", "decoder_version": installed_version("torchcodec")}
 
     def open(self, path: str, fps: float | None) -> Reader:
-        from kairos.video.decoding.torchcodec_reader import TorchcodecReader
+        from kairos.video.decoding.readers.torchcodec_reader import TorchcodecReader
 
         return TorchcodecReader(path, self.threads)
 
@@ -74,7 +74,7 @@ class Images:
         return {"decoder": "pillow", "decoder_version": installed_version("pillow")}
 
     def open(self, path: str, fps: float | None) -> Reader:
-        from kairos.video.decoding.image_folder import ImageFolder
+        from kairos.video.decoding.readers.image_folder import ImageFolder
 
         if fps is None or not 0 < fps < float("inf"):
             raise VideoError(f"{path}: a folder of frames needs its frame rate, got fps={fps}; add fps to the row")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kairos.core.regular_files import NotRegularFile, check_regular, open_regular
 from kairos.core.types import VideoSource
-from kairos.video.decoding.image_folder import image_files
+from kairos.video.decoding.readers.image_folder import image_files
 from kairos.video.errors import VideoError
 from kairos.video.store.hashing import Reading, content_hash
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kairos.core.regular_files import open_regular
-from kairos.video.decoding.image_folder import image_files
+from kairos.video.decoding.readers.image_folder import image_files
 from kairos.video.errors import VideoError
 
 _CHUNK_BYTES = 1 << 20
