@@ -193,7 +193,7 @@ def distance(video: Video, path: Path, reader: str, read: Reading) -> Distance:
             if number is None or number >= len(wanted_N):
                 unreadable += 1
             else:
-                worst = max(worst, abs(second - float(wanted_N[number])))
+                worst = max(worst, abs(float(second - wanted_N[number])))
     except VideoError as error:
         return Distance(str(video), reader, None, refused=str(error).replace(str(path), path.name))
     return Distance(str(video), reader, worst, unreadable)

@@ -20,7 +20,7 @@ from helpers.rendering import render
 
 from kairos.core.types import VideoSource
 from kairos.video.decoding.bounds import Bounds
-from kairos.video.decoding.confinement import STDERR_BYTES
+from kairos.video.decoding.confinement import STDERR_BYTES, environment
 from kairos.video.decoding.decoder import Decoder, Probe
 from kairos.video.decoding.decoders import Decord
 from kairos.video.decoding.guard import Guard
@@ -264,3 +264,18 @@ def test_random_bytes_on_the_pipe_are_no_message_or_an_end(seed: int) -> None:
             while True:
                 Wire(ours).receive(1000, 5.0)
         ours.close()
+
+
+def test_a_library_that_only_asks_for_a_place_to_write_can_be_imported() -> None:
+    program = (
+        "import os, tempfile; from kairos.video.decoding.confinement import confine; confine(60); "
+        "open(os.devnull, 'w').write('nothing'); os.makedirs(os.environ['TORCHINDUCTOR_CACHE_DIR'], exist_ok=True); "
+        "print(tempfile.gettempdir())"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment() | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout.strip() == os.sep, run.stderr

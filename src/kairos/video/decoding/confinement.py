@@ -18,6 +18,7 @@ import json
 import os
 import struct
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 
 STDERR_BYTES = 1 << 20
@@ -28,18 +29,20 @@ _NEWUSER, _NEWNET = 0x10000000, 0x40000000
 _NO_NEW_PRIVILEGES = 38
 _READ_ANY_FILE = 1 << 2  # CAP_DAC_READ_SEARCH
 _CAPABILITIES_3 = 0x20080522
-_CREATE_RULESET, _RESTRICT_SELF = 444, 446  # Landlock's system calls, the same on every architecture
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # Landlock's system calls, the same on every architecture
 _WRITE, _REMOVE_AND_MAKE, _MOVE, _TRUNCATE = 1 << 1, sum(1 << bit for bit in range(4, 13)), 1 << 13, 1 << 14
 _TCP, _SOCKETS_AND_SIGNALS = 0b11, 0b11
 
 
 def environment() -> dict[str, str]:
     """The environment variables that a decoding process is given: no tokens, no addresses."""
-    return {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
+    return {**kept, "TORCHINDUCTOR_CACHE_DIR": os.sep}  # torch makes this folder when imported: one that exists
 
 
 def confine(cpu_seconds: int) -> Mapping[str, bool]:
     """Give everything up, as far as this system lets a process do so. What is given up, by name."""
+    tempfile.tempdir = os.sep  # libraries ask for its name, and finding one that cannot be written to is an error
     limits = _limited(cpu_seconds)
     if not sys.platform.startswith("linux"):
         return {**dict.fromkeys(("network", "tcp", "writing", "signals", "privileges"), False), "limits": limits}
@@ -96,7 +99,8 @@ def _without_capabilities(libc: ctypes.CDLL) -> bool:
 
 
 def _landlocked(libc: ctypes.CDLL) -> int:
-    """Open files stay open; no other is opened for writing, made, moved or removed. Landlock's version; 0: without."""
+    """Open files stay open; no other is opened for writing, made, moved or removed, but for the null device. Landlock's
+    version; 0: without."""
 
     def call(*arguments: object) -> int:
         return libc.syscall(*(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments))
@@ -110,6 +114,9 @@ def _landlocked(libc: ctypes.CDLL) -> int:
     rules = call(_CREATE_RULESET, attributes, len(attributes), 0)
     if rules < 0:
         return 0
+    null = os.open(os.devnull, os.O_PATH)  # libraries look for others with programs that write to nowhere
+    call(_ADD_RULE, rules, 1, struct.pack("=Qi", _WRITE, null), 0)
+    os.close(null)
     done = call(_RESTRICT_SELF, rules, 0) == 0
     os.close(rules)
     return version if done else 0
