@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import pickle
@@ -11,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from helpers.rendering import render
 
 from kairos.core.types import VideoSource
 from kairos.video.decoding.bounds import Bounds
-from kairos.video.decoding.confinement import STDERR_BYTES, environment
+from kairos.video.decoding.confinement import STDERR_BYTES, environment, offered
 from kairos.video.decoding.decoder import Decoder, Probe
 from kairos.video.decoding.decoders import Decord
 from kairos.video.decoding.guard import Guard
@@ -41,10 +41,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> VideoSource:
 
 
 @pytest.fixture(scope="module")
-def offered() -> dict[str, bool]:
+def given_up() -> Mapping[str, bool]:
     """What this machine lets a process give up."""
-    command = [sys.executable, "-m", "kairos.video.decoding.confinement"]
-    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    return offered()
 
 
 def message(kind: int, payload: bytes) -> bytes:
@@ -186,9 +185,14 @@ def test_what_it_writes_to_stderr_is_bounded(clip: VideoSource) -> None:
     ],
 )
 def test_the_process_has_given_it_up(
-    clip: VideoSource, tmp_path: Path, offered: dict[str, bool], what: str, needs: str, monkeypatch: pytest.MonkeyPatch
+    clip: VideoSource,
+    tmp_path: Path,
+    given_up: Mapping[str, bool],
+    what: str,
+    needs: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if not offered[needs]:
+    if not given_up[needs]:
         pytest.skip(f"this machine lets no process give up: {needs}")
     monkeypatch.setenv("KAIROS_TEST_SECRET", "token")
     with socket.create_server(("127.0.0.1", 0)) as server:

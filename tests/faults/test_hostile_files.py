@@ -10,15 +10,17 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.rendering import Sleeps, render
 from PIL import Image
 
 from kairos.core.regular_files import open_regular
-from kairos.core.types import VideoSource
+from kairos.core.types import Prompt, Target, VideoClip, VideoSource
 from kairos.video.budget import PixelBudget
 from kairos.video.decoding.guard import Guard
 from kairos.video.errors import VideoError
 from kairos.video.loader import ClipLoader
+from kairos.video.samplers.listed import Listed
 from kairos.video.store.caching import cache
 from kairos.video.store.clips import ClipStore
 from kairos.video.store.content import ContentIndex
@@ -149,8 +151,9 @@ def test_hashing_can_be_stopped_by_another_thread_and_begun_again(tmp_path: Path
 
 _CACHE = """
 import sys
-from kairos.core.types import VideoSource
+from kairos.core.types import Prompt, Target, VideoClip, VideoSource
 from kairos.video.loader import ClipLoader
+from kairos.video.samplers.listed import Listed
 from kairos.video.store.caching import cache
 from kairos.video.store.clips import ClipStore
 from helpers.rendering import Sleeps
@@ -203,3 +206,30 @@ def test_a_file_of_millions_of_empty_boxes_is_looked_at_in_part(loader: ClipLoad
     index = b"\0\0\0\x08free" * (4 << 20)
     (tmp_path / "index.mp4").write_bytes(b"\0\0\0\x08ftyp" + (8 + len(index)).to_bytes(4, "big") + b"moov" + index)
     refused(loader, tmp_path / "index.mp4", "holds no video stream")
+
+
+def test_a_pipe_or_an_endless_header_in_the_store_is_a_broken_clip_that_is_made_again(
+    loader: ClipLoader, tmp_path: Path
+) -> None:
+    source = VideoSource(str(render(tmp_path / "a.mp4")))
+    loader.load(source)
+    [stored] = loader.store.folder.rglob("*.safetensors")
+    good = stored.read_bytes()
+    stored.unlink()
+    os.mkfifo(stored)
+    assert not loader.store.has(source, loader.recipe(source))
+    stored.unlink()
+    with stored.open("wb") as file:
+        file.write((1 << 40).to_bytes(8, "little"))
+        file.truncate(1 << 41)
+    again = loader.load(source)
+    assert len(again) > 2 and stored.stat().st_size == len(good)
+
+
+@pytest.mark.parametrize("seconds", ["[NaN]", "[Infinity]", f"[{'9' * 400}]", "[1, -1e999]"])
+def test_a_list_of_frames_without_finite_numbers_names_its_row(tmp_path: Path, seconds: str) -> None:
+    (tmp_path / "picks.json").write_text(f'{{"p": {{"seconds": {seconds}}}}}')
+    clip = VideoClip("c", torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.arange(4.0), 4.0)
+    listed = Listed(str(tmp_path / "picks.json"), ClipLoader(ClipStore(tmp_path)))
+    with pytest.raises(ValueError, match=r"picks.json, row p: seconds (must be finite|holds a number of hundreds)"):
+        listed(Prompt("p", "grounding", "own", clip, "q", Target()), 4)

@@ -65,3 +65,4 @@ def test_the_revision_is_that_of_the_folder(tmp_path):
 def test_it_runs_as_a_program():
     done = subprocess.run([sys.executable, "-m", "kairos.runs.versions"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("python ")
+    assert "\na decoding process gives up: " in done.stdout

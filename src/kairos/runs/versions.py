@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import torch
 
+from kairos.video.decoding.confinement import offered
+
 PACKAGES = (
     "kairos-video", "torch", "torchvision", "transformers", "lightning", "hydra-core", "torchmetrics", "tokenizers",
     "safetensors", "peft", "numpy", "av", "decord", "torchcodec", "scipy", "matplotlib", "wandb",
@@ -106,5 +108,13 @@ def _revision(folder: Path) -> str | None:
     return f"{head} (with local changes)" if git("status", "--porcelain", "--untracked-files=no") else head
 
 
+def given_up() -> str:
+    """What the decoding process gives up on this machine, and what the system does not let it give up."""
+    found = offered()
+    gone = ", ".join(name for name, given in found.items() if given) or "nothing"
+    kept = ", ".join(name for name, given in found.items() if not given)
+    return f"a decoding process gives up: {gone}{f'; cannot here: {kept}' if kept else ''}\n"
+
+
 if __name__ == "__main__":
-    print(versions(), end="")
+    print(versions() + given_up(), end="")

@@ -1,4 +1,9 @@
-"""Collects tensors and small objects from all processes of a run; no-ops on one process."""
+"""Collects tensors and small objects from all processes of a run; no-ops on one process.
+
+Objects travel pickled through torch's process group: its processes trust one another. On one host they talk over
+loopback, but the key-value store through which they find one another (of torchrun and of Lightning alike) listens on
+every address and asks for no password, so several processes belong on a network that is trusted, or behind a firewall.
+"""
 
 from __future__ import annotations
 

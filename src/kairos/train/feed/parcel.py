@@ -1,6 +1,7 @@
 """Packs a batch into a few flat tensors on its way from a data loader's worker to the trainer.
 
-Otherwise torch shares each small tensor through a file descriptor of its own: thousands for a batch.
+Otherwise torch shares each small tensor through a file descriptor of its own: thousands for a batch. The rest of the
+batch is pickled, between two processes of one run; videos are decoded in a third, whose answers are not pickled.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Called first of all, while the process has one thread, and so imports nothing bu
 network (a network namespace of its own, where the kernel lets this user make one); no writing of files, no TCP and no
 signals to other processes (Landlock: kernel 5.13, 6.7, 6.12); no capability but that of reading; no new privileges.
 Everywhere but on Windows: limits on the size of written files, on open files, on processor time, and no core dumps.
-The worker limits its memory itself. `python -m kairos.video.decoding.confinement` says what a machine offers.
+The worker limits its memory itself. `make doctor` says what a machine offers.
 
 Not protected: the process may read what its user may read, connect to local sockets that have a path, use one decoder's
 share of processor and memory until its limits end it, and put whatever it wants into the frames that it returns. There
@@ -17,6 +17,7 @@ import ctypes
 import json
 import os
 import struct
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -58,6 +59,14 @@ def confine(cpu_seconds: int) -> Mapping[str, bool]:
         "privileges": _without_capabilities(libc) and privileges,
         "limits": limits,
     }
+
+
+def offered() -> Mapping[str, bool]:
+    """What `confine` can give up on this machine, found out in a process of its own."""
+    command = [sys.executable, "-m", "kairos.video.decoding.confinement"]
+    path = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(command, capture_output=True, check=True, env={**environment(), "PYTHONPATH": path})
+    return json.loads(done.stdout)
 
 
 def _limited(cpu_seconds: int) -> bool:

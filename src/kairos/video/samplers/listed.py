@@ -134,7 +134,12 @@ def _numbers(where: str, name: str, values: object, whole: bool) -> Tensor:
     listed = cast("Sequence[object]", values) if isinstance(values, list) else None
     if listed is None or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in listed):
         raise ValueError(f"{where}: {name} must be a list of numbers, got {values!r}")
-    tensor = torch.tensor(listed, dtype=torch.float64)
+    try:
+        tensor = torch.tensor([float(cast("float", value)) for value in listed], dtype=torch.float64)
+    except OverflowError:
+        raise ValueError(f"{where}: {name} holds a number of hundreds of digits") from None
+    if not bool(tensor.isfinite().all()):
+        raise ValueError(f"{where}: {name} must be finite numbers, got {values!r}")
     if whole and bool((tensor != tensor.round()).any()):
         raise ValueError(f'{where}: {name} must be whole numbers, got {values!r}; times stand in "seconds": [...]')
     return tensor

@@ -16,11 +16,15 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from kairos.core.regular_files import open_regular
 from kairos.video.errors import StoreError
 
 
 class BrokenFile(ValueError):
     """A file that is damaged, or is not a file of that store."""
+
+
+_LARGEST_HEADER = 64 << 20
 
 
 class Part(TypedDict):
@@ -66,8 +70,10 @@ def read_sealed(path: str, size: int, form: str) -> Sealed:
 
     Parses the header itself: the safetensors library takes several times as long for a small file.
     """
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - this is the hot path
+    with open_regular(path) as file:
         start = 8 + int.from_bytes(file.read(8), "little")
+        if start > _LARGEST_HEADER:
+            raise BrokenFile(f"a header of {start} bytes")
         if start > size:
             raise BrokenFile(f"it ends at byte {size}, inside its header")
         parts = json.loads(file.read(start - 8))
