@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
@@ -14,6 +13,7 @@ from kairos.core.prompt_text import PromptError, control_fault
 from kairos.core.types import Layout, Prompt
 from kairos.policy.families.qwen3_vl import Qwen3VL
 from kairos.policy.family import Family
+from kairos.policy.models.chat_template import render
 from kairos.policy.models.mini_tokenizer import CHAT_TEMPLATE
 from kairos.policy.models.weights import locate
 from kairos.policy.network.layouts import Markers, frames_in
@@ -59,11 +59,13 @@ class LanguageProcessor:
         return self.family.layout(prompt.clip, before, rest[0], self.encode, self.markers)
 
     def text(self, messages: list[dict[str, object]]) -> str:
-        """The conversation as one string that ends with the opening of the assistant's turn."""
-        render = cast("Callable[..., str]", self.loaded.apply_chat_template)
+        """The conversation as one string that ends with the opening of the assistant's turn.
+
+        ValueError where the chat template cannot be rendered within a bounded amount of work.
+        """
         template = self.own_chat_template or CHAT_TEMPLATE
         mode = {} if self.thinking is None else {"enable_thinking": self.thinking}
-        return render(messages, chat_template=template, tokenize=False, add_generation_prompt=True, **mode)
+        return render(template, messages, {**self.loaded.special_tokens_map, **mode}, self.tokenizer)
 
     @property
     def own_chat_template(self) -> str | None:
@@ -87,7 +89,7 @@ class LanguageProcessor:
     @cached_property
     def loaded(self) -> PreTrainedTokenizerBase:
         """The tokenizer, loaded when it is first asked for."""
-        return AutoTokenizer.from_pretrained(locate(self.tokenizer).base)
+        return AutoTokenizer.from_pretrained(locate(self.tokenizer).base, trust_remote_code=False)
 
     @cached_property
     def end(self) -> int:

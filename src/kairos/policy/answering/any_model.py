@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -19,6 +20,9 @@ from transformers.video_utils import VideoMetadata
 from kairos.core.out_of_memory import explaining_out_of_memory
 from kairos.core.types import Prompt, Reply, VideoClip
 from kairos.policy.answering.sets import check_sets, shown_frames
+from kairos.policy.models.chat_template import render
+from kairos.policy.models.foreign_code import check_model_folder
+from kairos.policy.models.weights import check_exists
 from kairos.policy.network.vision.frame_times import evenly_spread
 
 _FPS = 1000
@@ -45,9 +49,14 @@ class TransformersAnswerer:
         """Load processor and weights, once. ValueError where transformers cannot load them, or words no chat."""
         if self._model is not None:
             return
+        check_exists(self.name)
+        if Path(self.name).is_dir():
+            check_model_folder(Path(self.name))
         try:
-            self._processor = AutoProcessor.from_pretrained(self.name)
-            model = AutoModelForImageTextToText.from_pretrained(self.name, dtype="auto", use_safetensors=True)
+            self._processor = AutoProcessor.from_pretrained(self.name, trust_remote_code=False)
+            model = AutoModelForImageTextToText.from_pretrained(
+                self.name, dtype="auto", use_safetensors=True, trust_remote_code=False
+            )
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"answerer.model={self.name} is not a video model that transformers loads (a folder or id with a "
@@ -93,8 +102,10 @@ class TransformersAnswerer:
         if prompt.template is None:
             raise ValueError(f"prompt {prompt.uid} has no template, so its wording is unknown")
         assert self._processor is not None and clip.frames_TCHW is not None
-        render = cast("Callable[..., str]", self._processor.apply_chat_template)
-        text = render(prompt.template.messages(prompt), add_generation_prompt=True, tokenize=False)
+        template = self._processor.chat_template or self._tokenizer.chat_template
+        if not isinstance(template, str):
+            raise ValueError(f"answerer.model={self.name} must have one chat template, got {sorted(template or ())}")
+        text = render(template, prompt.template.messages(prompt), self._tokenizer.special_tokens_map, self.name)
         repeats = int(getattr(self._processor.video_processor, "temporal_patch_size", 1) or 1)
         frames = clip.frames_TCHW.repeat_interleave(repeats, dim=0)
         numbers = (clip.seconds_T.double() * _FPS).round().long().repeat_interleave(repeats).tolist()

@@ -117,7 +117,7 @@ class ImageTextEncoder:
 
     @cached_property
     def _model(self) -> ImageTextModel:
-        model = AutoModel.from_pretrained(self.folder, dtype=self.dtype, use_safetensors=True)
+        model = AutoModel.from_pretrained(self.folder, dtype=self.dtype, use_safetensors=True, trust_remote_code=False)
         if not isinstance(model, ImageTextModel):
             raise ValueError(
                 f"{self.weights} is a {type(model).__name__}: features of frames and of questions need a model of "
@@ -127,11 +127,11 @@ class ImageTextEncoder:
 
     @cached_property
     def _images(self) -> BaseImageProcessor:
-        return AutoImageProcessor.from_pretrained(self.folder)
+        return AutoImageProcessor.from_pretrained(self.folder, trust_remote_code=False)
 
     @cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase:
-        return AutoTokenizer.from_pretrained(self.folder)
+        return AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -53,7 +53,7 @@ class MergedWithClip:
 
 def clip_of(source: Path, name: str) -> CLIPModel:
     """The CLIP in a folder, fp32; ValueError for any other model."""
-    model = AutoModel.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
+    model = AutoModel.from_pretrained(source, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
     if not isinstance(model, CLIPModel):
         raise ValueError(f"as.clip={name} is a {type(model).__name__}; the published layout holds a CLIP")
     return model
