@@ -9,24 +9,25 @@ import torch
 from omegaconf import DictConfig
 
 from kairos.cli import command, config_dir, needs_of, user_errors
-from kairos.compose import build
+from kairos.compose import assemble
 from kairos.credit.rewards.evidence import shows_evidence
 from kairos.policy.frame_agent.agent import TemporalAgent
 from kairos.policy.models.checkpoints import policy_state
 from kairos.report.agent_curves import Step, animate, draw_steps
 from kairos.runs.folder import RunError, RunFolder, find_run
+from kairos.stored import compose_stored
 
 
 @command("agent_curves")
 def main(config: DictConfig) -> None:
     run = find_run(str(config.run))
     with user_errors(), needs_of(run, config_dir()):
-        print(curves(run))
+        print(curves(run, config.trust))
 
 
-def curves(run: Path) -> str:
+def curves(run: Path, trust: bool) -> str:
     """Write figures/agent_curves.png and .gif into the run's folder; gives the mean rewards as one line."""
-    experiment = build(RunFolder(run).overrides(), config_dir())
+    experiment = assemble(compose_stored(RunFolder(run), [], config_dir(), trust=trust), folder=run)
     agent = experiment.module.policy
     if not isinstance(agent, TemporalAgent):
         raise RunError(f"{run}: its policy chooses no frames; train one with policy=frame_agent")

@@ -18,9 +18,12 @@ from kairos.evaluation.score_table import score_table
 from kairos.evaluation.scores import scored
 from kairos.runs.folder import RunFolder, reworded
 from kairos.runs.lock import locked_run_of
+from kairos.stored import compose_stored
 from kairos.train.callbacks.checkpoint import restore
 from kairos.train.callbacks.validation import predict
 from kairos.train.devices.place import place
+
+FOLDER = Path("runs/evaluation")
 
 
 @command("evaluate")
@@ -35,16 +38,18 @@ def main(config: DictConfig) -> None:
 
 def evaluate(config: DictConfig) -> None:
     overrides = list(HydraConfig.get().overrides.task)
-    if config.run:
-        run = RunFolder(Path(config.run))
-        overrides = [*run.overrides(), *overrides]
-        if outdated := run.outdated():
-            print(outdated)
+    run = RunFolder(Path(config.run)) if config.run else None
+    if run is not None and (outdated := run.outdated()):
+        print(outdated)
     scores: dict[str, object] = {}
     module = None
     for name in config.templates or [None]:
         chosen = [*overrides, f"template={name}"] if name else overrides
-        experiment = assemble(compose(chosen, config_dir(), "evaluate"), chosen, Path("runs/evaluation"))
+        if run is None:
+            composed = compose(chosen, config_dir(), "evaluate")
+        else:
+            composed = compose_stored(run, chosen, config_dir(), "evaluate", FOLDER, config.trust)
+        experiment = assemble(composed, chosen, FOLDER)
         if changed := reworded(experiment.config.policy.get("weights"), wording(experiment.config)):
             print(changed)
         if module is None:

@@ -9,9 +9,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from kairos.cli import command, config_dir, needs_of, user_errors
-from kairos.compose import build
+from kairos.compose import assemble
 from kairos.core.protocols import Policy
 from kairos.runs.folder import RunError, RunFolder, find_run
+from kairos.stored import compose_stored
 from kairos.train.callbacks.checkpoint import restore
 
 
@@ -22,12 +23,12 @@ def main(config: DictConfig) -> None:
         form: Callable[[Policy, Path], str] = instantiate(config["as"], _convert_="all")
         if output.exists() and any(output.iterdir()):
             raise RunError(f"output={output} exists and is not empty: name a new folder")
-        print(form(trained(run), output))
+        print(form(trained(run, config.trust), output))
 
 
-def trained(run: Path) -> Policy:
+def trained(run: Path, trust: bool) -> Policy:
     """The policy of a run with the weights of its newest checkpoint, on the CPU."""
-    experiment = build(RunFolder(run).overrides(), config_dir())
+    experiment = assemble(compose_stored(RunFolder(run), [], config_dir(), trust=trust), folder=run)
     experiment.module.configure_model()
     restore(experiment.module, run, "export")
     return experiment.module.trained

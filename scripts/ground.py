@@ -24,9 +24,12 @@ from kairos.report.run_page.strips import save_strips
 from kairos.report.run_page.timeline import timeline
 from kairos.report.style import save
 from kairos.runs.folder import RunError, RunFolder, find_run
+from kairos.stored import compose_stored
 from kairos.train.callbacks.checkpoint import restore
 from kairos.train.callbacks.validation import greedy_engine
 from kairos.train.devices.place import place
+
+FOLDER = Path("runs/ground")
 
 
 @command("ground")
@@ -36,8 +39,11 @@ def main(config: DictConfig) -> None:
         given = list(HydraConfig.get().overrides.task)
         if run is not None and not RunFolder(run).begun:
             raise RunError(f"run={config.run}: there is no such run; leave run= out to ask the shipped mini base")
-        implied = [] if run is None else RunFolder(run).overrides()
-        print(asked(compose([*implied, *given], config_dir(), "ground"), run))
+        if run is None:
+            print(asked(compose(given, config_dir(), "ground"), None))
+        else:
+            composed = compose_stored(RunFolder(run), given, config_dir(), "ground", FOLDER, config.trust)
+            print(asked(composed, run))
 
 
 def asked(config: DictConfig, run: Path | None) -> str:
@@ -45,7 +51,7 @@ def asked(config: DictConfig, run: Path | None) -> str:
     with Console(stderr=True).status("reading the video") as status:
         prompt = prompt_of(config)
         status.update("loading the model")
-        module = place(assemble(config, folder=Path("runs/ground")).module, config.trainer.accelerator)
+        module = place(assemble(config, folder=FOLDER).module, config.trainer.accelerator)
         if run is not None:
             restore(module, run, "ask")
         status.update("answering")

@@ -31,9 +31,13 @@ from kairos.policy.frame_agent.scores import AgentScores
 from kairos.report.picked_frames import Picked, clock, draw_picked
 from kairos.runs.folder import RunError, RunFolder, find_run
 from kairos.runs.keys import key_of
+from kairos.stored import compose_stored
 from kairos.video.samplers.pick_rows import pick_row
 from kairos.video.samplers.scores import ChoosesByScores
 from kairos.video.samplers.shown import Shown, features_and_frames
+
+BARE = "++processor=null", "++enrich.sampler=null"
+"""Whole clips, and no tokens."""
 
 
 @command("pick_frames")
@@ -41,29 +45,40 @@ def main(config: DictConfig) -> None:
     run = find_run(str(config.run)) if config.run else None
     with user_errors(), needs_of(run, config_dir()) if run else nullcontext():
         given = list(HydraConfig.get().overrides.task)
-        chosen = compose(overrides(run, given), config_dir(), "pick_frames")
+        chosen = composed(run, given, config.trust)
         named = [override for override in given if key_of(override).partition(".")[0] == "answerer"]
         with values_given(chosen):
-            print(of_video(chosen, named not in ([], ["answerer=none"])) if chosen.video else of_split(chosen))
+            if chosen.video:
+                print(of_video(chosen, named not in ([], ["answerer=none"])))
+            else:
+                print(of_split(chosen, composed(run, [*given, *BARE], config.trust)))
 
 
-def overrides(run: Path | None, given: Sequence[str]) -> list[str]:
-    """The command line with what a run of an agent implies: its options, its scores, and as many frames as it chose."""
+def composed(run: Path | None, given: Sequence[str], trust: bool) -> DictConfig:
+    """The configuration of the command line, with what a run of an agent implies, if one is named."""
     if run is None:
-        return ["template=answer", *given]
+        return compose(["template=answer", *given], config_dir(), "pick_frames")
+    typed = [*implied_by(run, given), *given]
+    return compose_stored(RunFolder(run), typed, config_dir(), "pick_frames", trust=trust)
+
+
+def implied_by(run: Path, given: Sequence[str]) -> list[str]:
+    """What a run of an agent implies beside its options: its scores, and as many frames as it chose."""
     folder, named = RunFolder(run), {key_of(override) for override in given}
     if not folder.begun:
         raise RunError(f"run={run}: there is no such run; train an agent with policy=frame_agent")
-    implied = folder.overrides()
+    implied = []
     if "sampler" not in named:
         _ = AgentScores(str(run)).loaded  # an error now, and not after the video was read
         implied += ["sampler=agent"]
     if "agent" not in named:
         implied += [literal("agent", str(run))]
     if "shown_frames" not in named:
-        sampling = cast("Mapping[str, object]", folder.config()["sampling"])
-        implied += [f"shown_frames={sampling['max_actions']}"]
-    return [*implied, *given]
+        count = cast("Mapping[str, object]", folder.config()["sampling"])["max_actions"]
+        if not isinstance(count, int):
+            raise RunError(f"{run / 'config.yaml'}: sampling.max_actions must be a number of frames, got {count!r}")
+        implied += [f"shown_frames={count}"]
+    return implied
 
 
 def of_video(config: DictConfig, answers: bool) -> str:
@@ -131,17 +146,16 @@ def answered(answerer: Answerer, prompt: Prompt, index_K: Tensor) -> Reply:
     return reply
 
 
-def of_split(config: DictConfig) -> str:
-    """Write the frames of every prompt of a split as JSON; gives what is printed."""
+def of_split(config: DictConfig, bare: DictConfig) -> str:
+    """Write the frames of every prompt of a split as JSON; gives what is printed. `bare`: the same with `BARE`."""
     _, shown = parts_of(config)
     if config.output is None:
         raise UserError("error: say output=<picks.json> for a split of data=, or video=<file> question=... for one")
-    config.processor, config.enrich.sampler = None, None  # whole clips, and no tokens
-    loader = instantiate(config.loader, _convert_="all")
+    loader = instantiate(bare.loader, _convert_="all")
     rows: list[dict[str, object]] = []
     failures: list[Failure] = []
     columns = TextColumn("choosing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    batches = instantiate(config.datamodule, _convert_="all").batches(config.split, config.count, config.size)
+    batches = instantiate(bare.datamodule, _convert_="all").batches(config.split, config.count, config.size)
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("choosing", total=len(batches) * config.size)
         for batch in batches:

@@ -11,10 +11,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from kairos.cli import command, config_dir, literal, needs_of, user_errors
-from kairos.compose import alone, carry_out, compose
+from kairos.compose import alone, carry_out
 from kairos.report.comparison.page import draw_sweep
 from kairos.runs.folder import LOG, RunError, RunFolder
 from kairos.runs.names import folder_name, run_folder
+from kairos.stored import compose_stored
 from kairos.train.callbacks.checkpoint import newest
 from kairos.train.devices.ranks import main_process
 
@@ -73,8 +74,10 @@ def _open(config: DictConfig, sweep: bool) -> tuple[DictConfig, list[str], RunFo
         run = RunFolder(Path(config.run))
         if not run.begun:
             raise RunError(f"run={config.run} holds no run to continue (no config.yaml); leave run= out to start one")
-        overrides = [*run.overrides(), *(o for o in overrides if not o.startswith("run="))]
-        config = compose([*overrides, literal("run", config.run)], config_dir())
+        typed = [override for override in overrides if not override.startswith("run=")]
+        overrides = [*run.overrides(), *typed]
+        typed.append(literal("run", config.run))
+        config = compose_stored(run, typed, config_dir(), trust=config.trust)
     else:
         chosen = Path(HydraConfig.get().run.dir)  # a launcher says which folder a job has
         run = RunFolder(run_folder(config.run, config.name, overrides) if chosen == Path() else chosen)

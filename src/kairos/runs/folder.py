@@ -52,6 +52,8 @@ class RunFolder:
     def overrides(self) -> list[str]:
         """The overrides that the run began with, in today's names, without those that concern one command only."""
         begun, config = yaml.safe_load(self._read("overrides.yaml")), yaml.safe_load(self._read("config.yaml"))
+        if not isinstance(begun, list) or not all(isinstance(override, str) for override in begun):
+            raise RunError(f"{self.path / 'overrides.yaml'} must be a list of overrides, each a text key=value")
         return new_overrides([override for override in begun if meaning(key_of(override)).kept], config)
 
     def config(self) -> dict[str, object]:

@@ -31,6 +31,7 @@ KEYS = {
     "run": Meaning(named=False, fixed=False, kept=False, compared=False, literal=True),
     "overwrite": _COMMAND,
     "allow_changes": _COMMAND,
+    "trust": _COMMAND,
     "selector": _COMMAND,  # select_prompts.py: another one reads the same rewards
     "output": Meaning(named=False, fixed=False, kept=False, compared=False, literal=True),
     # where and on what it runs
