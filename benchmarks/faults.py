@@ -1,0 +1,121 @@
+"""Breaks runs, files and processes at random, and says what became of them: tried, survived, named, lost.
+
+    python benchmarks/faults.py [--quick] [--seed 0] [--kinds killed flipped] [--out results/faults.json]
+
+A trial is survived if the result is that of a run without the fault, bit for bit; named if the program refused to go
+on with an error that names what is broken; lost otherwise. Every trial is a function of the seed. What was tried is
+kept in `--work`: the same command goes on where it was stopped. `--quick` makes two trials of each kind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from random import Random
+
+os.environ |= {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "MPLBACKEND": "agg", "HF_HUB_OFFLINE": "1"}
+
+import torch
+from fault_kinds.jobs import call
+from fault_kinds.kinds import kinds
+from fault_kinds.trial import Kind, Outcome, Verdict
+from rich.console import Console
+from rich.table import Table
+
+QUICK = 2
+"""Trials of each kind with `--quick`."""
+
+
+def warm_up(work: Path) -> None:
+    """Import here what a run imports, so that its process, which is forked from this one, need not."""
+    names = work / "modules"
+
+    def run() -> None:
+        from kairos.compose import train
+
+        train(["policy=toy", "data=toy", "template=answer", "iterations=1", "callbacks.progress=null"], work / "warm")
+        names.write_text("\n".join(sys.modules))
+
+    job = call(run, work, work / "warm.log")
+    if job.wait(300) != 0:
+        raise RuntimeError(f"no run can be made here: see {job.log}")
+    for name in names.read_text().splitlines():
+        if name.startswith(("kairos.", "hydra_plugins.", "hydra.", "matplotlib.", "lightning.pytorch.")):
+            importlib.import_module(name)
+
+
+def tried(kind: Kind, count: int, work: Path, seed: int, console: Console) -> list[Outcome]:
+    """The outcomes of a kind's trials: those that were made before, and the others."""
+    record = work / f"{kind.name.replace(' ', '-').replace(',', '').replace('/', '-')}-{seed}.jsonl"
+    lines = record.read_text().splitlines() if record.exists() else []
+    outcomes = [Outcome(Verdict(row["verdict"]), row["what"], row["said"]) for row in map(json.loads, lines)][:count]
+    if len(outcomes) < count:
+        kind.prepare(work)
+    for number in range(len(outcomes), count):
+        trial = work / "trial"
+        shutil.rmtree(trial, ignore_errors=True)
+        trial.mkdir(parents=True)
+        outcome = kind.attempt(work, trial, Random(f"{seed} {kind.name} {number}"), number)
+        outcomes.append(outcome)
+        with record.open("a") as file:
+            file.write(json.dumps({"number": number, **asdict(outcome)}) + "\n")
+        if outcome.verdict is Verdict.LOST:
+            console.print(f"LOST {kind.name}, trial {number}: {outcome.what}: {outcome.said}", style="red", markup=False)
+            shutil.copytree(trial, work / "lost" / f"{record.stem}-{number}", dirs_exist_ok=True, symlinks=True)
+    return outcomes
+
+
+def row_of(kind: Kind, outcomes: Sequence[Outcome]) -> dict[str, object]:
+    counts = Counter(outcome.verdict for outcome in outcomes)
+    return {
+        "kind": kind.name,
+        "tried": len(outcomes),
+        **{verdict.value: counts[verdict] for verdict in Verdict},
+        "lost_trials": [
+            {"number": number, **asdict(outcome)}
+            for number, outcome in enumerate(outcomes)
+            if outcome.verdict is Verdict.LOST
+        ],
+        **({"note": note} if (note := getattr(kind, "note", "")) else {}),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} trials of each kind")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", nargs="*", default=[""], help="only kinds whose names begin so")
+    parser.add_argument("--work", type=Path, default=Path(".cache/faults"), help="where trials are made and recorded")
+    parser.add_argument("--out", type=Path, default=Path("results/faults.json"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # a process with more threads cannot be forked safely
+    console, work = Console(width=120), options.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    warm_up(work)
+    chosen = [kind for kind in kinds() if kind.name.startswith(tuple(options.kinds))]
+    table = Table("kind", "tried", *Verdict)
+    rows = []
+    for kind in chosen:
+        outcomes = tried(kind, QUICK if options.quick else kind.trials, work, options.seed, console)
+        rows.append(row := row_of(kind, outcomes))
+        table.add_row(kind.name, *(str(row[name]) for name in ("tried", *Verdict)))
+        result = {"seed": options.seed, "machine": platform.platform(), "torch": torch.__version__, "kinds": rows}
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    console.print(table)
+    lost = sum(int(str(row["lost"])) for row in rows)
+    print(f"{lost} lost; wrote {options.out}")
+    raise SystemExit(lost > 0)
+
+
+if __name__ == "__main__":
+    main()
