@@ -4,12 +4,14 @@
 
 A trial is survived if the result is that of a run without the fault, bit for bit; named if the program refused to go
 on with an error that names what is broken; lost otherwise. Every trial is a function of the seed. What was tried is
-kept in `--work`: the same command goes on where it was stopped. `--quick` makes two trials of each kind.
+kept in `--work`: the same command goes on where it was stopped, unless the code has changed. `--quick` makes two
+trials of each kind.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import json
 import os
@@ -27,12 +29,22 @@ os.environ |= {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "MPLBACKEND": "a
 import torch
 from fault_kinds.jobs import call
 from fault_kinds.kinds import kinds
-from fault_kinds.trial import Kind, Outcome, Verdict
+from fault_kinds.trial import Kind, NotHere, Outcome, Verdict
 from rich.console import Console
 from rich.table import Table
 
+ROOT = Path(__file__).resolve().parents[1]
 QUICK = 2
 """Trials of each kind with `--quick`."""
+
+
+def fingerprint() -> str:
+    """A name of the code that is tried: trials of other code do not count."""
+    found = hashlib.sha256()
+    for path in sorted(path for top in ("src", "scripts", "conf", "benchmarks") for path in (ROOT / top).rglob("*.*")):
+        if path.suffix in (".py", ".yaml"):
+            found.update(path.read_bytes())
+    return found.hexdigest()[:12]
 
 
 def warm_up(work: Path) -> None:
@@ -54,7 +66,7 @@ def warm_up(work: Path) -> None:
 
 
 def tried(kind: Kind, count: int, work: Path, seed: int, console: Console) -> list[Outcome]:
-    """The outcomes of a kind's trials: those that were made before, and the others."""
+    """The outcomes of a kind's trials: those that were made before, and the others. NotHere."""
     record = work / f"{kind.name.replace(' ', '-').replace(',', '').replace('/', '-')}-{seed}.jsonl"
     lines = record.read_text().splitlines() if record.exists() else []
     outcomes = [Outcome(Verdict(row["verdict"]), row["what"], row["said"]) for row in map(json.loads, lines)][:count]
@@ -69,7 +81,9 @@ def tried(kind: Kind, count: int, work: Path, seed: int, console: Console) -> li
         with record.open("a") as file:
             file.write(json.dumps({"number": number, **asdict(outcome)}) + "\n")
         if outcome.verdict is Verdict.LOST:
-            console.print(f"LOST {kind.name}, trial {number}: {outcome.what}: {outcome.said}", style="red", markup=False)
+            console.print(
+                f"LOST {kind.name}, trial {number}: {outcome.what}: {outcome.said}", style="red", markup=False
+            )
             shutil.copytree(trial, work / "lost" / f"{record.stem}-{number}", dirs_exist_ok=True, symlinks=True)
     return outcomes
 
@@ -85,7 +99,6 @@ def row_of(kind: Kind, outcomes: Sequence[Outcome]) -> dict[str, object]:
             for number, outcome in enumerate(outcomes)
             if outcome.verdict is Verdict.LOST
         ],
-        **({"note": note} if (note := getattr(kind, "note", "")) else {}),
     }
 
 
@@ -98,14 +111,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/faults.json"))
     options = parser.parse_args()
     torch.set_num_threads(1)  # a process with more threads cannot be forked safely
-    console, work = Console(width=120), options.work.resolve()
+    console, work = Console(width=120), options.work.resolve() / fingerprint()
     work.mkdir(parents=True, exist_ok=True)
     warm_up(work)
     chosen = [kind for kind in kinds() if kind.name.startswith(tuple(options.kinds))]
     table = Table("kind", "tried", *Verdict)
     rows = []
     for kind in chosen:
-        outcomes = tried(kind, QUICK if options.quick else kind.trials, work, options.seed, console)
+        try:
+            outcomes = tried(kind, QUICK if options.quick else kind.trials, work, options.seed, console)
+        except NotHere as error:
+            console.print(f"{kind.name}: not tried here: {error}", markup=False)
+            outcomes = []
         rows.append(row := row_of(kind, outcomes))
         table.add_row(kind.name, *(str(row[name]) for name in ("tried", *Verdict)))
         result = {"seed": options.seed, "machine": platform.platform(), "torch": torch.__version__, "kinds": rows}

@@ -65,7 +65,7 @@ def call(work: Callable[[], object], folder: Path, log: Path, before: Callable[[
 
 def script(name: str, arguments: Sequence[str], folder: Path, log: Path, before: Callable[[], None] = nothing) -> Job:
     """Start `python scripts/<name>.py <arguments>` in `folder`."""
-    return call(lambda: _main(name, arguments), folder, log, before)
+    return call(lambda: run_script(name, arguments), folder, log, before)
 
 
 def ranks(
@@ -85,7 +85,9 @@ def ranks(
         }  # fmt: skip
         log = logs / f"rank{rank}.log"
         first = before[rank] if before else nothing
-        process = _fork.Process(target=_child, args=(lambda: _main("train", arguments), folder, log, first, places))
+        process = _fork.Process(
+            target=_child, args=(lambda: run_script("train", arguments), folder, log, first, places)
+        )
         process.start()
         started.append(Job(process, log))
     return started
@@ -100,7 +102,8 @@ def wait_for_all(jobs: Sequence[Job], seconds: float) -> list[int | None]:
     return codes
 
 
-def _main(name: str, arguments: Sequence[str]) -> None:
+def run_script(name: str, arguments: Sequence[str]) -> None:
+    """Run a script in this process, as if it had been started with these arguments."""
     file = SCRIPTS / f"{name}.py"
     sys.argv = [str(file), *arguments]
     runpy.run_path(str(file), run_name="__main__")

@@ -72,22 +72,22 @@ class Kills:
 
     def _kill(self, variant: str, whole: Path, trial: Path, chance: Random) -> str:
         """Begin the run and kill one of its processes; says when."""
-        victim = chance.randrange(self.world)
+        victim, sabotage = 0, nothing
         if self.when == "moment":
-            seconds = chance.uniform(0.2, 1.0) * float((whole / "ended").read_text())
-            jobs = self._start(variant, trial)
+            victim = chance.randrange(self.world)
+            seconds = chance.uniform(0.1, 0.9) * float((whole / "ended").read_text())
+            when = f"rank {victim} after {seconds:.2f} s"
+        elif self.when == "operation":
+            at = chance.randint(1, int((whole / "operations").read_text()))
+            sabotage, when = DiesAtOperation(trial, at), f"file operation {at}"
+        else:
+            sizes = sorted(path.stat().st_size for path in whole.rglob("*") if path.is_file())
+            size = chance.randint(sizes[len(sizes) // 2], sizes[-1])
+            sabotage, when = DiesInWrite(size), f"byte {size} of a file"
+        jobs = self._start(variant, trial, [sabotage])
+        if self.when == "moment":
             jobs[victim].wait(seconds)
             jobs[victim].send(signal.SIGKILL)
-            when = f"rank {victim} after {seconds:.2f} s"
-        else:
-            if self.when == "operation":
-                at = chance.randint(1, int((whole / "operations").read_text()))
-                sabotage, victim, when = DiesAtOperation(trial, at), 0, f"file operation {at}"
-            else:
-                largest = max(path.stat().st_size for path in whole.rglob("*.ckpt"))
-                size = int(largest ** chance.uniform(0.4, 1.0))
-                sabotage, victim, when = DiesInWrite(size), 0, f"byte {size} of a file"
-            jobs = self._start(variant, trial, [sabotage])
-            jobs[victim].wait(PATIENCE)
+        jobs[victim].wait(PATIENCE)
         wait_for_all(jobs, _ALONE)
         return f"{when} (exit code {jobs[victim].process.exitcode})"

@@ -9,6 +9,10 @@ from random import Random
 from typing import Protocol
 
 
+class NotHere(Exception):
+    """This machine cannot try a kind of fault."""
+
+
 class Verdict(StrEnum):
     """What became of one fault."""
 
@@ -43,7 +47,10 @@ class Kind(Protocol):
         ...
 
     def prepare(self, work: Path) -> None:
-        """Make in `work` what all trials of this kind start from. May be called again when it is there already."""
+        """Make in `work` what all trials of this kind start from. May be called again when it is there already.
+
+        NotHere if this machine cannot try it.
+        """
         ...
 
     def attempt(self, work: Path, trial: Path, chance: Random, number: int) -> Outcome:
