@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -124,4 +125,10 @@ def _child(
     if places:
         rank_zero_only.rank = int(places["RANK"])  # set at import, which was before the fork
     before()
-    work()
+    try:
+        work()
+    except KeyboardInterrupt:  # of which a forked process would make the exit code 1
+        traceback.print_exc()
+        sys.stdout.flush()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
