@@ -4,15 +4,14 @@
 
 A trial is survived if the result is that of a run without the fault, bit for bit; named if the program refused to go
 on with an error that names what is broken; lost otherwise. Every trial is a function of the seed. What was tried is
-kept in `--work`: the same command goes on where it was stopped, unless the code has changed. `--quick` makes two
-trials of each kind.
+kept in `--work`: the same command goes on where it was stopped, unless the code has changed, and commands for
+different kinds may run side by side. `--quick` makes two trials of each kind.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib
 import json
 import os
 import platform
@@ -21,6 +20,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from random import Random
 
@@ -34,6 +34,7 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
+WARM = ("kairos.", "hydra_plugins.", "hydra.", "matplotlib.", "lightning.pytorch.", "transformers.")
 QUICK = 2
 """Trials of each kind with `--quick`."""
 
@@ -55,14 +56,15 @@ def warm_up(work: Path) -> None:
         from kairos.compose import train
 
         train(["policy=toy", "data=toy", "template=answer", "iterations=1", "callbacks.progress=null"], work / "warm")
+        import_module("transformers.models.qwen3_vl.modeling_qwen3_vl")
         names.write_text("\n".join(sys.modules))
 
     job = call(run, work, work / "warm.log")
     if job.wait(300) != 0:
         raise RuntimeError(f"no run can be made here: see {job.log}")
     for name in names.read_text().splitlines():
-        if name.startswith(("kairos.", "hydra_plugins.", "hydra.", "matplotlib.", "lightning.pytorch.")):
-            importlib.import_module(name)
+        if name.startswith(WARM):
+            import_module(name)
 
 
 def tried(kind: Kind, count: int, work: Path, seed: int, console: Console) -> list[Outcome]:
@@ -73,7 +75,7 @@ def tried(kind: Kind, count: int, work: Path, seed: int, console: Console) -> li
     if len(outcomes) < count:
         kind.prepare(work)
     for number in range(len(outcomes), count):
-        trial = work / "trial"
+        trial = work / "trials" / record.stem
         shutil.rmtree(trial, ignore_errors=True)
         trial.mkdir(parents=True)
         outcome = kind.attempt(work, trial, Random(f"{seed} {kind.name} {number}"), number)

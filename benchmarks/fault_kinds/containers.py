@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from random import Random
 
@@ -24,14 +24,14 @@ class Containers:
 
     @property
     def trials(self) -> int:
-        return len(importlib.import_module("containers").VIDEOS)
+        return len(import_module("containers").VIDEOS)
 
     def prepare(self, work: Path) -> None:
         """Nothing: each video is rendered in its trial."""
 
     def attempt(self, work: Path, trial: Path, chance: Random, number: int) -> Outcome:
         del work, chance
-        module = importlib.import_module("containers")
+        module = import_module("containers")
         video, found = module.VIDEOS[number], trial / "found.json"
 
         def measure() -> None:
