@@ -11,6 +11,7 @@ import pytest
 import torch
 from helpers.rendering import render
 
+from kairos.compose import compose, part
 from kairos.core.prompt_text import PromptError, shortened, text_fault
 from kairos.core.spans import Span
 from kairos.core.types import Failure, Prompt, Target, VideoClip, VideoSource
@@ -299,3 +300,11 @@ def test_rows_on_real_clips_go_on_behind_hostile_ones(tmp_path: Path) -> None:
     batch = collate([dataset[index] for index in range(len(dataset))])
     assert len(batch.failures) == len(hostile) and batch.weights_P.sum() == 2
     assert [failure.uid for failure in batch.failures] == [f"rows:{number}" for number in range(2, 2 + len(hostile))]
+
+
+def test_a_run_of_own_rows_stops_before_it_begins_or_leaves_them_out_in_one_word(folder: Path) -> None:
+    file = written(folder, DEEP)
+    overrides = ["policy=toy", "data=jsonl", f"data.annotations={file}", f"data.videos={folder}"]
+    with pytest.raises(AnnotationError, match="row 2: not JSON"):
+        part(compose(overrides).data.train)()
+    assert len(part(compose([*overrides, "data.invalid=skip"]).data.train)()) == 2

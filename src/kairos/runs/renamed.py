@@ -58,6 +58,7 @@ ADDED: Mapping[str, object] = {
     "*.family.single_frames": False,
     "*frames.shown": None,
     "*loader.budget.shown": None,
+    "*.invalid": "error",
     "*objective.terms.*.reference": "start",
     "*policy.unused_projection": False,
     "*policy.weights": None,
