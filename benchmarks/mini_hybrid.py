@@ -1,11 +1,11 @@
 """Writes a start for a mini answerer of another family: a Qwen3.5 that shares the mini base's weights where it can.
 
     python benchmarks/mini_hybrid.py                     # writes runs/mini_hybrid, ten seconds on a CPU
-    python scripts/train.py experiment=mini_answerer policy=mini_hybrid policy.weights=runs/mini_hybrid
+    python scripts/train.py experiment=mini_answerer policy=mini_hybrid policy.weights=runs/mini_hybrid data.clips=1500
 
 Copied are the vision tower without its deepstack features, the embeddings, norms and MLPs, and the attention of every
-second layer. The layers between them, gated delta nets, are drawn. Trained from random weights alone, the hybrid did
-not learn to see within 1,000 iterations of 256 prompts.
+second layer. The layers between them, gated delta nets, are drawn. After its 800 iterations it is right on 82 of
+100 validation needles; one that was drawn as a whole was not better than chance after 1,000.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def test_every_row_composes_and_builds(row: str, tmp_path: Path, monkeypatch: py
 
 def test_the_tables_use_every_row_and_name_no_other():
     used = {row.experiment for path in DEFINITIONS for row in read_definition(path).rows.values()}
-    assert [path.stem[0] for path in DEFINITIONS] == list("abcdefghiii")
+    assert [path.stem[0] for path in DEFINITIONS] == list("abcdefghiiii")
     assert used == {f"mini/{row}" for row in ROWS if row != "budget"}
 
 
@@ -51,7 +51,7 @@ def test_rows_that_differ_in_overrides_alone_compose():
             if row.overrides:
                 compose([f"experiment={row.experiment}", *row.overrides])
             if row.arm is not None:
-                arms = compose([f"experiment={row.experiment}"]).callbacks.frame_arms
+                arms = compose([f"experiment={row.experiment}", *row.overrides]).callbacks.frame_arms
                 assert row.arm in {*arms.untrained, *arms.trained}, (path.stem, row)
 
 
@@ -118,3 +118,16 @@ def test_the_driver_trains_what_is_missing_and_goes_on_from_packs(
     assert "every run has finished" in said and "$ python" not in said, "nothing is trained again"
     results = [tmp_path / place / "results" / "mini" / "x_toy.json" for place in (".", "elsewhere")]
     assert json.loads(results[0].read_text())["rows"] == json.loads(results[1].read_text())["rows"]
+
+
+@pytest.mark.parametrize("frames", [4, 8, 16])
+def test_the_committed_agents_find_needles_better_than_uniform_and_untrained_choice(frames: int, repository: Path):
+    rows = json.loads((repository / "results" / "mini" / "i_frames.json").read_text(encoding="utf-8"))["rows"]
+    task = f"needle (needles, {frames} frames)"
+    found = {row["row"]: row for row in rows if row["task"] == task and row["score"] == "accuracy"}
+    assert found["agent"]["n"] == 10
+    for untrained in ("uniform", "untrained top-k", "AKS"):
+        assert found["agent"]["low"] > found[untrained]["high"], untrained
+    against = json.loads((repository / "results" / "mini" / "i_untrained.json").read_text(encoding="utf-8"))["rows"]
+    (row,) = [r for r in against if (r["row"], r["task"], r["score"]) == ("agent, bin-max", task, "accuracy")]
+    assert row["difference"]["low"] > 0, "the agent's bin-max is better than bin-max without training"

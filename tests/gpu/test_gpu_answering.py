@@ -59,4 +59,4 @@ def test_features_of_a_frame_are_the_same_bits_in_any_company(tmp_path: Path) ->
 
 def bits(answerer: LanguageAnswerer, prompt: Prompt) -> Tensor:
     (seen,) = answerer.features(answerer.policy.towers, answerer.processor, [prompt], [[5, 6, 7]])
-    return torch.stack(seen.of(torch.tensor([5, 6, 7]))).cpu()
+    return torch.cat(seen.of(torch.tensor([5, 6, 7])), dim=1).cpu()
