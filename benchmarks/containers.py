@@ -17,6 +17,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -287,7 +289,12 @@ def main() -> None:
     arguments = parser.parse_args()
     found = measure(alone=arguments.alone)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n", encoding="utf-8")
+    machine = {
+        "command": "python benchmarks/containers.py" + (" --alone" if arguments.alone else ""),
+        **{name: version(name) for name in ("av", "decord", "torchcodec") if find_spec(name)},
+    }
+    report = {"distances": [asdict(row) for row in found], "machine": machine}
+    arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     names = list(dict.fromkeys(row.reader for row in found))
     table = Table("video", *names, title="largest distance from a frame's time, in seconds")
     for video, rows in itertools.groupby(found, key=lambda row: row.video):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from kairos.core.prompt_text import PromptError
 
+RE_ENCODE = "re-encode it: ffmpeg -i <file> -c:v libx264 <new>.mp4"
+"""The remedy for a file whose pictures carry wrong times."""
+
 
 class VideoError(PromptError):
     """This one clip cannot be used; others may be fine. A data set counts it and goes on."""

@@ -9,7 +9,7 @@ from av.video.frame import VideoFrame
 
 from kairos.video.decoding.in_order.picture_times import picture_times
 from kairos.video.decoding.in_order.video_file import VideoFile, write_picture
-from kairos.video.errors import VideoError
+from kairos.video.errors import RE_ENCODE, VideoError
 
 
 class ByCount:
@@ -30,7 +30,7 @@ class ByCount:
         if stamps_N is None:
             raise VideoError(
                 f"{path}: the times of its pictures do not rise, or are missing ({file.container}, {file.codec}); "
-                "re-encode it: ffmpeg -i <file> -c:v libx264 <new>.mp4"
+                + RE_ENCODE
             )
         self.seconds_N = file.seconds(stamps_N)
         self.probe = file.probe(self.seconds_N, file.rgb(first))

@@ -8,7 +8,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from kairos.video.decoding.in_order.video_file import VideoFile, write_picture
-from kairos.video.errors import VideoError
+from kairos.video.errors import RE_ENCODE, VideoError
 
 
 class ByTime:
@@ -41,7 +41,7 @@ class ByTime:
         if self._at > stamp:
             raise VideoError(
                 f"{self._path}: its index names a picture at {self._file.seconds([stamp])[0]:.3f} s that decoding does "
-                "not show; re-encode it: ffmpeg -i <file> -c:v libx264 <new>.mp4"
+                f"not show; {RE_ENCODE}"
             )
 
     def _go_to(self, key: int) -> None:

@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from kairos.video.decoding.decoder import Probe, installed_version
-from kairos.video.errors import VideoError
+from kairos.video.errors import RE_ENCODE, VideoError
 
 
 class VideoFile:
@@ -110,6 +110,6 @@ def write_picture(path: str, image_HWC: np.ndarray, out_HWC: np.ndarray) -> None
         height, width, _ = image_HWC.shape
         raise VideoError(
             f"{path}: a picture of {width}x{height} pixels where the first one has "
-            f"{out_HWC.shape[1]}x{out_HWC.shape[0]}; re-encode it: ffmpeg -i <file> -c:v libx264 <new>.mp4"
+            f"{out_HWC.shape[1]}x{out_HWC.shape[0]}; {RE_ENCODE}"
         )
     out_HWC[:] = image_HWC

@@ -8,7 +8,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from kairos.video.decoding.decoder import Reader
 from kairos.video.decoding.in_order.video_file import VideoFile
-from kairos.video.errors import VideoError
+from kairos.video.errors import RE_ENCODE, VideoError
 
 _SIDE = 32
 """Pictures are compared as grey thumbnails of so many pixels squared."""
@@ -46,7 +46,7 @@ class ComparedReader:
             raise VideoError(
                 f"{self._path}: {self.probe.version} shows at {second:.2f} s the picture of {shown:.2f} s: it is "
                 f"{abs(shown - second):.2f} s off in this file ({self._film.container}), compared with a decode from "
-                "the start; re-encode it: ffmpeg -i <file> -c:v libx264 <new>.mp4, or use another decoder"
+                f"the start; {RE_ENCODE}, or use another decoder"
             )
 
 
