@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from kairos.cli import UserError, command, user_errors
+from kairos.core.stop_signals import Stopped
 from kairos.report.rollouts.query import Query, order_by
 from kairos.report.rollouts.selected import Rollouts
 from kairos.report.rollouts.view import RolloutView
@@ -46,7 +47,7 @@ def show(config: DictConfig) -> None:
             found = rollouts.rows(iteration, query)
         for row in found:
             view.show(row)
-    except KeyboardInterrupt:
+    except Stopped:
         return
     if view.count:
         view.note(f"\nrollouts shown: {view.count}, prompts: {view.groups}")

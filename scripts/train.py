@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +13,7 @@ from omegaconf import DictConfig
 
 from kairos.cli import command, config_dir, literal, needs_of, user_errors
 from kairos.compose import alone, carry_out
+from kairos.core.stop_signals import Stopped
 from kairos.report.comparison.page import draw_sweep
 from kairos.runs.folder import LOG, RunError, RunFolder
 from kairos.runs.names import folder_name, run_folder
@@ -29,6 +31,10 @@ def main(config: DictConfig) -> None:
     try:
         with user_errors():
             train(config, started, sweep)
+    except Stopped:
+        if sweep:
+            print(f"the sweep is stopped at job #{HydraConfig.get().job.num}: repeat the command for what is left")
+        raise
     finally:
         if sweep and main_process():
             _draw(Path(HydraConfig.get().sweep.dir))
@@ -58,6 +64,8 @@ def _draw(sweep: Path) -> None:
 def _open(config: DictConfig, sweep: bool) -> tuple[DictConfig, list[str], RunFolder]:
     """The run's configuration, overrides and folder; RunError if the folder may not be used."""
     overrides = list(HydraConfig.get().overrides.task)
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0:
+        config.overwrite = False  # torchrun starts again what it began: the run goes on
     if sweep:
         if str(config.trainer.devices) not in ("1", "auto"):
             raise RunError(

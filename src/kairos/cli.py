@@ -18,10 +18,13 @@ from hydra.errors import CompactHydraException, HydraException, InstantiationExc
 from omegaconf import DictConfig
 
 from kairos.compose import CONF
+from kairos.core.parent import end_with_launcher
+from kairos.core.stop_signals import StopSignals
 from kairos.credit.rewards.rubric import RewardError
 from kairos.runs.environment import Environment
 from kairos.runs.keys import KEYS
 
+_END_SECONDS = 1800.0  # in which a script has ended after a signal
 _OURS = {"kairos", "hydra_plugins"}
 _INSTALLED = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 _WORKER_LINE = re.compile(r'^  File "(.+)", line (\d+), in (.+)$', re.MULTILINE)
@@ -34,7 +37,8 @@ class UserError(CompactHydraException):
 def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
     """Decorates a script's main function as `hydra.main` does, with `conf/<name>.yaml` and the command line as config.
 
-    Folders and conditions (`run=runs/a=1,b=2`, `where=reason!=null`) need no Hydra quotes.
+    Folders and conditions (`run=runs/a=1,b=2`, `where=reason!=null`) need no Hydra quotes. SIGTERM and SIGINT end the
+    script in good order, with exit codes 143 and 130 (`StopSignals`).
     """
 
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
@@ -44,7 +48,9 @@ def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
         def run() -> None:
             multirun = not {"-m", "--multirun"}.isdisjoint(sys.argv)
             sys.argv[1:] = [_quoted(argument, multirun) for argument in sys.argv[1:]]
-            parsed()
+            end_with_launcher()
+            with StopSignals(_END_SECONDS):
+                parsed()
 
         return run
 

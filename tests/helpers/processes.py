@@ -23,6 +23,16 @@ def run(command: list[str], folder: Path, repository: Path, *mine: Path) -> subp
     )
 
 
+def start(command: list[str], folder: Path, repository: Path, *mine: Path) -> subprocess.Popen[str]:
+    """As `run`, but it does not wait; what the process says goes to `said.txt` in `folder`."""
+    script = str(repository / "scripts" / "train.py")
+    command = [sys.executable, *(script if part == "SCRIPT" else part for part in command)]
+    with (folder / "said.txt").open("w") as said:
+        return subprocess.Popen(
+            command, cwd=folder, env=environment(repository, *mine), stdout=said, stderr=subprocess.STDOUT, text=True
+        )
+
+
 def environment(repository: Path, *mine: Path) -> dict[str, str]:
     """The variables of a process of its own: Python's path, one thread, and no rank of whoever runs the tests."""
     places = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")

@@ -15,6 +15,7 @@ from kairos.cli import literal
 from kairos.runs.folder import LOG, RunError, RunFolder
 from kairos.runs.names import folder_name
 
+_AGENT = "hydra_plugins.kairos_torchrun.agent"
 _SWEEPS = (
     "hydra/launcher",
     "hydra.launcher",
@@ -52,9 +53,15 @@ class Command:
     script: tuple[str, ...]
     hydra: tuple[str, ...]
     processes: int
+    restarts: int = 0
+    """How often torchrun starts a job again when one of its processes has died."""
+    stop_seconds: int = 120
+    """How long torchrun leaves its processes to end after a signal."""
 
     @classmethod
-    def of(cls, config: DictConfig, task: TaskFunction, processes: int) -> Command:
+    def of(
+        cls, config: DictConfig, task: TaskFunction, processes: int, restarts: int = 0, stop_seconds: int = 120
+    ) -> Command:
         """The command of a sweep; RunError if trainer.devices is another number of processes."""
         if (asked := str(config.trainer.devices)) not in ("1", "auto", str(processes)):
             raise RunError(
@@ -64,14 +71,17 @@ class Command:
         own = [o for o in config.hydra.overrides.hydra if not o.startswith(_SWEEPS)]
         extra = [s.path for s in config.hydra.runtime.config_sources if s.provider == "command-line"]
         flags = ["--config-name", config.hydra.job.config_name, *(f for path in extra for f in ("--config-dir", path))]
-        return cls((str(Path(inspect.getfile(task)).resolve()), *flags), tuple(own), processes)
+        return cls((str(Path(inspect.getfile(task)).resolve()), *flags), tuple(own), processes, restarts, stop_seconds)
 
     def job(self, name: str, overrides: Sequence[str], sweep: Path) -> Job:
         run = RunFolder(sweep / folder_name(overrides))
         devices = (
             [] if any(o.startswith("trainer.devices=") for o in overrides) else [f"trainer.devices={self.processes}"]
         )
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={self.processes}"]
+        torchrun = [
+            sys.executable, "-m", _AGENT, "--standalone", f"--nproc-per-node={self.processes}",
+            f"--max-restarts={self.restarts}", f"--shutdown-timeout={self.stop_seconds}",
+        ]  # fmt: skip
         folder = literal("hydra.run.dir", str(run.path))
         command = (*torchrun, *self.script, *overrides, *devices, *self.hydra, folder)
         return Job(name, tuple(overrides), run, command, "overwrite=true" in map(str.lower, overrides))

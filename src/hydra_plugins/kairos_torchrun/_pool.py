@@ -5,40 +5,41 @@ from __future__ import annotations
 import fcntl
 import math
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from itertools import takewhile
 from queue import SimpleQueue
-from types import FrameType
 
 import psutil
 
 from hydra_plugins.kairos_torchrun._commands import Job
 from hydra_plugins.kairos_torchrun._places import Place
 
-_GRACE = 20.0  # seconds that a stopped job has to end by itself
+_MORE = 10.0  # seconds that torchrun has to end after its processes
 _TAIL = 15  # lines of the log that a failed job shows
 
 
 def run_all(
-    jobs: Sequence[Job], room: Sequence[Place], after_each: Callable[[], None], seconds: float | None = None
+    jobs: Sequence[Job],
+    room: Sequence[Place],
+    after_each: Callable[[], None],
+    seconds: float | None = None,
+    stop_seconds: float = 120.0,
 ) -> tuple[list[Job], list[Job]]:
     """Run every unfinished job; returns the jobs that failed and those for which `seconds` were not enough.
 
     A job starts only if it would end in time when it takes as long as the longest so far. Running jobs are stopped when
-    the time is up or the sweep is interrupted.
+    the time is up or the sweep is interrupted: they have `stop_seconds` to save what they have.
     """
     waiting = [job for job in jobs if not _skip(job)]
     if len(waiting) < len(jobs):
         after_each()
-    crew = _Crew(room, seconds)
-    with _terminable(), ThreadPoolExecutor(len(room)) as threads:
+    crew = _Crew(room, seconds, stop_seconds)
+    with ThreadPoolExecutor(len(room)) as threads:
         try:
             futures = [threads.submit(crew.run, job) for job in waiting]
             for future in as_completed(futures, seconds):
@@ -55,7 +56,8 @@ def run_all(
 class _Crew:
     """State shared by the threads, each of which runs one job: free places, running processes, time left."""
 
-    def __init__(self, room: Sequence[Place], seconds: float | None) -> None:
+    def __init__(self, room: Sequence[Place], seconds: float | None, stop_seconds: float) -> None:
+        self._stop_seconds = stop_seconds
         self._free: SimpleQueue[Place] = SimpleQueue()
         for place in room:
             self._free.put(place)
@@ -93,10 +95,10 @@ class _Crew:
         for name, process in running.items():
             print(f"{name} is stopped; repeat the command to go on with it", file=sys.stderr, flush=True)
             process.terminate()
-        _, alive = psutil.wait_procs(tree, timeout=_GRACE)
+        _, alive = psutil.wait_procs(tree, timeout=self._stop_seconds + _MORE)
         for process in alive:
             process.kill()
-        psutil.wait_procs(alive, timeout=_GRACE)
+        psutil.wait_procs(alive, timeout=_MORE)
 
 
 def _skip(job: Job) -> bool:
@@ -146,23 +148,6 @@ def _last_words(job: Job, log_from: int) -> list[str]:
         lines = log.read().decode(errors="replace").splitlines()
     own = list(takewhile(lambda line: "torch/distributed/elastic" not in line, lines))
     return (own or lines)[-_TAIL:]
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Makes SIGTERM (from a scheduler or a timeout) end the sweep as Ctrl-C does, so that every `finally` runs."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(signum: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + signum)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _family(pid: int) -> list[psutil.Process]:

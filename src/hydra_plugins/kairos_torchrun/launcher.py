@@ -1,5 +1,6 @@
 """A Hydra launcher that runs each job of a sweep under torchrun: `scripts/train.py -m hydra/launcher=torchrun ...`."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ class TorchrunConf:
     jobs: int | None = None
     minutes: float | None = None
     draw: bool = True
+    max_restarts: int = 0
+    stop_seconds: int = 120
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="torchrun", node=TorchrunConf, provider="kairos")
@@ -38,6 +41,10 @@ class TorchrunLauncher(Launcher):
     With `minutes` (null: no limit) a job starts only if it would end in time, judged by the longest finished job, and
     running jobs are stopped at the end. `draw`: draw the sweep's page after every job.
 
+    Stopped jobs (at the end of `minutes`, or with the sweep) have `stop_seconds` to end their iteration and save its
+    checkpoint. A job of which a process dies starts again from its last checkpoint up to `max_restarts` times. When the
+    launcher is killed, its jobs end too.
+
     Finished jobs are skipped, unfinished ones resumed. Other jobs go on if one fails; Hydra then exits with 1.
     """
 
@@ -48,6 +55,8 @@ class TorchrunLauncher(Launcher):
         jobs: int | None = None,
         minutes: float | None = None,
         draw: bool = True,
+        max_restarts: int = 0,
+        stop_seconds: int = 120,
     ) -> None:
         for name, value in (("devices_per_job", devices_per_job), ("jobs_per_device", jobs_per_device), ("jobs", jobs)):
             if value is not None and value < 1:
@@ -55,7 +64,12 @@ class TorchrunLauncher(Launcher):
         if minutes is not None and minutes <= 0:
             raise ValueError(f"hydra.launcher.minutes must be > 0, or null for no limit, got {minutes}")
         self.devices_per_job, self.jobs_per_device, self.jobs = devices_per_job, jobs_per_device, jobs
-        self.minutes, self.draw = minutes, draw
+        if max_restarts < 0 or stop_seconds < 1:
+            raise ValueError(
+                "hydra.launcher.max_restarts must be >= 0 and hydra.launcher.stop_seconds >= 1, got "
+                f"{max_restarts} and {stop_seconds}"
+            )
+        self.minutes, self.draw, self.max_restarts, self.stop_seconds = minutes, draw, max_restarts, stop_seconds
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
@@ -65,12 +79,15 @@ class TorchrunLauncher(Launcher):
         from hydra_plugins.kairos_torchrun._places import places
         from hydra_plugins.kairos_torchrun._pool import run_all
         from kairos.cli import UserError
+        from kairos.core.stop_signals import Stopped
         from kairos.report.comparison.page import draw_sweep
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         sweep = Path(self.config.hydra.sweep.dir)
-        command = Command.of(self.config, self.task_function, self.devices_per_job)
+        command = Command.of(
+            self.config, self.task_function, self.devices_per_job, self.max_restarts, self.stop_seconds
+        )
         jobs = [
             command.job(f"#{initial_job_idx + index}", list(overrides), sweep)
             for index, overrides in enumerate(job_overrides)
@@ -80,7 +97,13 @@ class TorchrunLauncher(Launcher):
         )
         print(f"{len(jobs)} jobs of {self.devices_per_job} processes, {min(len(room), len(jobs))} at once, in {sweep}")
         seconds = None if self.minutes is None else 60 * self.minutes
-        failed, left = run_all(jobs, room, lambda: draw_sweep(sweep) if self.draw else None, seconds)
+        draw = (lambda: draw_sweep(sweep)) if self.draw else (lambda: None)
+        try:
+            failed, left = run_all(jobs, room, draw, seconds, self.stop_seconds)
+        except Stopped:
+            left = [job for job in jobs if not job.run.finished]
+            print(f"stopped: {len(left)} of {len(jobs)} jobs are left: repeat the command", file=sys.stderr, flush=True)
+            raise
         listed = "".join(f"\n  {job.log}" for job in jobs if job in failed)
         said = [f"{len(failed)} of {len(jobs)} jobs failed; what they said is in{listed}"] if failed else []
         said += [f"time was up for {len(left)} of {len(jobs)} jobs: repeat the command"] if left else []

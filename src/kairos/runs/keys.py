@@ -40,6 +40,7 @@ KEYS = {
     "trainer": _PLACE,
     "trainer.devices": Meaning(named=False, compared=False),  # the number of processes says how many prompts a step has
     "trainer.num_nodes": Meaning(named=False, compared=False),
+    "timeout_minutes": _PLACE,
     "memory_check": _PLACE,
     "memory_gib": _PLACE,
     "callbacks.memory": _BESIDE,

@@ -293,7 +293,8 @@ class GRPOModule(L.LightningModule):
         """Calls the callbacks' `after_iteration`, after their own Lightning hooks."""
         del outputs, batch_idx
         with no_stop_iteration(f"the callbacks of iteration {self.iteration}"):
-            after_iteration(getattr(self.trainer, "callbacks", ()), self, batch)
+            after_iteration(getattr(self.trainer, "callbacks", ()), self, batch, self.meter.doing.now)
+        self.meter.doing.now("waits for prompts")
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
         checkpoint["iteration"] = self.iteration

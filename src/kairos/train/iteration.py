@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -33,8 +33,12 @@ class IterationCallback(Protocol[ModuleT_contra]):
     def after_iteration(self, module: ModuleT_contra, batch: PromptBatch) -> None: ...
 
 
-def after_iteration(callbacks: Iterable[object], module: object, batch: PromptBatch) -> None:
-    """Call every `IterationCallback` among `callbacks`, turn by turn."""
+def after_iteration(
+    callbacks: Iterable[object], module: object, batch: PromptBatch, told: Callable[[str], None] | None = None
+) -> None:
+    """Call every `IterationCallback` among `callbacks`, turn by turn; `told` gets the name of each before its call."""
     found = [callback for callback in callbacks if isinstance(callback, IterationCallback)]
     for callback in sorted(found, key=lambda callback: getattr(callback, "turn", Turn.MEASURE)):
+        if told is not None:
+            told(type(callback).__name__)
         callback.after_iteration(module, batch)

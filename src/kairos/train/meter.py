@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kairos.train.devices import ranks
+from kairos.train.devices.standing import Doing
 
 
 class Meter:
@@ -19,6 +20,8 @@ class Meter:
         self._sums: dict[str, tuple[float | Tensor, float | Tensor]] = {}
         self.spans: dict[str, tuple[float, float]] = {}
         """When each phase last began and ended, by `time.perf_counter`."""
+        self.doing = Doing()
+        """What this process is doing; phases say it too."""
 
     def add(self, name: str, value: float | Tensor, count: float | Tensor = 1.0) -> None:
         """Add `value`, the mean of `count` items; a count of 0 adds nothing.
@@ -36,6 +39,7 @@ class Meter:
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time this context as `time/<name>`; waits for the GPU, so that its work counts in its own phase."""
+        self.doing.now(name)
         started = _now()
         try:
             yield

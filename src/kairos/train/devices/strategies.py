@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 
+import lightning as L
 import torch
+from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 
 def alone(strategy: Strategy) -> bool:
@@ -26,8 +30,35 @@ class InPlace(Strategy):
         self.checkpoint_io.teardown()
 
 
+def minutes(count: float) -> timedelta:
+    """How long a rank waits for the others in a collective before it fails: the `timeout` of a strategy."""
+    if count <= 0:
+        raise ValueError(f"timeout_minutes must be > 0, got {count}")
+    return timedelta(minutes=count)
+
+
 class DDP(DDPStrategy, InPlace):
     """Weights on every device."""
+
+    def _configure_launcher(self) -> None:
+        assert self.cluster_environment is not None
+        self._launcher = RanksLauncher(self.cluster_environment, self.num_processes, self.num_nodes)
+
+
+class RanksLauncher(_SubprocessScriptLauncher):
+    """Lightning's launcher without the thread that kills this process, by SIGKILL, when another rank has failed.
+
+    `WatchRanks` ends it instead, and says why.
+    """
+
+    def launch(
+        self, function: Callable[..., object], *args: object, trainer: L.Trainer | None = None, **kwargs: object
+    ) -> object:
+        self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
+        if not self.cluster_environment.creates_processes_externally:
+            self._call_children_scripts()
+        _set_num_threads_if_needed(num_processes=self.num_processes)
+        return function(*args, **kwargs)
 
 
 class SingleDevice(SingleDeviceStrategy, InPlace):
