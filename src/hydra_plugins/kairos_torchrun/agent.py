@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 from torch.distributed.run import main
@@ -10,4 +11,5 @@ from kairos.core.parent import end_with_parent
 
 if __name__ == "__main__":
     end_with_parent(signal.SIGTERM)
+    os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")  # a restart would find the dead ranks' addresses
     main()
