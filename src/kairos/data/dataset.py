@@ -15,6 +15,7 @@ from kairos.core.seeds import mix
 from kairos.core.types import Failure, Prompt, PromptBatch, Template, VideoClip, VideoSource
 from kairos.curriculum.order import permutation
 from kairos.data.records import Reader, Record
+from kairos.data.templates.parts import NoWording
 from kairos.video.loader import filled
 from kairos.video.samplers.shown import features_and_frames
 
@@ -58,8 +59,21 @@ class PromptDataset(Dataset[Prompt | Failure]):
         self.loader, self.template, self.processor = loader, template, processor
         self.text_bytes = text_bytes
         self.enrich = dict(enrich or {})
+        self._check_wordings()
         adding, showing = features_and_frames(self.enrich)
         self._in_order = [*adding, *showing]
+
+    def _check_wordings(self) -> None:
+        """NoWording, before anything is decoded, where prompts get words and the template has none for a record."""
+        first = {record.task: record for record in reversed(self.records)}
+        for record in first.values() if self.template is not None and self.processor is not None else ():
+            clip = VideoClip(record.uid, None, torch.zeros(0), record.duration or 0.0)
+            try:
+                self.template.messages(self._prompt(record, clip))
+            except NoWording:
+                raise
+            except ValueError:  # of this row alone: told when the row is read
+                continue
 
     def of(self, records: Sequence[Record]) -> PromptDataset:
         """The same data set with other records."""
@@ -87,11 +101,14 @@ class PromptDataset(Dataset[Prompt | Failure]):
             return Failure(record.uid, str(error), missed)
 
     def _decoded(self, record: Record) -> Prompt:
+        return self._prompt(record, self.loader.load(record.video))
+
+    def _prompt(self, record: Record, clip: VideoClip) -> Prompt:
         return Prompt(
             uid=record.uid,
             task=record.task,
             source=record.source,
-            clip=self.loader.load(record.video),
+            clip=clip,
             question=record.question,
             target=record.target,
             options=record.options,

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from kairos.core.spans import to_write
 from kairos.core.types import Prompt, Target
 
+ALL_TASKS = ("template=answer", "template=think", "template=temporal_r1_all_tasks")
+"""Options of the config group `template` with a wording for every task that readers give."""
+
 
 def user_turn(text: str, video_first: bool = True) -> dict[str, object]:
     """A user turn with the clip and a text."""
@@ -62,10 +65,17 @@ def thought(target: Target) -> str:
     return "" if target.demonstration is None else f"<think>{target.demonstration}</think>"
 
 
+class NoWording(ValueError):
+    """A template that does not ask for what a prompt's task wants."""
+
+
 def wording(wordings: dict[str, str], prompt: Prompt) -> str:
-    """The wording for the prompt's task; ValueError names the known tasks."""
+    """The wording for the prompt's task; NoWording names the known tasks and templates with more of them."""
     if prompt.task not in wordings:
-        raise ValueError(f"prompt {prompt.uid}: no wording for task {prompt.task!r}, only for {', '.join(wordings)}")
+        raise NoWording(
+            f"prompt {prompt.uid}: the template has no wording for task {prompt.task!r}, only for "
+            f"{', '.join(wordings)}; {', '.join(ALL_TASKS)} have one for grounding, choice, grounded_qa and needle"
+        )
     return wordings[prompt.task]
 
 
