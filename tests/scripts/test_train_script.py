@@ -138,7 +138,8 @@ class Shape:
          "raised in of_mine.Reward.__call__ .*of_mine.py, line 10"),
         ("+reward.terms.iou.term={_target_: of_mine.Reward, scale: -1}",
          "error: of_mine.Reward.__init__ .*of_mine.py, line 7.: RuntimeError: a scale below nothing"),
-        ("shape={_target_: of_mine.Shape}", "error: of_mine.Shape.__call__ .*of_mine.py, line 14.: IndexError: "),
+        ("shape={_target_: of_mine.Shape}", "error: the shape Shape of reward term 'iou' failed on prompt 'toy/.*"
+         "IndexError: (.|\n)*raised in of_mine.Shape.__call__ .*of_mine.py, line 14"),
         ("gate._target_=of_mine.Gate", "error: .*gate: of_mine.Gate: ModuleNotFoundError: No module named 'of_mine"),
         ("gate._target_=mine_of.Gate", "error: .*gate: mine_of.Gate: ModuleNotFoundError: No module named 'mine_of'"),
         ("reward.terms.iou.term._target_=decimal.Decimal", "error: reward term 'iou' failed on prompt"),

@@ -101,8 +101,8 @@ def _shaped(name: str, shape: Shape, raw_G: Tensor, group: RolloutGroup) -> Tens
         values_G = shape(raw_G)
     except _CRASHES as error:
         problem = f"{type(error).__name__}: {error}\nof the raw rewards {raw_G.tolist()}"
-        raise RewardError(group.prompt.uid, name, _shown(group), problem, repr(shape)) from error
-    return _checked(values_G, name, group, repr(shape), raw_G)
+        raise RewardError(group.prompt.uid, name, _shown(group), problem, _named(shape)) from error
+    return _checked(values_G, name, group, _named(shape), raw_G)
 
 
 def _checked(values_G: Tensor, name: str, group: RolloutGroup, part: str = "", raw_G: Tensor | None = None) -> Tensor:
@@ -125,6 +125,12 @@ def _culprit(term: RewardTerm, group: RolloutGroup) -> str:
         except _CRASHES:
             return rollout.text
     return _shown(group)
+
+
+def _named(part: object) -> str:
+    """A part with its settings where it tells them, else its name: never an address in memory."""
+    told = repr(part)
+    return told if " at 0x" not in told else getattr(part, "__qualname__", type(part).__name__)
 
 
 def _cut(text: str) -> str:
