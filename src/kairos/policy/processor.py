@@ -9,7 +9,6 @@ from typing import cast
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from kairos.core.prompt_text import PromptError, control_fault
 from kairos.core.types import Layout, Prompt
 from kairos.policy.families.qwen3_vl import Qwen3VL
 from kairos.policy.family import Family
@@ -17,7 +16,7 @@ from kairos.policy.models.chat_template import render
 from kairos.policy.models.mini_tokenizer import CHAT_TEMPLATE
 from kairos.policy.models.weights import locate
 from kairos.policy.network.layouts import Markers, frames_in
-from kairos.policy.network.special_tokens import special_token_fault, special_tokens
+from kairos.policy.network.special_tokens import check_prompt, special_tokens
 
 _MOST_CACHED = 10_000
 
@@ -44,12 +43,7 @@ class LanguageProcessor:
         PromptError where its question, options or demonstration hold a special token of the tokenizer.
         """
         frames_in(prompt)
-        written = "\n".join((prompt.question, *prompt.options, prompt.target.demonstration or ""))
-        fault = special_token_fault(self._special, self.encode(written))
-        if fault is None and self.markers.text in written:
-            fault = control_fault(self.markers.text)
-        if fault is not None:
-            raise PromptError(f"prompt {prompt.uid}: its question, options or demonstration {fault}")
+        check_prompt(prompt, self._special, self.encode, self.markers.text)
         if prompt.template is None:
             raise ValueError(f"prompt {prompt.uid} has no template, so its wording is unknown")
         text = self.text(prompt.template.messages(prompt))

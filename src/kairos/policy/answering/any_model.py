@@ -23,6 +23,7 @@ from kairos.policy.answering.sets import check_sets, shown_frames
 from kairos.policy.models.chat_template import render
 from kairos.policy.models.foreign_code import check_model_folder
 from kairos.policy.models.weights import check_exists
+from kairos.policy.network.special_tokens import check_prompt, special_tokens
 from kairos.policy.network.vision.frame_times import evenly_spread
 
 _FPS = 1000
@@ -98,10 +99,14 @@ class TransformersAnswerer:
         return Reply(text, truncated=len(new) == self.max_tokens and not ended)
 
     def inputs(self, prompt: Prompt, clip: VideoClip) -> dict[str, Tensor]:
-        """What the model is given for a clip of chosen frames; ValueError for a prompt that cannot be asked."""
+        """What the model is given for a clip of chosen frames; ValueError for a prompt that cannot be asked.
+
+        The data have looked at its texts already; this model's own special tokens are known only here.
+        """
         if prompt.template is None:
             raise ValueError(f"prompt {prompt.uid} has no template, so its wording is unknown")
         assert self._processor is not None and clip.frames_TCHW is not None
+        check_prompt(prompt, special_tokens(self._tokenizer), self._encode)
         template = self._processor.chat_template or self._tokenizer.chat_template
         if not isinstance(template, str):
             raise ValueError(f"answerer.model={self.name} must have one chat template, got {sorted(template or ())}")
@@ -130,6 +135,9 @@ class TransformersAnswerer:
         if self._model is None:
             raise RuntimeError("the answerer has no weights yet: call build() first")
         return self._model
+
+    def _encode(self, text: str) -> list[int]:
+        return cast("list[int]", self._tokenizer.encode(text, add_special_tokens=False))
 
     @property
     def _tokenizer(self) -> PreTrainedTokenizerBase:
