@@ -23,6 +23,7 @@ from transformers import (
 )
 from transformers.models.llava_onevision import LlavaOnevisionImageProcessor
 
+from kairos.core.prompt_text import PromptError
 from kairos.core.types import Prompt, Target
 from kairos.data.templates.answer import AnswerOnly
 from kairos.policy.answering.any_model import TransformersAnswerer
@@ -77,6 +78,13 @@ def test_a_qwen2_vl_answers_each_set_by_itself(folder: str, tmp_path: Path):
     assert not torch.equal(
         seen["pixel_values_videos"], answerer.inputs(dark, dark.clip.take(SETS[0]))["pixel_values_videos"]
     )
+
+
+def test_a_question_that_spells_out_the_models_own_tokens_is_refused(folder: str, tmp_path: Path):
+    answerer = TransformersAnswerer(qwen2_vl(folder, tmp_path / "qwen2_vl"))
+    answerer.build()
+    with pytest.raises(PromptError, match=r"prompt a: its question.*'<\|video_pad\|>'"):
+        answerer.answer([replace(asked(), question="Which <|video_pad|> is first?")], [SETS])
 
 
 def test_frames_keep_their_times_so_that_a_qwen3_vl_answers_as_our_own_family_does(folder: str, tmp_path: Path):
