@@ -65,6 +65,11 @@ def test_what_cannot_be_compared_is_refused_before_training() -> None:
     experiment = build([*ARMS, "rollout=live"])
     with pytest.raises(ValueError, match="take rollout=frame_sets"):
         experiment.trainer.fit(experiment.module, experiment.datamodule)
+    gone = ["+answerer@callbacks.frame_arms.answerers.second=mini",
+            "callbacks.frame_arms.answerers.second.policy.weights=runs/gone"]  # fmt: skip
+    experiment = build([*ARMS, *gone])
+    with pytest.raises(ValueError, match=r"policy\.weights=runs/gone: there is no such folder"):
+        experiment.trainer.fit(experiment.module, experiment.datamodule)
     twice = "+callbacks.frame_arms.untrained.agent=${callbacks.frame_arms.untrained.uniform}"
     for wrong, message in (("callbacks.frame_arms.frames=[0]", "must be numbers"), (twice, "among its untrained"),
                            ("+callbacks.frame_arms.answerers.my_own=${answerer}", "without '_'")):  # fmt: skip

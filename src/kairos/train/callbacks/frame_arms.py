@@ -106,10 +106,12 @@ class FrameArms(Callback):
         self.metrics = standard() if metrics is None else metrics
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Says before training what would be wrong after it."""
+        """Says before training what would be wrong after it; so the further answerers are loaded now, on the CPU."""
         del trainer
         module = module_of(pl_module)
         _answerer_of(module)
+        for answerer in self.answerers.values():
+            answerer.build()
         if self.trained:
             _scorer_of(module)
 
@@ -117,7 +119,6 @@ class FrameArms(Callback):
         module, datamodule = module_of(pl_module), data_of(trainer)
         answerers = {"": _answerer_of(module)}
         for name, answerer in self.answerers.items():
-            answerer.build()
             answerer.to(module.device)
             answerers[name] = answerer
         for probe in datamodule.probes:
