@@ -111,7 +111,8 @@ class needs_of:
         if lacking:
             first = str(error).partition("\n")[0]
             raise UserError(
-                f"error: {first}\n{self.run} began with parts of your own; give their place again: {lacking}"
+                f"error: {first}\n{self.run} began with parts of your own; give their place again: {lacking}\n"
+                "do so only if those folders are yours"
             ) from error
 
 

@@ -281,6 +281,22 @@ def test_what_is_built_is_what_was_checked(tmp_path: Path):
     assert assemble(config, folder=run.path).folder == run.path
 
 
+@pytest.mark.parametrize("name", ["config.yaml", "overrides.yaml"])
+def test_a_few_lines_that_stand_for_a_billion_are_refused(name: str, tmp_path: Path):
+    run = stranger(tmp_path / "run", [])
+    lines = ["a0: &a0 [x, x]", *(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]" for i in range(12))]
+    (run.path / name).write_text("\n".join(lines))
+    for read in (run.overrides, run.outdated):
+        with pytest.raises(RunError, match=rf"(?s){name} cannot be read: an alias below an anchor.*line 2"):
+            read()
+    (run.path / name).write_text("[" * 100_000)
+    with pytest.raises(RunError, match=f"{name} cannot be read"):
+        run.overrides()
+    (run.path / name).write_bytes(b"\xff: [")
+    with pytest.raises(RunError, match=f"{name} cannot be read"):
+        run.overrides()
+
+
 class Evil:
     """Unpickling one makes a file."""
 

@@ -51,19 +51,20 @@ class RunFolder:
 
     def overrides(self) -> list[str]:
         """The overrides that the run began with, in today's names, without those that concern one command only."""
-        begun, config = yaml.safe_load(self._read("overrides.yaml")), yaml.safe_load(self._read("config.yaml"))
+        begun = self._load("overrides.yaml")
+        config = cast("Mapping[str, object]", self._load("config.yaml"))
         if not isinstance(begun, list) or not all(isinstance(override, str) for override in begun):
             raise RunError(f"{self.path / 'overrides.yaml'} must be a list of overrides, each a text key=value")
         return new_overrides([override for override in begun if meaning(key_of(override)).kept], config)
 
     def config(self) -> dict[str, object]:
         """The resolved configuration that the run began with, in today's names."""
-        return dict(cast("Mapping[str, object]", with_new_names(yaml.safe_load(self._read("config.yaml")))))
+        return dict(cast("Mapping[str, object]", with_new_names(self._load("config.yaml"))))
 
     def outdated(self) -> str | None:
         """A message about a run that was begun when parts had other names; None if no name has changed."""
-        found = old_names(yaml.safe_load(self._read("config.yaml")))
-        found |= old_names(yaml.safe_load(self._read("overrides.yaml")))
+        found = old_names(self._load("config.yaml"))
+        found |= old_names(self._load("overrides.yaml"))
         if not found:
             return None
         first, *more = [f"{old} is {new}" for old, new in found.items()]
@@ -122,11 +123,37 @@ class RunFolder:
             path.unlink(missing_ok=True)
         return left
 
+    def _load(self, name: str) -> object:
+        """One of the folder's yaml files; RunError, with the line, where it is broken."""
+        try:
+            return yaml.load(self._read(name), PlainLoader)
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+            raise RunError(f"{self.path / name} cannot be read: {error}") from error
+
     def _read(self, name: str) -> str:
         return (self.path / name).read_text(encoding="utf-8")
 
     def _write(self, name: str, text: str) -> None:
         write_whole(self.path / name, text)
+
+
+class PlainLoader(yaml.SafeLoader):
+    """Refuses aliases of aliases: a few lines of them stand for more than a memory holds."""
+
+    anchored = 0
+    """Anchored nodes that are open."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            if self.anchored:
+                raise yaml.MarkedYAMLError(problem="an alias below an anchor", problem_mark=event.start_mark)
+            return super().compose_node(parent, index)
+        anchored = getattr(event, "anchor", None) is not None
+        self.anchored += anchored
+        node = super().compose_node(parent, index)
+        self.anchored -= anchored
+        return node
 
 
 def find_run(name: str) -> Path:

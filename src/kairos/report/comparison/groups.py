@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import yaml
 
+from kairos.runs.folder import PlainLoader
 from kairos.runs.keys import key_of, meaning
 from kairos.runs.names import in_name
 from kairos.runs.read import Run
@@ -116,12 +117,12 @@ def _by_seed(runs: Sequence[Run]) -> dict[str, Run]:
 
 
 def _config(run: Run) -> dict[str, object]:
-    tree = with_new_names(yaml.safe_load(run.config)) if run.config else None
+    tree = with_new_names(yaml.load(run.config, PlainLoader)) if run.config else None
     return tree if isinstance(tree, dict) else {}
 
 
 def _overrides(run: Run) -> list[str]:
-    listed = yaml.safe_load(run.overrides) if run.overrides else None
+    listed = yaml.load(run.overrides, PlainLoader) if run.overrides else None
     return [str(item) for item in listed] if isinstance(listed, list) else []
 
 

@@ -19,6 +19,7 @@ from kairos.report.run_page.header import header
 from kairos.report.run_page.intervals import intervals
 from kairos.report.run_page.timeline import timeline
 from kairos.report.style import data_uri, save
+from kairos.runs.folder import PlainLoader
 from kairos.runs.read import Run, read_run
 
 
@@ -68,5 +69,5 @@ def _values(run: Run, lines: Sequence[Line], pictures: Mapping[str, str]) -> dic
 
 
 def _overrides(text: str) -> str:
-    listed = yaml.safe_load(text) if text else None
+    listed = yaml.load(text, PlainLoader) if text else None
     return "  ".join(str(item) for item in listed) if isinstance(listed, list) else ""
