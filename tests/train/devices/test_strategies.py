@@ -100,7 +100,7 @@ def test_a_failed_run_on_one_device_goes_to_the_host_for_the_error_keeps_it_aliv
 def test_the_rest_of_lightnings_teardown_is_done(strategy: str, monkeypatch: pytest.MonkeyPatch):
     done = []
     for part in (CPUAccelerator, Precision, TorchCheckpointIO, LightningEnvironment):
-        monkeypatch.setattr(part, "teardown", lambda self: done.append(type(self)))
+        monkeypatch.setattr(part, "teardown", lambda self, part=part: done.append(part))
     built = build([*RUN, f"strategy={strategy}"])
     built.trainer.fit(built.module, built.datamodule)
     group = [LightningEnvironment] if strategy == "ddp" else []
