@@ -78,6 +78,10 @@ def assemble(config: DictConfig, overrides: Sequence[str] = (), folder: Path | N
 
     ValueError if an option without a default has no value.
     """
+    if config.enrich.get("sampler") is not None and config.processor is None:
+        raise ValueError(
+            "sampler= chooses the frames that a language model is shown, and this policy is none: leave sampler=all"
+        )
     from kairos.train.console import quieten
 
     quieten()

@@ -49,10 +49,6 @@ class PromptDataset(Dataset[Prompt | Failure]):
     ) -> None:
         if text_bytes < 1:
             raise ValueError(f"text_bytes must be >= 1 (of question, options and demonstration), got {text_bytes}")
-        if isinstance(processor, Mapping):
-            raise ValueError(
-                "sampler= chooses the frames that a language model is shown, and this policy is none: leave sampler=all"
-            )
         self.records = list(records) if isinstance(records, Sequence) else records.records()
         if not self.records:
             raise ValueError("no records to learn from: check the paths and the filters of `data`")

@@ -11,7 +11,7 @@ from helpers.tiny_language import FAMILIES, clip, tokenizer_folder
 from omegaconf import DictConfig
 from torch import Tensor
 
-from kairos.compose import compose, part
+from kairos.compose import build, compose, part
 from kairos.core.protocols import Enrich
 from kairos.core.spans import Span
 from kairos.core.types import Failure, Layout, Prompt, Target, VideoClip, VideoSource
@@ -162,6 +162,5 @@ def test_all_frames_are_shown_by_default_and_nothing_is_written_down():
 
 
 def test_a_policy_that_reads_no_frames_is_not_shown_any():
-    config = compose(["policy=toy", "sampler=uniform", "shown_frames=4"])
     with pytest.raises(ValueError, match=r"sampler= chooses the frames that a language model is shown.*sampler=all"):
-        PromptDataset([], Camera(), processor=part(config.processor))  # type: ignore[arg-type]
+        build(["policy=toy", "data=toy", "sampler=uniform", "shown_frames=4"])
