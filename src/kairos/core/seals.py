@@ -115,14 +115,24 @@ def remove(path: Path) -> None:
     seal_path(path).unlink(missing_ok=True)
 
 
-def identity(path: str | Path) -> tuple[int, int, int, int, int]:
-    """What tells whether a file was changed or replaced: device, inode, size, and the times of content and inode (ns).
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells whether a file was changed, replaced or copied."""
 
-    No program can set the inode's time (ctime), as `cp -p`, `tar` and `rsync` set that of the content.
-    FileNotFoundError.
-    """
+    device: int
+    inode: int
+    size: int
+    """Bytes."""
+    modified: int
+    """When the content was written last (mtime, in ns)."""
+    changed: int
+    """When anything about the file was changed last (ctime, in ns): no program can set it, and it ticks every 4 to 10 ms."""
+
+
+def identity(path: str | Path) -> Identity:
+    """A file's identity now. `cp -p`, `tar` and `rsync` keep `modified`, but not `changed`. FileNotFoundError."""
     status = os.stat(path)  # noqa: PTH116 - this is a hot path
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _write(path: Path, seals: Sequence[Seal]) -> None:

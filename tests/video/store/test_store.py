@@ -171,7 +171,7 @@ def test_a_corrupt_pixel_is_found_by_its_checksum(loader: ClipLoader, source: Vi
         replace(loader, on_miss="require").load(source)
 
 
-def test_a_copied_store_is_good_although_its_times_differ(loader: ClipLoader, source: VideoSource) -> None:
+def test_a_touched_file_is_still_good(loader: ClipLoader, source: VideoSource) -> None:
     loader.load(source)
     os.utime(files(loader.store)[0])
     assert not filled(loader.load(source))

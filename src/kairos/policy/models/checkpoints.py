@@ -16,7 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from kairos.core.seals import BrokenFile, check, identity
+from kairos.core.seals import BrokenFile, Identity, check, identity
 
 _log = logging.getLogger(__name__)
 _DAMAGED = (
@@ -112,8 +112,8 @@ def _mapped(path: Path) -> Mapping[str, object]:
 
 
 @lru_cache(maxsize=256)
-def _verified(path: Path, identity: tuple[int, ...]) -> str | None:
-    del identity
+def _verified(path: Path, now: Identity) -> str | None:
+    del now
     if check(path):
         return None
     try:

@@ -16,11 +16,12 @@ from pathlib import Path
 import torch
 
 from kairos.core.protocols import Budget
+from kairos.core.seals import BrokenFile
 from kairos.core.types import VideoClip, VideoSource
 from kairos.video.store.content import ContentIndex
 from kairos.video.store.hashing import Reading
 from kairos.video.store.mapped import FORMAT, Mapped, StoredClip, open_clip
-from kairos.video.store.sealed import BrokenFile, write_sealed
+from kairos.video.store.sealed import write_sealed
 
 _log = logging.getLogger(__name__)
 _REMEDY = (

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from kairos.core.protocols import FeatureStore
-from kairos.video.store.sealed import BrokenFile, read_sealed, write_sealed
+from kairos.core.seals import BrokenFile, identity
+from kairos.video.store.sealed import read_sealed, write_sealed
 
 FORMAT = "kairos features 1"
 _log = logging.getLogger(__name__)
@@ -86,15 +87,15 @@ class FeatureFiles:
         """The memory-mapped tensor; None if there is no intact file of this key."""
         path = self.path(key)
         try:
-            status = path.stat()
-            sealed = read_sealed(str(path), status.st_size, FORMAT)
+            now = identity(path)
+            sealed = read_sealed(str(path), now.size, FORMAT)
             part = sealed.parts["features"]
             kind = _TYPES.get(part["dtype"], torch.float32)
             features = sealed.bytes("features", *_TYPES).view(kind).view(part["shape"])
             about = sealed.metadata["about"]
             if (stored := json.loads(about)["key"]) != key:
                 raise BrokenFile(f"it holds the features of {stored}")
-            sealed.check(about, [features], status.st_mtime_ns)
+            sealed.check(about, [features], str(path), now)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kairos.core.seals import BrokenFile, Identity, identity
 from kairos.core.types import VideoClip, VideoSource
 from kairos.video.errors import VideoError
-from kairos.video.store.sealed import BrokenFile, read_sealed
+from kairos.video.store.sealed import read_sealed
 
 FORMAT = "kairos clip 1"
 
@@ -80,8 +80,7 @@ def content_name(clip: VideoClip) -> str | None:
 
 def open_clip(path: str) -> Mapped:
     """Memory-map the file at `path`; the last 1,024 maps are cached. FileNotFoundError, BrokenFile."""
-    status = os.stat(path)  # noqa: PTH116 - this is the hot path
-    return _open(path, status.st_ino, status.st_size, status.st_mtime_ns)
+    return _open(path, identity(path))
 
 
 def release() -> None:
@@ -90,19 +89,20 @@ def release() -> None:
 
 
 @lru_cache(maxsize=1024)
-def _open(path: str, inode: int, size: int, modified_ns: int) -> Mapped:
-    del inode
+def _open(path: str, now: Identity) -> Mapped:
     try:
-        sealed = read_sealed(path, size, FORMAT)
+        sealed = read_sealed(path, now.size, FORMAT)
         seconds = sealed.bytes("seconds", "F64").clone().view(torch.float64)
         frames = sealed.bytes("frames", "U8").view(sealed.parts["frames"]["shape"])
         text = sealed.metadata["about"]
         about = json.loads(text)
         if frames.dim() != 4 or len(frames) != len(seconds):
             raise BrokenFile(f"frames {tuple(frames.shape)} do not fit {len(seconds)} frame times")
-        sealed.check(text, [seconds, frames], modified_ns)
+        sealed.check(text, [seconds, frames], path, now)
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise error if isinstance(error, BrokenFile) else BrokenFile(f"unreadable ({error!r}, {size} bytes)") from error
+        raise (
+            error if isinstance(error, BrokenFile) else BrokenFile(f"unreadable ({error!r}, {now.size} bytes)")
+        ) from error
     return Mapped(path, frames, seconds, about)
 
 

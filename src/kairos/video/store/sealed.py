@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +16,12 @@ import torch
 from torch import Tensor
 
 from kairos.core.regular_files import open_regular
+from kairos.core.seals import BrokenFile, Identity
 from kairos.video.errors import StoreError
 
-
-class BrokenFile(ValueError):
-    """A file that is damaged, or is not a file of that store."""
-
-
 _LARGEST_HEADER = 64 << 20
+_intact: dict[str, Identity] = {}
+"""Files whose checksum this process has found right, as they were then."""
 
 
 class Part(TypedDict):
@@ -55,14 +52,17 @@ class Sealed:
         first, last = part["data_offsets"]
         return self.data[first:last]
 
-    def check(self, about: str, tensors: Sequence[Tensor], modified_ns: int) -> None:
+    def check(self, about: str, tensors: Sequence[Tensor], path: str, now: Identity) -> None:
         """BrokenFile if the checksum is wrong.
 
-        It is computed only if the modification time is not the writer's: the file was copied or changed.
+        It is computed once in a process, and again when the file's `identity` is no longer `now`: when it was changed,
+        replaced or copied. What the disk or the memory damages after that without a write is not noticed.
         """
-        sealed, expected = int(self.metadata["sealed_ns"]), int(self.metadata["crc32"])
-        if modified_ns != sealed and checksum(about, tensors) != expected:
+        if _intact.get(path) == now:
+            return
+        if checksum(about, tensors) != int(self.metadata["crc32"]):
             raise BrokenFile("its checksum is wrong")
+        _intact[path] = now
 
 
 def read_sealed(path: str, size: int, form: str) -> Sealed:
@@ -92,12 +92,10 @@ def write_sealed(path: Path, form: str, about: str, tensors: Mapping[str, Tensor
     StoreError, with the `remedy` (which has a place for the {reason}), when the disk is full or the folder cannot be
     written.
     """
-    sealed = int(time.time()) // 2 * 2  # seconds that every file system can represent
     metadata = {
         "format": form,
         "about": about,
         "crc32": str(checksum(about, list(tensors.values()))),
-        "sealed_ns": str(sealed * 10**9),
     }
     data, partial = safetensors.torch.save(dict(tensors), metadata), ""
     try:
@@ -108,7 +106,6 @@ def write_sealed(path: Path, form: str, about: str, tensors: Mapping[str, Tensor
             file.flush()
             os.fsync(file.fileno())
         Path(partial).chmod(0o644)
-        os.utime(partial, (sealed, sealed))
         Path(partial).replace(path)
     except OSError as error:
         if partial:
