@@ -176,7 +176,7 @@ def carry_out(
     from kairos.evaluation.metrics import displays
     from kairos.policy.models.checkpoints import newest_intact
     from kairos.report.run_page.chosen import chosen_in
-    from kairos.report.run_page.page import write_report
+    from kairos.report.run_page.page import try_report
     from kairos.report.run_page.strips import save_strips
     from kairos.runs.displays import write_displays
     from kairos.runs.summary import summary_of, write_summary
@@ -219,7 +219,7 @@ def carry_out(
         return None
     row = summary_of(run.path, seed=config.seed, iterations=config.iterations)
     conclude(loggers, row)
-    write_report(run.path, row)
+    try_report(run.path, row)
     return write_summary(run.path, row, end_session(run.path, time.time()))
 
 

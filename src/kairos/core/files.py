@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,18 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     with replacing(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def json_line(row: object) -> bytes:
+    r"""A line of JSONL: readable UTF-8, with escapes where a text holds half a character, as odd file names do.
+
+    >>> json_line({"reason": "\u00e4"}) == b'{"reason": "\xc3\xa4"}\n', json_line({"reason": "\ud83d"})
+    (True, b'{"reason": "\\ud83d"}\n')
+    """
+    try:
+        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(row).encode() + b"\n"
 
 
 @contextmanager

@@ -126,7 +126,7 @@ class Identity:
     modified: int
     """When the content was written last (mtime, in ns)."""
     changed: int
-    """When anything about the file was changed last (ctime, in ns): no program can set it, and it ticks every 4 to 10 ms."""
+    """When anything about the file was changed last (ctime, in ns): no program can set it."""
 
 
 def identity(path: str | Path) -> Identity:

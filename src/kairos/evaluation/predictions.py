@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kairos.core.answers import read
+from kairos.core.files import json_line
 from kairos.core.grammar import LENIENT
+from kairos.core.seals import check, replacing_state
 from kairos.core.spans import Span, answer_iou
 from kairos.core.types import Prompt, PromptBatch, Rollout, Sampling
 
@@ -176,29 +178,35 @@ def complete(predictions: Iterable[Prediction], records: Sequence[Record], many:
 
 
 def write(predictions: Iterable[Prediction], path: Path) -> None:
-    """One JSON object a line, in order; the folder is made when it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
+    """One JSON object a line, in order, atomically and with a seal; the folder is made when it is missing."""
+    with replacing_state(path) as file:
         for prediction in predictions:
-            file.write(json.dumps(asdict(prediction), ensure_ascii=False) + "\n")
+            file.write(json_line(asdict(prediction)))
 
 
 def read_file(path: Path) -> list[Prediction]:
-    """The rows of a file that `write` wrote; older files lack some fields. ValueError names an invalid row."""
+    """The rows of a file that `write` wrote; older files lack some fields. ValueError names an invalid row.
+
+    BrokenFile where the file has a seal that it does not fit.
+    """
+    check(path)
     names = {field.name for field in fields(Prediction)}
     later = {field.name for field in fields(Prediction) if field.default is not MISSING}
     rows: list[Prediction] = []
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}:{number} is not JSON: {error}") from error
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{path}:{number} is not JSON in UTF-8: {error}") from error
             if not isinstance(row, dict) or {*row, *later} != names:
                 raise ValueError(f"{path}:{number} is not a prediction: its fields must be {sorted(names)}")
-            row["spans"] = tuple(Span(*span) for span in row["spans"])
-            row["target_spans"] = tuple(Span(*span) for span in row["target_spans"])
-            row["evidence"] = tuple(Span(*span) for span in row.get("evidence", ()))
-            row["frames"] = None if row.get("frames") is None else tuple(row["frames"])
+            try:
+                row["spans"] = tuple(Span(*span) for span in row["spans"])
+                row["target_spans"] = tuple(Span(*span) for span in row["target_spans"])
+                row["evidence"] = tuple(Span(*span) for span in row.get("evidence", ()))
+                row["frames"] = None if row.get("frames") is None else tuple(row["frames"])
+            except TypeError as error:
+                raise ValueError(f"{path}:{number} is no prediction: spans are pairs of seconds ({error})") from error
             rows.append(Prediction(**row))
     return rows

@@ -113,7 +113,7 @@ def _text(figure: Figure, top: float, lines: Sequence[str], size: float, color: 
     height = figure.get_size_inches()[1]
     for number, line in enumerate(lines):
         figure.text(
-            0.33 / _WIDTH, (top - _LINE * number) / height, line.replace("$", r"\$"), fontsize=size, color=color,
+            0.33 / _WIDTH, (top - _LINE * number) / height, line, fontsize=size, color=color,
             weight=weight, va="center",
         )  # fmt: skip
 

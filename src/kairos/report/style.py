@@ -9,9 +9,11 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from kairos.core.files import write_whole
+from kairos.report.html import encodable
 
 INK, MUTED, RULE = "#1f2933", "#6b7785", "#dfe3e8"
 BEFORE, AFTER, TRUTH = "#a3adb8", "#1f6fb2", "#2f7d5b"
@@ -61,7 +63,11 @@ def log_scale(axis: Axes, x: Sequence[float] = ()) -> None:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG at 150 dpi; equal figures give equal bytes."""
+    """Write a figure as PNG at 150 dpi; equal figures give equal bytes. Texts are shown as written, "$" included."""
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_parse_math(False)
+        text.set_text(encodable(text.get_text()))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, facecolor="white", bbox_inches="tight", metadata={"Software": None})
     return write_whole(path, buffer.getvalue())

@@ -17,7 +17,7 @@ def chosen(before: Sequence[Prediction], after: Sequence[Prediction], each: int 
     Without predictions from before training there are no improved ones, without those after it the worst are before it.
     Which are random is decided by their names, so that runs on one data set show the same.
     """
-    last = {row.uid: value for row in (after or before) if (value := score(row)) is not None and row.duration}
+    last = {row.uid: value for row in (after or before) if (value := score(row)) is not None and lasts(row)}
     first = {row.uid: value for row in before if (value := score(row)) is not None}
     gained = {uid: value - first[uid] for uid, value in last.items() if uid in first and after}
     found: dict[str, str] = {}
@@ -37,6 +37,11 @@ def chosen_in(predictions: Path) -> dict[str, str]:
     files = (predictions / "before.jsonl", predictions / "after.jsonl")
     before, after = (read_file(file) if file.is_file() else [] for file in files)
     return chosen(before, after)
+
+
+def lasts(row: Prediction) -> bool:
+    """Whether the clip has a duration that an axis can show: above 0 and below 1e9 seconds (and so not NaN)."""
+    return row.duration is not None and 0 < row.duration < 1e9
 
 
 def score(row: Prediction) -> float | None:

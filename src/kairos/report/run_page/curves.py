@@ -20,6 +20,7 @@ _LEARNING = {
     "policy/ratio_off_by_a_tenth": "Ratios off by a tenth",
     "time/iteration": "Seconds an iteration",
 }
+_DRAWN = 1e100  # matplotlib's axes overflow near the largest floats
 _APART = ("reward/", "reward_", "val/", "time/", "rollout/length", "throughput/")
 
 
@@ -45,10 +46,13 @@ def curves(
 
 
 def draw(axis: Axes, series: Series, label: str, color: str) -> None:
-    """Draw one series: logged values in a faint colour, and their running mean."""
-    axis.plot(series.at, series.values, color=color, alpha=0.25, linewidth=1)
-    marker = "o" if len(series) == 1 else ""
-    axis.plot(series.at, series.smooth(), color=color, linewidth=1.8, label=label, marker=marker)
+    """Draw one series: logged values in a faint colour, and their running mean. Values beyond 1e100 are left out."""
+    at, values, smooth = (
+        [line[i] for i, value in enumerate(series.values) if abs(value) < _DRAWN]
+        for line in (series.at, series.values, series.smooth())
+    )
+    axis.plot(at, values, color=color, alpha=0.25, linewidth=1)
+    axis.plot(at, smooth, color=color, linewidth=1.8, label=label, marker="o" if len(at) == 1 else "")
 
 
 def iterations(axis: Axes) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from kairos.report.html import encodable
 from kairos.report.run_page.before_after import Line
 from kairos.report.style import AFTER, BEFORE, INK, MUTED, panel, title
 
@@ -31,7 +32,7 @@ def intervals(lines: Sequence[Line]) -> Figure | None:
             labelled.add("floor")
     many = len({line.task for line in shown}) > 1
     names = [f"{line.task.replace('_', ' ')}  {line.display.label}" if many else line.display.label for line in shown]
-    axis.set_yticks(range(len(shown)), names, fontsize=8, color=INK)
+    axis.set_yticks(range(len(shown)), list(map(encodable, names)), fontsize=8, color=INK)
     axis.set_ylim(len(shown) - 0.5, -0.5)
     axis.set_xlim(-0.012, 1.012)
     axis.grid(axis="x", color="#eef0f3", linewidth=0.6)

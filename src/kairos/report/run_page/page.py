@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import yaml
+from jinja2 import TemplateError
 from matplotlib.figure import Figure
 
 from kairos.core.files import write_whole
@@ -21,6 +23,12 @@ from kairos.report.run_page.timeline import timeline
 from kairos.report.style import data_uri, save
 from kairos.runs.folder import PlainLoader
 from kairos.runs.read import Run, read_run
+
+_FAILURES = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TemplateError,
+    TypeError, ValueError,
+)  # fmt: skip
+"""What drawing can raise: matplotlib's, jinja's and the disk's errors."""
 
 
 def write_report(folder: Path, summary: Mapping[str, object] | None = None) -> Path:
@@ -44,6 +52,19 @@ def write_report(folder: Path, summary: Mapping[str, object] | None = None) -> P
         if figure is not None
     }
     return write_whole(run.folder / "report.html", html("run", _values(run, lines, pictures)))
+
+
+def try_report(folder: Path, summary: Mapping[str, object] | None = None) -> Path | None:
+    """As `write_report`, but a page that cannot be drawn is only said, with the reason and how to draw it again."""
+    try:
+        return write_report(folder, summary)
+    except _FAILURES as error:
+        print(
+            f"NO REPORT: {folder / 'report.html'} cannot be written ({type(error).__name__}: {error}). The run itself "
+            f"is complete; to write the page again: python scripts/report.py \"runs=['{folder}']\"",
+            file=sys.stderr,
+        )
+        return None
 
 
 def _values(run: Run, lines: Sequence[Line], pictures: Mapping[str, str]) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from kairos.evaluation.predictions import Prediction
-from kairos.report.run_page.chosen import chosen
+from kairos.report.run_page.chosen import chosen, lasts
 from kairos.report.run_page.strips import Strip, read_strips
 from kairos.report.style import AFTER, BEFORE, INK, MUTED, RULE, TRUTH
 
@@ -29,7 +30,7 @@ def timeline(
     """
     shown = chosen(before, after) if shown is None else shown
     rows = {name: {p.uid: p for p in rows} for name, rows in (("before", before), ("after", after))}
-    known = {p.uid: p for p in (*before, *after) if p.duration}
+    known = {p.uid: p for p in (*before, *after) if lasts(p)}
     uids = [uid for uid in shown if uid in known]
     if not uids:
         return None
@@ -59,7 +60,7 @@ def _axes(figure: Figure, bottom: float, height: float, whole: float) -> Axes:
 
 
 def _title(figure: Figure, bottom: float, whole: float, known: Prediction, why: str) -> None:
-    text = textwrap.shorten(" ".join(known.question.split()), width=90, placeholder=" …").replace("$", r"\$")
+    text = textwrap.shorten(" ".join(known.question.split()), width=90, placeholder=" …")
     left, height = _LEFT / _WIDE, (bottom + 0.07) / whole
     figure.text(left, height, text, fontsize=9, color=INK, ha="left", va="bottom")
     figure.text((_WIDE - _RIGHT) / _WIDE, height, why, fontsize=8, color=MUTED, ha="right", va="bottom")
@@ -89,7 +90,7 @@ def _bars(axis: Axes, known: Prediction, lines: Sequence[tuple[str, str, Sequenc
     axis.spines[["top", "right", "left", "bottom"]].set_visible(False)
     for y, (_, color, spans, text) in enumerate(lines):
         axis.plot((0, duration), (y, y), color=RULE, linewidth=1, zorder=1)
-        for span in spans:
+        for span in (span for span in spans if not math.isnan(sum(span))):
             start, end = (min(max(second, 0.0), duration) for second in span)
             axis.barh(y, max(end - start, 0.004 * duration), left=start, height=0.62, color=color, zorder=2)
         axis.text(1.012 * duration, y, text, ha="left", va="center", fontsize=8, color=INK)
