@@ -12,7 +12,7 @@ import pytest
 from helpers.running import fit, rows
 from helpers.scripting import Script
 
-from kairos.train.callbacks.log import append
+from kairos.runs.row_files import RowFile
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +130,8 @@ def test_a_live_run_is_followed_until_ctrl_c(repository: Path, tmp_path: Path) -
     ) as process:  # fmt: skip
         assert process.stdout is not None and process.stderr is not None
         for iteration in (1, 2):
-            append(
-                folder / "rollouts.jsonl", [{"iteration": iteration, "uid": "u", "row": 0, "text": f"text {iteration}"}]
-            )
+            row = {"iteration": iteration, "uid": "u", "row": 0, "text": f"text {iteration}"}
+            RowFile(folder / "rollouts.jsonl").append([row])
             assert any(f"text {iteration}" in line for line in iter(process.stdout.readline, ""))
         process.send_signal(signal.SIGINT)
         process.wait(20)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers.running import assert_same_run, curve, fit, metrics, rows
 
-from kairos.train.callbacks.log import append, cut_back
+from kairos.runs.row_files import RowFile
 
 KILLER = '''
 """A reward that kills its process once, in the middle of an iteration."""
@@ -158,9 +158,9 @@ def test_what_a_rollout_says_survives_a_cut(tmp_path: Path):
     """Line separators of Unicode are no ends of rows; a broken row in the middle is named, not dropped."""
     path = tmp_path / "rollouts.jsonl"
     said = [{"iteration": number, "text": text} for number, text in enumerate(["a\u2028b", "c\u0085d", "e"], start=1)]
-    append(path, said)
-    cut_back(path, 2)
+    RowFile(path).append(said)
+    RowFile(path).cut_back(2, None)
     assert rows(path) == said[:2]
     path.write_text('{"iteration": 1}\n{"iterat\n{"iteration": 2}\n', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"rollouts\.jsonl:2 is no row of JSON"):
-        cut_back(path, 2)
+    with pytest.raises(ValueError, match=r"rollouts\.jsonl, line 2 is not JSON in UTF-8 .* Restore the file"):
+        RowFile(path).cut_back(2, None)

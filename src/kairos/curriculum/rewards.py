@@ -73,6 +73,6 @@ def read_rewards(path: str | Path) -> list[PromptRewards]:
             content["rewards"] = tuple(content["rewards"])
             content["terms"] = {name: tuple(values) for name, values in content["terms"].items()}
             rows.append(PromptRewards(**content))
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{path}, line {number} holds no rewards of a prompt ({error})") from error
     return rows

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from kairos.core.files import write_whole
+
+_REMEDY = "Restore it from a copy, or make it again with scripts/select_prompts.py"
 
 
 @dataclass(frozen=True)
@@ -58,22 +61,22 @@ def unique_uids(uids: Sequence[str], known: Collection[str]) -> list[str]:
 
 def write_selection(path: str | Path, selection: Selection) -> None:
     """Write atomically: a reader finds the old file or the new one, never half of one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps({"hash": selection.hash, "uids": selection.uids}, indent=1) + "\n")
-    partial.replace(path)
+    write_whole(Path(path), json.dumps({"hash": selection.hash, "uids": selection.uids}, indent=1) + "\n")
 
 
 def read_selection(path: str | Path) -> Selection:
     """Read a selection file; ValueError if it is none, or its uids were changed after it was written."""
     try:
-        content = json.loads(Path(path).read_text())
+        content = json.loads(Path(path).read_bytes())
         selection, expected = Selection(tuple(content["uids"])), content["hash"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no selection file: JSON with `uids` and `hash` ({error})") from error
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: there is no such selection; scripts/select_prompts.py writes one") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is no selection file: JSON in UTF-8 with `uids` and `hash` ({error}). {_REMEDY}"
+        ) from error
     if selection.hash != expected:
         raise ValueError(
-            f"{path} was changed after it was written: its uids have hash {selection.hash}, not {expected}"
+            f"{path} was changed after it was written: its uids have hash {selection.hash}, not {expected}. {_REMEDY}"
         )
     return selection

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from kairos.core.files import write_whole
+from kairos.core.seals import read_state, write_state
 from kairos.evaluation.display import Display, Displays
 from kairos.evaluation.metrics import displays, standard
 
@@ -16,7 +16,7 @@ DISPLAYS = "displays.json"
 def write_displays(run: Path, shown: Displays) -> None:
     """Write how the metrics of a run are shown."""
     rows = {name: asdict(display) for name, display in shown.by_name.items()}
-    write_whole(run / DISPLAYS, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    write_state(run / DISPLAYS, json.dumps(rows, indent=1) + "\n")
 
 
 def read_displays(run: Path) -> Displays:
@@ -26,9 +26,9 @@ def read_displays(run: Path) -> Displays:
         return displays(standard())
     names = {field.name for field in fields(Display)}
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = json.loads(read_state(path))
         if not isinstance(rows, dict) or any(set(row) != names for row in rows.values()):
             raise ValueError(f"each metric must have the fields {sorted(names)}")
         return Displays({str(name): Display(**row) for name, row in rows.items()})
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not a file of displays: {error}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is not a file of displays: {error}; remove it for the standard metrics") from error

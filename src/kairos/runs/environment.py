@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 import kairos
-from kairos.core.files import write_whole
+from kairos.core.seals import BrokenFile, read_state, write_state
 
 _FILE = "environment.yaml"
 
@@ -39,8 +39,8 @@ class Environment:
         """The environment in a run's folder; an empty one without the file, or if `write` did not write it."""
         path = run / _FILE
         try:
-            found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
-        except (yaml.YAMLError, UnicodeDecodeError):
+            found = yaml.safe_load(read_state(path)) if path.is_file() else None
+        except (yaml.YAMLError, BrokenFile):  # only a hint is lost
             found = None
         found = found if isinstance(found, dict) else {}
         listed = found.get("python_path")
@@ -52,7 +52,7 @@ class Environment:
         """Write into a run's folder, unless empty: a resumed run keeps what it began with."""
         if self != Environment():
             row = asdict(self) | {"python_path": list(self.python_path)}
-            write_whole(run / _FILE, yaml.safe_dump(row, sort_keys=False, allow_unicode=True))
+            write_state(run / _FILE, yaml.safe_dump(row, sort_keys=False, allow_unicode=True))
 
     def lacking(self, given: Environment) -> str:
         """What to add to a command with the environment `given`, as shell text; empty if nothing is missing."""

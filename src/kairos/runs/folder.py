@@ -12,13 +12,15 @@ from typing import cast
 import psutil
 import yaml
 
-from kairos.core.files import UNFINISHED, write_whole
+from kairos.core.files import UNFINISHED
+from kairos.core.seals import BrokenFile, read_state, write_state
 from kairos.runs.keys import key_of, meaning
 from kairos.runs.renamed import added, new_overrides, old_names, with_new_names
 
 FINISHED = "summary.json"
 LOG = "log.txt"
 """Output of the run's processes, if a launcher recorded it."""
+_REMEDY = "Restore the file from a copy, or start the run again under another name="
 LOCK = ".lock"
 """Held by the process that writes to the folder (`kairos.runs.lock`), and says which."""
 
@@ -51,20 +53,16 @@ class RunFolder:
 
     def overrides(self) -> list[str]:
         """The overrides that the run began with, in today's names, without those that concern one command only."""
-        begun = self._load("overrides.yaml")
-        config = cast("Mapping[str, object]", self._load("config.yaml"))
-        if not isinstance(begun, list) or not all(isinstance(override, str) for override in begun):
-            raise RunError(f"{self.path / 'overrides.yaml'} must be a list of overrides, each a text key=value")
-        return new_overrides([override for override in begun if meaning(key_of(override)).kept], config)
+        kept = [override for override in self._overrides() if meaning(key_of(override)).kept]
+        return new_overrides(kept, self._config())
 
     def config(self) -> dict[str, object]:
         """The resolved configuration that the run began with, in today's names."""
-        return dict(cast("Mapping[str, object]", with_new_names(self._load("config.yaml"))))
+        return dict(cast("Mapping[str, object]", with_new_names(self._config())))
 
     def outdated(self) -> str | None:
         """A message about a run that was begun when parts had other names; None if no name has changed."""
-        found = old_names(self._load("config.yaml"))
-        found |= old_names(self._load("overrides.yaml"))
+        found = old_names(self._config()) | old_names(self._overrides())
         if not found:
             return None
         first, *more = [f"{old} is {new}" for old, new in found.items()]
@@ -123,18 +121,32 @@ class RunFolder:
             path.unlink(missing_ok=True)
         return left
 
-    def _load(self, name: str) -> object:
-        """One of the folder's yaml files; RunError, with the line, where it is broken."""
-        try:
-            return yaml.load(self._read(name), PlainLoader)
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-            raise RunError(f"{self.path / name} cannot be read: {error}") from error
+    def _config(self) -> Mapping[str, object]:
+        config = read_yaml(self.path / "config.yaml")
+        if not isinstance(config, Mapping):
+            raise BrokenFile(f"{self.path / 'config.yaml'} holds no configuration. {_REMEDY}")
+        return cast("Mapping[str, object]", config)
 
-    def _read(self, name: str) -> str:
-        return (self.path / name).read_text(encoding="utf-8")
+    def _overrides(self) -> list[str]:
+        listed = read_yaml(self.path / "overrides.yaml")
+        if not isinstance(listed, list) or not all(isinstance(override, str) for override in listed):
+            raise BrokenFile(f"{self.path / 'overrides.yaml'} holds no list of overrides. {_REMEDY}")
+        return cast("list[str]", listed)
 
     def _write(self, name: str, text: str) -> None:
-        write_whole(self.path / name, text)
+        write_state(self.path / name, text)
+
+
+def read_yaml(path: Path) -> object:
+    """The content of a YAML file of a run. BrokenFile, with line and remedy, if it is missing or damaged."""
+    try:
+        return yaml.load(read_state(path), PlainLoader)
+    except FileNotFoundError as error:
+        raise BrokenFile(f"{path} is missing. {_REMEDY}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if isinstance(mark, yaml.Mark) else ""
+        raise BrokenFile(f"{path}{line}: no YAML ({error}). {_REMEDY}") from error
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -185,7 +197,10 @@ def reworded(weights: object, wording: Mapping[str, str]) -> str | None:
     written = next((f for p in (path, path.parent, path.parent.parent) if (f := p / "template.yaml").is_file()), None)
     if written is None:
         return None
-    trained = dict(yaml.safe_load(written.read_text(encoding="utf-8")))
+    read = read_yaml(written)
+    if not isinstance(read, Mapping):
+        raise BrokenFile(f"{written} holds no wording: remove it, and the wordings are not compared")
+    trained = cast("Mapping[str, str]", read)
     names = [name for name in {**trained, **wording} if trained.get(name) != wording.get(name)]
     lines = [f"  {name}: {trained.get(name)!r} -> {wording.get(name)!r}" for name in names]
     return "\n".join([f"the template is not the one that {weights} was trained with:", *lines]) if names else None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kairos.core.seals import BrokenFile, read_state
 from kairos.evaluation.display import Displays
 from kairos.evaluation.metrics import displays, standard
 from kairos.evaluation.predictions import Prediction, read_file
@@ -55,19 +56,18 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run folder; ValueError when it is no folder, or a predictions file in it is broken."""
+    """Read a run folder; ValueError when it is no folder, or a file in it is damaged."""
     folder = folder.resolve()
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a run folder: there is no such folder")
     rows, notes = json_lines(folder / "metrics.jsonl")
-    summary = folder / "summary.json"
     return Run(
         folder=folder,
         metrics=by_metric(rows),
         before=_predictions(folder / "predictions" / "before.jsonl"),
         after=_predictions(folder / "predictions" / "after.jsonl"),
         rollouts=_last_group(folder / "rollouts.jsonl"),
-        summary=json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else None,
+        summary=_summary(folder / "summary.json"),
         config=_text(folder / "config.yaml"),
         overrides=_text(folder / "overrides.yaml"),
         versions=_text(folder / "versions.txt"),
@@ -86,7 +86,7 @@ def json_lines(path: Path) -> tuple[list[dict[str, object]], tuple[str, ...]]:
     """The objects of a JSONL file, and notes on other lines: a killed run may leave an incomplete last line."""
     rows: list[dict[str, object]] = []
     notes: list[str] = []
-    for number, line in enumerate(_text(path).split("\n"), start=1):
+    for number, line in enumerate(path.read_bytes().split(b"\n") if path.is_file() else (), start=1):
         row = _object(line)
         if row is not None:
             rows.append(row)
@@ -98,7 +98,7 @@ def json_lines(path: Path) -> tuple[list[dict[str, object]], tuple[str, ...]]:
 def _object(line: str | bytes) -> dict[str, object] | None:
     try:
         row = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
 
@@ -130,4 +130,13 @@ def _predictions(path: Path) -> tuple[Prediction, ...]:
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    """BrokenFile for a damaged file."""
+    return read_state(path) if path.is_file() else ""
+
+
+def _summary(path: Path) -> dict[str, object] | None:
+    text = _text(path)
+    summary = _object(text) if text else None
+    if text and summary is None:
+        raise BrokenFile(f"{path} is not a JSON object: remove it and continue the run, which writes it again")
+    return summary

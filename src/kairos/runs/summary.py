@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kairos.core.files import write_whole
+from kairos.core.seals import write_state
 from kairos.evaluation.predictions import read_file
 from kairos.evaluation.score_table import overall
 from kairos.runs.displays import read_displays
@@ -41,5 +41,5 @@ def _probe(after: Path, shown: Sequence[str]) -> dict[str, object]:
 def write_summary(run: Path, row: Mapping[str, object], seconds: float) -> dict[str, object]:
     """Write the row with the seconds of all sessions, report included. Call it last: it marks the run as finished."""
     whole = {**row, "seconds": round(seconds, 1)}
-    write_whole(run / "summary.json", json.dumps(whole, indent=2) + "\n")
+    write_state(run / "summary.json", json.dumps(whole, indent=2) + "\n")
     return whole

@@ -19,7 +19,7 @@ from kairos.report.rollouts.selected import Rollouts
 from kairos.report.rollouts.view import RolloutView
 from kairos.report.rollouts.where import parse
 from kairos.runs.folder import RunError, find_run
-from kairos.train.callbacks.log import append, cut_back
+from kairos.runs.row_files import RowFile
 
 
 def row(iteration: int, number: int = 0, **fields: object) -> dict[str, object]:
@@ -30,7 +30,7 @@ def row(iteration: int, number: int = 0, **fields: object) -> dict[str, object]:
 def run(tmp_path: Path) -> Rollouts:
     """Four iterations of two rollouts each; the second of each was truncated."""
     found = [row(i, j, reward=float(10 * j + i), truncated=j == 1) for i in range(1, 5) for j in range(2)]
-    append(tmp_path / "rollouts.jsonl", found)
+    RowFile(tmp_path / "rollouts.jsonl").append(found)
     return Rollouts(tmp_path)
 
 
@@ -54,7 +54,7 @@ def test_iterations_conditions_and_limits_choose_rows_in_the_order_of_the_file(r
 
 
 def test_sorting_takes_rows_out_of_their_groups_and_puts_those_without_a_number_last(run: Rollouts) -> None:
-    append(run.file, [row(5, reward=None), row(5, reward=float("nan")), row(5, reward=12.0, text="tied")])
+    RowFile(run.file).append([row(5, reward=None), row(5, reward=float("nan")), row(5, reward=12.0, text="tied")])
     found = rewards(run, order=order_by("-reward"))
     assert found[:-2] == [14, 13, 12, 12, 11, 4, 3, 2, 1] and found[-2] is None
     assert rewards(run, order=order_by("reward"), limit=2) == [1, 2]
@@ -62,7 +62,7 @@ def test_sorting_takes_rows_out_of_their_groups_and_puts_those_without_a_number_
 
 
 def test_a_term_that_only_some_tasks_have_is_known_and_null_elsewhere(run: Rollouts) -> None:
-    append(run.file, [row(5, terms={"iou": 0.75}), row(5, 1, terms={"choice": 1.0})])
+    RowFile(run.file).append([row(5, terms={"iou": 0.75}), row(5, 1, terms={"choice": 1.0})])
     with pytest.raises(
         ConditionError, match=r"where='terms.iou > 0.5', character 1: there is no field 'terms.iou'; the"
     ):
@@ -217,7 +217,7 @@ def test_a_run_that_resumes_cuts_the_file_back_and_nothing_is_lost_or_shown_in_h
     new = "".join(line(i, j, reward=100.0 + i) for i in (3, 4) for j in range(2))
     live.steps = [
         write(run, '{"iteration": 5, "uid": "u5", "te'),  # killed while it wrote
-        lambda: (cut_back(run.file, 2), write(run, new)()),
+        lambda: (RowFile(run.file).cut_back(2, None), write(run, new)()),
         live.finish,
     ]
     found = [(r["iteration"], r["reward"]) for r in live.rows("1:")]
@@ -229,7 +229,7 @@ def test_a_run_that_resumes_cuts_the_file_back_and_nothing_is_lost_or_shown_in_h
 def test_rows_that_a_resumed_run_writes_again_alike_are_not_shown_again(run: Rollouts) -> None:
     content = run.file.read_text()
     live = Live(run)
-    live.steps = [lambda: (cut_back(run.file, 2), run.file.write_text(content + line(5))), live.finish]
+    live.steps = [lambda: (RowFile(run.file).cut_back(2, None), run.file.write_text(content + line(5))), live.finish]
     assert [r["iteration"] for r in live.rows("1:")] == [1, 1, 2, 2, 3, 3, 4, 4, 5]
     assert live.kept == []
 

@@ -13,6 +13,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from kairos.core.seals import read_state
 from kairos.core.types import Prompt
 from kairos.policy.frame_agent.agent import TemporalAgent
 from kairos.policy.frame_agent.published import read_published
@@ -85,7 +86,7 @@ def _of_checkpoint(run: Path, checkpoint: Path) -> TemporalAgent:
     config = run / "config.yaml"
     if not config.is_file():
         raise ValueError(f"agent={checkpoint}: {config} is missing, which says how many heads the agent has")
-    sizes = cast("Mapping[str, int]", yaml.safe_load(config.read_text(encoding="utf-8"))["policy"])
+    sizes = cast("Mapping[str, int]", yaml.safe_load(read_state(config))["policy"])
     return _filled(state, sizes.get("heads", HEADS), sizes.get("window", WINDOW))
 
 

@@ -11,6 +11,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from kairos.core.seals import read_state
 from kairos.policy.models.adapter_state import FACTS
 from kairos.policy.models.checkpoints import newest_checkpoint, policy_state
 from kairos.policy.models.foreign_code import check_model_folder
@@ -141,7 +142,7 @@ def _named(run: Path, *keys: str) -> str | None:
     file = run / "config.yaml"
     if not file.is_file():
         raise ValueError(f"{file} is missing: it says what the run's checkpoint was trained from")
-    node: object = yaml.safe_load(file.read_text(encoding="utf-8"))
+    node: object = yaml.safe_load(read_state(file))
     for key in keys:
         node = node.get(key) if isinstance(node, dict) else None
     if not isinstance(node, str | None):

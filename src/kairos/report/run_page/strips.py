@@ -49,7 +49,10 @@ def save_strips(prompts: Iterable[Prompt], folder: Path, frames: int = 12, heigh
 def read_strips(folder: Path) -> list[Strip]:
     """The index that `save_strips` wrote; empty if there is none."""
     index = folder / INDEX
-    return [Strip(**row) for row in json.loads(index.read_text(encoding="utf-8"))] if index.is_file() else []
+    try:
+        return [Strip(**row) for row in json.loads(index.read_bytes())] if index.is_file() else []
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{index} is no list of strips ({error}): remove it to draw the page without them") from error
 
 
 def strip(clip: VideoClip, frames: int, height: int) -> Image.Image:

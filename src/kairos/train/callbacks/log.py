@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -12,12 +12,16 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from kairos.core.seals import Seal
 from kairos.core.types import PromptBatch
+from kairos.runs.row_files import RowFile
 from kairos.train.callbacks.fitted import module_of
 from kairos.train.devices import ranks
 from kairos.train.diagnostics import records
 from kairos.train.grpo import GRPOModule
 from kairos.train.iteration import Turn
+
+METRICS, ROLLOUTS, FAILURES = "metrics.jsonl", "rollouts.jsonl", "failures.jsonl"
 
 
 @runtime_checkable
@@ -32,22 +36,44 @@ class RunLog(Callback):
     `rollouts_every`-th iteration) and failures.jsonl (uid and reason of each prompt that could not be used).
 
     Metrics that callbacks add in `after_iteration` are included. Rows are flushed before a checkpoint is saved. Other
-    loggers (wandb) get the same numbers.
+    loggers (wandb) get the same numbers. A resumed run refuses files that are not what they were at its checkpoint;
+    with `check` false it goes on with what can be read of them.
     """
 
     turn = Turn.READ
 
-    def __init__(self, folder: str, rollouts_every: int = 1) -> None:
-        self.folder, self.rollouts_every = Path(folder), rollouts_every
+    def __init__(self, folder: str, rollouts_every: int = 1, check: bool = True) -> None:
+        self.folder, self.rollouts_every, self.check = Path(folder), rollouts_every, check
+        self._files = {name: RowFile(self.folder / name) for name in (METRICS, ROLLOUTS, FAILURES)}
+        self._sealed: dict[str, Seal] = {}
         self._ended: float | None = None
+
+    def state_dict(self) -> dict[str, dict[str, int]]:
+        return {name: asdict(file.seal) for name, file in self._files.items()}
+
+    def load_state_dict(self, state_dict: dict[str, dict[str, int]]) -> None:
+        self._sealed = {name: Seal(**seal) for name, seal in state_dict.items()}
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, object]
+    ) -> None:
+        """Syncs the files first: a checkpoint may be younger on the disk than what it seals, but never older."""
+        if trainer.is_global_zero:
+            for file in self._files.values():
+                file.sync()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Truncates the files here, because sharded strategies load the checkpoint only after `on_fit_start`."""
-        module = module_of(pl_module)
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for name in ("metrics.jsonl", "rollouts.jsonl", "failures.jsonl"):
-                cut_back(self.folder / name, module.iteration)
+            iteration, every = module_of(pl_module).iteration, self.rollouts_every
+            wanted = {
+                METRICS: range(1, iteration + 1),
+                ROLLOUTS: range(every, iteration + 1, every) if every else (),
+                FAILURES: (),
+            }
+            for name, file in self._files.items():
+                file.cut_back(iteration, self._sealed.pop(name, None), wanted[name], self.check)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: PromptBatch, batch_idx: int
@@ -77,36 +103,12 @@ class RunLog(Callback):
             for name, count in counts.items():
                 module.metrics[f"throughput/{name}"] = module.metrics.get(f"throughput/{name}", 0.0) + count
         if trainer.is_global_zero:
-            append(self.folder / "rollouts.jsonl", everyone)
-            append(self.folder / "failures.jsonl", failures)
+            self._files[ROLLOUTS].append(everyone)
+            self._files[FAILURES].append(failures)
             self.write(trainer, module.iteration, module.metrics)
         self._ended = time.perf_counter()
 
     def write(self, trainer: L.Trainer, iteration: int, metrics: dict[str, float]) -> None:
-        append(self.folder / "metrics.jsonl", [{"iteration": iteration, **metrics}])
+        self._files[METRICS].append([{"iteration": iteration, **metrics}])
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=iteration)
-
-
-def append(path: Path, rows: list[dict[str, object]]) -> None:
-    if rows:
-        with path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def cut_back(path: Path, iteration: int) -> None:
-    """Keep only complete rows up to `iteration`: later ones will be written again."""
-    if not path.exists():
-        return
-    whole = path.with_suffix(".cut")
-    with path.open("rb") as rows, whole.open("wb") as kept:
-        for number, line in enumerate(rows, start=1):
-            if not line.endswith(b"\n"):
-                break  # it was being written when the run was killed
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}:{number} is no row of JSON ({error}): restore or remove the line") from error
-            if row["iteration"] <= iteration:
-                kept.write(line)
-    whole.replace(path)

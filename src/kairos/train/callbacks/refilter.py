@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import lightning as L
@@ -16,6 +15,7 @@ from kairos.curriculum.rewards import PromptRewards
 from kairos.curriculum.selections import Selection, read_selection, write_selection
 from kairos.curriculum.subset import Refiltering, by_prompt
 from kairos.evaluation.prompt_rewards import measure_rewards
+from kairos.runs.row_files import rows_of
 from kairos.train.callbacks.fitted import callbacks_of, data_of, module_of
 from kairos.train.callbacks.log import RunLog
 from kairos.train.callbacks.validation import greedy_engine
@@ -105,12 +105,10 @@ class Refilter(Callback):
         """The rewards of the finished epoch's rollouts; on the main process only."""
         return by_prompt(self._logged()) if ranks.rank() == 0 else []
 
-    def _logged(self) -> Iterator[dict[str, object]]:
-        with (self.folder / "rollouts.jsonl").open(encoding="utf-8") as file:
-            for text in file:
-                row = json.loads(text)
-                if self.first < row["iteration"] <= self.module.iteration:
-                    yield row
+    def _logged(self) -> Iterator[Mapping[str, object]]:
+        for row in rows_of(self.folder / "rollouts.jsonl"):
+            if self.first < row["iteration"] <= self.module.iteration:
+                yield row
 
     @torch.no_grad()
     def _asked(self) -> list[PromptRewards]:

@@ -72,8 +72,8 @@ class Listed:
             tree: object = json.loads(Path(self.file).read_bytes())
         except FileNotFoundError as error:
             raise ValueError(f"picks={self.file}: no such file; scripts/pick_frames.py writes one") from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{self.file} is not JSON: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{self.file} is not JSON in UTF-8: {error}; restore it, or make it again") from error
         if isinstance(tree, Mapping):
             return {str(name): row for name, row in tree.items()}
         if not isinstance(tree, list):
