@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from kairos.core.seals import seal_path
 from kairos.core.spans import Span
 from kairos.core.types import (
     Failure,
@@ -121,8 +122,9 @@ def test_a_written_file_reads_back_equal_and_a_broken_one_names_its_line(tmp_pat
     write(rows, path)
     assert read_file(path) == rows
     older = [{name: value for name, value in json.loads(line).items() if name != "many"} for line in path.open()]
+    seal_path(path).unlink()
     path.write_text("".join(json.dumps(row) + "\n" for row in older))
-    assert read_file(path) == rows, "files of before have no `many`"
+    assert read_file(path) == rows, "files of before have no `many`, and no seal"
     path.write_text(path.read_text() + '{"uid": "x"}\n')
     with pytest.raises(ValueError, match=r"after\.jsonl:3 is not a prediction"):
         read_file(path)
