@@ -11,16 +11,22 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from helpers.damaging import cut, flipped
-from helpers.running import TOY, assert_same_run, fit
+from helpers.running import TOY, assert_same_run, fit, fit_in
+from transformers import Qwen3VLForConditionalGeneration
 
 from kairos.compose import train
-from kairos.core.seals import BrokenFile, seal_path
+from kairos.core.seals import BrokenFile, replacing_state_folder, seal_path
+from kairos.policy.memory.checkpoint_size import checkpoint_size
+from kairos.policy.memory.sizes import of_parameters
+from kairos.policy.memory.workload import Workload
 from kairos.policy.models.checkpoints import newest_checkpoint, newest_intact, policy_state
+from kairos.policy.models.pretrained import pretrained
 from kairos.policy.models.weights import locate
 from kairos.runs.folder import RunError, RunFolder
 from kairos.train.callbacks.checkpoint import newest, restore
@@ -86,7 +92,7 @@ def test_a_checkpoint_without_a_seal_is_used_with_a_remark_if_its_tensors_are_wh
 def test_a_run_resumes_from_the_checkpoint_before_a_broken_one_and_ends_the_same(
     run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
-    whole = train([*TOY, *SETTINGS, "iterations=6"], tmp_path / "whole")
+    whole = fit_in(tmp_path / "whole", *SETTINGS, "iterations=6")
     with flipped(last(run), 3):
         train([*TOY, *SETTINGS, "iterations=6"], run)
         said = capfd.readouterr()
@@ -140,6 +146,48 @@ def test_a_checkpoint_is_written_beside_its_place_and_nothing_passes_through_the
     names = sorted(path.name for path in (folder / "checkpoints").iterdir())
     assert [name for name in names if not name.startswith(".")] == ["iteration-000001.ckpt", "iteration-000002.ckpt"]
     assert [name for name in names if name.startswith(".")] == [f".{name}.seal" for name in names[2:]]
+
+
+def test_no_damage_of_an_exported_model_is_silent(run: Path):
+    """Whatever file of the folder is damaged or missing, and before anything of it is read."""
+    with replacing_state_folder(run / "model") as folder:
+        for name in ("config.json", "model.safetensors", "tokenizer.json"):
+            (folder / name).write_bytes(name.encode() * 1000)
+    for path in (run / "model").glob("[!.]*"):
+        for damage in (flipped, cut):
+            for seed in PLACES:
+                with damage(path, seed), pytest.raises(BrokenFile, match=rf"{path.name} is not what was written"):
+                    pretrained(Qwen3VLForConditionalGeneration, str(run / "model"))
+    assert locate(str(run)).base == str(run / "model")
+    with flipped(run / "model" / "tokenizer.json", 0), pytest.raises(BrokenFile, match=r"tokenizer.json"):
+        locate(str(run))
+    (run / "model" / "model.safetensors").unlink()
+    with pytest.raises(BrokenFile, match=r"model.safetensors is missing: restore it"):
+        pretrained(Qwen3VLForConditionalGeneration, str(run / "model"))
+
+
+def test_an_export_that_fails_leaves_the_model_of_before(run: Path):
+    (run / "model").mkdir(exist_ok=True)
+    (run / "model" / "old").touch()
+    with pytest.raises(RuntimeError, match="half way"), replacing_state_folder(run / "model") as folder:
+        (folder / "new").touch()
+        raise RuntimeError("half way")
+    assert (run / "model" / "old").exists() and not list(run.rglob("*.unfinished"))
+
+
+def test_the_plan_knows_what_a_checkpoint_needs(tmp_path: Path):
+    layer = torch.nn.Linear(1000, 1000)
+    layer(torch.ones(1000)).sum().backward()
+    optimizer = torch.optim.Adam(layer.parameters())
+    optimizer.step()
+    SealedCheckpoints().save_checkpoint(
+        {"state_dict": layer.state_dict(), "optimizer_states": [optimizer.state_dict()]}, tmp_path / "a.ckpt"
+    )
+    load = Workload(text_tokens=1, vision_tokens=1, completion=1, group=1, at_once=1, prompts=1, rows=1, gpu=False)
+    size = checkpoint_size(of_parameters(layer), load)
+    assert (tmp_path / "a.ckpt").stat().st_size == pytest.approx(size.disk, rel=0.01) and size.host == 0
+    sharded = checkpoint_size(of_parameters(layer), replace(load, gpu=True, shards=2))
+    assert sharded.host == sharded.disk == size.disk
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint_and_says_what_to_do(run: Path):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from helpers.damaging import cut, flipped
-from helpers.running import TOY, assert_same_run
+from helpers.running import TOY, assert_same_run, fit_in
 
-from kairos.compose import assemble, compose, train
+from kairos.compose import train
 from kairos.core.seals import BrokenFile, Seal, seal_path
 from kairos.curriculum.selections import Selection, read_selection, write_selection
 from kairos.evaluation.predictions import read_file
@@ -24,14 +24,14 @@ from kairos.runs.sessions import begin_session
 from kairos.train.callbacks.checkpoint import newest
 from kairos.video.samplers.listed import Listed
 
-SETTINGS = [*TOY, "callbacks.validation=null", "callbacks.checkpoint.every=2", "callbacks.evaluation.after=true"]
+SETTINGS = ["callbacks.validation=null", "callbacks.checkpoint.every=2", "callbacks.evaluation.after=true"]
 ROWS = ("metrics.jsonl", "rollouts.jsonl")
 PLACES = range(24)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train([*SETTINGS, "iterations=4"], tmp_path_factory.mktemp("finished") / "a")
+    return train([*TOY, *SETTINGS, "iterations=4"], tmp_path_factory.mktemp("finished") / "a")
 
 
 @pytest.fixture
@@ -42,10 +42,7 @@ def run(finished: Path, tmp_path: Path) -> Path:
 
 def resumed(run: Path, *more: str) -> Path:
     """Trains the run up to iteration 5, without its page."""
-    overrides = [*SETTINGS, "iterations=5", *more]
-    built, checkpoint = assemble(compose(overrides), overrides, run), newest(run / "checkpoints")
-    built.trainer.fit(built.module, built.datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
-    return run
+    return fit_in(run, *SETTINGS, "iterations=5", *more)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kairos.compose import Experiment, build
+from kairos.compose import Experiment, assemble, build, compose
 from kairos.policy.models.checkpoints import state_of
 from kairos.train.callbacks.checkpoint import newest
 
@@ -27,6 +27,14 @@ def fit(*overrides: str, resume: bool | Path = False) -> Experiment:
     checkpoint = resume if isinstance(resume, Path) else newest(built.folder / "checkpoints") if resume else None
     built.trainer.fit(built.module, built.datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     return built
+
+
+def fit_in(folder: Path, *overrides: str) -> Path:
+    """A toy run in this folder, from its newest checkpoint if there is one, without a page."""
+    built = assemble(compose([*TOY, *overrides]), [*TOY, *overrides], folder)
+    checkpoint = newest(folder / "checkpoints")
+    built.trainer.fit(built.module, built.datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    return folder
 
 
 def rows(path: Path) -> list[dict[str, object]]:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from kairos.core.files import replacing, write_whole
+from kairos.core.files import replacing, replacing_folder, write_whole
 
 _BLOCK = 2**22  # bytes
 
@@ -70,6 +70,15 @@ def seal_of(path: Path, size: int | None = None) -> Seal:
 
 
 @contextmanager
+def replacing_state_folder(path: Path) -> Iterator[Path]:
+    """As `replacing_folder`, and each of its files is sealed."""
+    with replacing_folder(path) as unfinished:
+        yield unfinished
+        for file in [file for file in unfinished.rglob("*") if file.is_file()]:
+            _write(file, [seal_of(file)])
+
+
+@contextmanager
 def replacing_state(path: Path) -> Iterator[Sealing]:
     """As `replacing`, and the file is sealed with all that is written to it in order."""
     with replacing(path) as file:
@@ -90,6 +99,19 @@ def check(path: Path) -> bool:
             f"or remove {seal_path(path)} to use it as it is"
         )
     return bool(seals)
+
+
+def check_folder(folder: Path, but: str = "") -> None:
+    """BrokenFile for the first sealed file in a folder that does not fit its seal, or is missing.
+
+    Files whose names match the pattern `but` are not read.
+    """
+    for seal in sorted(folder.rglob(".*.seal")):
+        path = seal.with_name(seal.name.removeprefix(".").removesuffix(".seal"))
+        if not path.exists():
+            raise BrokenFile(f"{path} is missing: restore it from a copy, or remove {seal}")
+        if not but or not path.match(but):
+            check(path)
 
 
 def write_state(path: Path, content: str) -> Path:

@@ -118,7 +118,10 @@ class RunFolder:
         left = [path for path in self.path.rglob(f".*{UNFINISHED}") if _abandoned(path)]
         left += self.checkpoints.glob(f"[!.]*{UNFINISHED}")  # of older versions
         for path in left:
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
         return left
 
     def _config(self) -> Mapping[str, object]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kairos.policy.memory.candidate import Candidate
+from kairos.policy.memory.checkpoint_size import HELD, checkpoint_size
 from kairos.policy.memory.estimate import GIB, MARGIN
 from kairos.policy.memory.savings import changes
 
@@ -74,6 +75,11 @@ def _estimate(candidate: Candidate) -> Iterator[str]:
     yield (
         f"  {whole.need / GIB:8.1f} GiB  needed: always {whole.held('always') / GIB:.1f}, the larger of roll-out "
         f"{whole.held('roll out') / GIB:.1f} and learning {whole.held('learn') / GIB:.1f}, and the margin"
+    )
+    saved = checkpoint_size(sizes, load)
+    yield (
+        f"  {saved.disk / GIB:8.1f} GiB  a checkpoint, on the disk; {HELD} while one is written, which takes "
+        f"{saved.host / GIB:.1f} GiB of the host's memory"
     )
 
 

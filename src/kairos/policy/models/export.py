@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kairos.core.protocols import Policy
+from kairos.core.seals import replacing_state_folder
 from kairos.policy.models.building import Adapter
 
 
@@ -56,5 +57,6 @@ class HuggingFaceFolder:
         """ValueError for a policy without that form."""
         if not isinstance(policy, HasFolder):
             raise ValueError(f"the run trained a {type(policy).__name__}, which has no Hugging Face form")
-        policy.save_pretrained(folder, None if self.dtype is None else getattr(torch, self.dtype))
-        return f"{folder}: {sorted(path.name for path in folder.iterdir())}"
+        with replacing_state_folder(folder) as unfinished:
+            policy.save_pretrained(unfinished, None if self.dtype is None else getattr(torch, self.dtype))
+        return f"{folder}: {sorted(path.name for path in folder.iterdir() if not path.name.startswith('.'))}"

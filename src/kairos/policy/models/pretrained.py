@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from kairos.core.seals import check_folder
 from kairos.core.types import Prompt
 from kairos.policy.models.fusing import fuse_layers
 from kairos.policy.models.mini_tokenizer import token_id
@@ -95,8 +96,11 @@ class TransformersFamily(ABC):
 def pretrained(kind: type[Model], weights: str) -> Model:
     """Load the fp32 weights of a folder or id. ValueError when its `model_type` is not that of `kind`.
 
+    BrokenFile where a sealed file of the folder is damaged.
+
     transformers would only warn about another type, and draw the weights that it does not find.
     """
+    check_folder(Path(weights))
     config, _ = PreTrainedConfig.get_config_dict(weights)
     found, expected = config.get("model_type"), cast("type[PreTrainedConfig]", kind.config_class).model_type
     if found != expected:

@@ -11,7 +11,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from kairos.core.seals import read_state
+from kairos.core.seals import check_folder, read_state
 from kairos.policy.models.adapter_state import FACTS
 from kairos.policy.models.checkpoints import newest_checkpoint, policy_state
 from kairos.policy.models.foreign_code import check_model_folder
@@ -106,6 +106,7 @@ def _located(weights: str, followed: tuple[str, ...]) -> Weights:
 
 def _own_model(run: Path) -> Weights:
     check_model_folder(run / "model")
+    check_folder(run / "model", but="*.safetensors")  # large ones are checked where they are loaded
     return Weights(str(run / "model"))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from kairos.core.seals import replacing_state_folder
 from kairos.train.callbacks.fitted import module_of
 from kairos.train.devices import sharding
 
@@ -31,4 +33,5 @@ class Export(Callback):
         if isinstance(policy, Exportable):
             with sharding.gathered(policy):
                 if trainer.is_global_zero:
-                    policy.save_pretrained(self.folder, self.dtype)
+                    with replacing_state_folder(Path(self.folder)) as folder:
+                        policy.save_pretrained(str(folder), self.dtype)
