@@ -10,6 +10,7 @@ import pytest
 from helpers.running import TOY, curve
 
 from kairos.compose import train
+from kairos.core.seals import seal_path
 from kairos.evaluation.predictions import read_file
 from kairos.report.comparison.page import write_comparison
 from kairos.report.run_page.page import write_report
@@ -83,6 +84,7 @@ def test_a_finished_folder_is_read_without_the_code_of_its_metrics(runs: list[Pa
     again = summary_of(run, seed=0, iterations=2)
     assert {name: value for name, value in summary.items() if name != "seconds"} == again
     assert read_displays(run)["late"].unit == "seconds"
+    seal_path(run / DISPLAYS).unlink()
     (run / DISPLAYS).write_text('{"late": {"label": "x"}}')
     with pytest.raises(ValueError, match=r"displays\.json is not a file of displays: each metric must have the fields"):
         read_displays(run)

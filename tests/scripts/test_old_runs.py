@@ -19,7 +19,12 @@ SMALL = [*TOY, "iterations=2", "callbacks.checkpoint.every=1", "advantage=group_
 
 
 def age(run: Path) -> int:
-    """Rewrite a run's config.yaml as it would have been before the names changed; how many names are old now."""
+    """Rewrite a run's config.yaml as it would have been before the names changed; how many names are old now.
+
+    Such a run has no seals.
+    """
+    for seal in run.rglob(".*.seal"):
+        seal.unlink()
     text = (run / "config.yaml").read_text()
     count = 0
     for old, new in RENAMED.items():
