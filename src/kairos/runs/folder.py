@@ -133,7 +133,9 @@ class RunFolder:
     def _overrides(self) -> list[str]:
         listed = read_yaml(self.path / "overrides.yaml")
         if not isinstance(listed, list) or not all(isinstance(override, str) for override in listed):
-            raise BrokenFile(f"{self.path / 'overrides.yaml'} holds no list of overrides. {_REMEDY}")
+            raise RunError(
+                f"{self.path / 'overrides.yaml'} must be a list of overrides, each a text key=value. {_REMEDY}"
+            )
         return cast("list[str]", listed)
 
     def _write(self, name: str, text: str) -> None:
