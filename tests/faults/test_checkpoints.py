@@ -152,7 +152,7 @@ def test_no_damage_of_an_exported_model_is_silent(run: Path):
     """Whatever file of the folder is damaged or missing, and before anything of it is read."""
     with replacing_state_folder(run / "model") as folder:
         for name in ("config.json", "model.safetensors", "tokenizer.json"):
-            (folder / name).write_bytes(name.encode() * 1000)
+            (folder / name).write_text(json.dumps({"a": name * 1000}))
     for path in (run / "model").glob("[!.]*"):
         for damage in (flipped, cut):
             for seed in PLACES:

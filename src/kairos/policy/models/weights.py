@@ -105,8 +105,8 @@ def _located(weights: str, followed: tuple[str, ...]) -> Weights:
 
 
 def _own_model(run: Path) -> Weights:
-    check_model_folder(run / "model")
     check_folder(run / "model", but="*.safetensors")  # large ones are checked where they are loaded
+    check_model_folder(run / "model")
     return Weights(str(run / "model"))
 
 
