@@ -151,7 +151,7 @@ def test_no_damage_of_a_file_of_state_is_silent(run: Path, name: str):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("config.yaml", b"a: [1,\nb: {", "config.yaml, line 2"),
+        ("config.yaml", b"a: [1,\nb: {", r"(?s)config.yaml cannot be read: .*line 2"),
         ("config.yaml", b"- 1\n", "config.yaml holds no configuration"),
         ("config.yaml", b"a: 1\nb: \xff\n", "config.yaml, line 2: not UTF-8"),
         ("overrides.yaml", b"a: 1\n", "overrides.yaml must be a list of overrides"),

@@ -14,6 +14,7 @@ from helpers.running import TOY
 from helpers.scripting import Script
 
 from kairos.compose import CONF, assemble, compose, resolved
+from kairos.core.seals import BrokenFile
 from kairos.runs.folder import RunError, RunFolder
 from kairos.runs.trusted import LIBRARIES, Trusted
 from kairos.stored import compose_stored
@@ -293,7 +294,7 @@ def test_a_few_lines_that_stand_for_a_billion_are_refused(name: str, tmp_path: P
     with pytest.raises(RunError, match=f"{name} cannot be read"):
         run.overrides()
     (run.path / name).write_bytes(b"\xff: [")
-    with pytest.raises(RunError, match=f"{name} cannot be read"):
+    with pytest.raises(BrokenFile, match=rf"{name}, line 1: not UTF-8"):
         run.overrides()
 
 

@@ -143,15 +143,13 @@ class RunFolder:
 
 
 def read_yaml(path: Path) -> object:
-    """The content of a YAML file of a run. BrokenFile, with line and remedy, if it is missing or damaged."""
+    """The content of a YAML file of a run. BrokenFile or RunError, with line and remedy, if it is damaged."""
     try:
         return yaml.load(read_state(path), PlainLoader)
     except FileNotFoundError as error:
         raise BrokenFile(f"{path} is missing. {_REMEDY}") from error
     except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if isinstance(mark, yaml.Mark) else ""
-        raise BrokenFile(f"{path}{line}: no YAML ({error}). {_REMEDY}") from error
+        raise RunError(f"{path} cannot be read: {error}\n{_REMEDY}") from error
 
 
 class PlainLoader(yaml.SafeLoader):
