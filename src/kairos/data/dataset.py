@@ -61,8 +61,9 @@ class PromptDataset(Dataset[Prompt | Failure]):
 
     def _check_wordings(self) -> None:
         """NoWording, before anything is decoded, where prompts get words and the template has none for a record."""
-        first = {record.task: record for record in reversed(self.records)}
-        for record in first.values() if self.template is not None and self.processor is not None else ():
+        if self.template is None or self.processor is None:
+            return
+        for record in {record.task: record for record in reversed(self.records)}.values():
             clip = VideoClip(record.uid, None, torch.zeros(0), record.duration or 0.0)
             try:
                 self.template.messages(self._prompt(record, clip))

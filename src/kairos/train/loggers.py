@@ -27,7 +27,7 @@ def wandb_logger(project: str, folder: str, group: str | None = None) -> WandbLo
         group=group or path.parent.name,
         id=hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16],
         resume="allow",
-        **({"mode": "offline"} if "WANDB_MODE" not in os.environ and not wandb.login(prompt=False) else {}),
+        mode=None if "WANDB_MODE" in os.environ or wandb.login(prompt=False) else "offline",
     )
 
 

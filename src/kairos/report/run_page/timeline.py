@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from kairos.core.spans import Span
 from kairos.evaluation.predictions import Prediction
 from kairos.report.run_page.chosen import chosen, lasts
 from kairos.report.run_page.strips import Strip, read_strips
@@ -66,9 +67,7 @@ def _title(figure: Figure, bottom: float, whole: float, known: Prediction, why: 
     figure.text((_WIDE - _RIGHT) / _WIDE, height, why, fontsize=8, color=MUTED, ha="right", va="bottom")
 
 
-def _lines(
-    known: Prediction, answers: Mapping[str, Prediction]
-) -> list[tuple[str, str, Sequence[Sequence[float]], str]]:
+def _lines(known: Prediction, answers: Mapping[str, Prediction]) -> list[tuple[str, str, tuple[Span, ...], str]]:
     """(name, colour, spans, text) of each line below the frames."""
     annotated = known.target_spans or known.target_choice
     lines = [("true", TRUTH, known.target_spans, known.target_choice or "")] if annotated else []
@@ -79,7 +78,7 @@ def _lines(
     return lines
 
 
-def _bars(axis: Axes, known: Prediction, lines: Sequence[tuple[str, str, Sequence[Sequence[float]], str]]) -> None:
+def _bars(axis: Axes, known: Prediction, lines: Sequence[tuple[str, str, tuple[Span, ...], str]]) -> None:
     duration = known.duration or 1.0
     axis.set_xlim(0, duration)
     axis.set_ylim(len(lines) - 0.5, -0.5)
