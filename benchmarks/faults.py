@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -112,6 +113,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".cache/faults"), help="where trials are made and recorded")
     parser.add_argument("--out", type=Path, default=Path("results/faults.json"))
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background, and its children, ignore
     torch.set_num_threads(1)  # a process with more threads cannot be forked safely
     console, work = Console(width=120), options.work.resolve() / fingerprint()
     work.mkdir(parents=True, exist_ok=True)

@@ -46,7 +46,7 @@ class Signals:
         jobs = self._start(variant, trial)
         jobs[0].wait(seconds)
         for time in range(times):
-            jobs[0].wait(0.3 * time)
+            jobs[0].wait(1.0 * time)  # sooner, two signals are one: a terminal's and the parent's
             for job in jobs:
                 job.send(sent)
         codes = wait_for_all(jobs, _END)
