@@ -45,6 +45,7 @@ class Signals:
         what = f"{list(VARIANTS)[variant]}: {times} x {signal.Signals(sent).name} after {seconds:.2f} s"
         jobs = self._start(variant, trial)
         jobs[0].wait(seconds)
+        allowed = [(0,) if job.process.exitcode == 0 else CODES[sent] for job in jobs]  # a rank may end before rank 0
         for time in range(times):
             jobs[0].wait(1.0 * time)  # sooner, two signals are one: a terminal's and the parent's
             for job in jobs:
@@ -52,7 +53,8 @@ class Signals:
         codes = wait_for_all(jobs, _END)
         said = last_lines(jobs[0].said())
         finished = (run / "summary.json").exists()
-        if any(code not in CODES[sent] for code in codes) and not (finished and not any(codes)):
+        stopped = all(code in fine for code, fine in zip(codes, allowed, strict=True))
+        if not stopped and not (finished and not any(codes)):
             return Outcome(Verdict.LOST, what, f"exit codes {codes}: {said}")
         if times == 1 and not finished and (wrong := _unsaved(run)):
             return Outcome(Verdict.LOST, what, f"{wrong}: {said}")
