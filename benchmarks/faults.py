@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import sys
@@ -70,7 +71,7 @@ def warm_up(work: Path) -> None:
 
 def tried(kind: Kind, count: int, work: Path, seed: int, console: Console) -> list[Outcome]:
     """The outcomes of a kind's trials: those that were made before, and the others. NotHere."""
-    record = work / f"{kind.name.replace(' ', '-').replace(',', '').replace('/', '-')}-{seed}.jsonl"
+    record = work / f"{re.sub('[^a-z0-9]+', '-', kind.name.lower())}-{seed}.jsonl"
     lines = record.read_text().splitlines() if record.exists() else []
     outcomes = [Outcome(Verdict(row["verdict"]), row["what"], row["said"]) for row in map(json.loads, lines)][:count]
     if len(outcomes) < count:
