@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from kairos.compose import compose, part
+from kairos.core.protocols import Policy
 from kairos.core.types import VideoSource
 from kairos.curriculum.selections import Selection, read_selection, write_selection
 from kairos.data.mini.world import MiniWorld
+from kairos.policy.models.export import HuggingFaceFolder
 from kairos.video.budget import PixelBudget
 from kairos.video.loader import ClipLoader
 from kairos.video.store.clips import ClipStore
@@ -90,7 +92,7 @@ def _write_model(folder: Path, work: Path) -> None:
     del work
     built = part(compose(["policy=mini_random", *_SMALL]).policy)
     built.build()  # type: ignore[attr-defined]
-    built.save_pretrained(str(folder), torch.bfloat16)  # type: ignore[attr-defined]
+    HuggingFaceFolder()(cast("Policy", built), folder)
 
 
 def _read_model(folder: Path, work: Path) -> str:

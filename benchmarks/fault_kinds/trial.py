@@ -65,5 +65,5 @@ def named(text: str, *names: str) -> bool:
 
 def last_lines(text: str, count: int = 3) -> str:
     """The last lines that say something, in one."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line]
     return " | ".join(lines[-count:])[-600:]
