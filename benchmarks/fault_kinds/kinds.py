@@ -16,8 +16,8 @@ from .two_at_once import TwoAtOnce
 
 def kinds() -> list[Kind]:
     return [
-        Kills("moment", 1, 24), Kills("operation", 1, 15), Kills("write", 1, 10),
-        Kills("moment", 2, 9), Kills("operation", 2, 4), Kills("write", 2, 3),
+        Kills("moment", 1, 24), Kills("operation", 1, 14), Kills("write", 1, 8),
+        Kills("moment", 2, 8), Kills("operation", 2, 4), Kills("write", 2, 3),
         *(RunFile(file, damage) for file in PATTERNS for damage in DAMAGES),
         *(StoredFile(file, damage) for file in FILES for damage in DAMAGES),
         FullDisk("a small disk", 10), FullDisk("files that may not grow", 10),

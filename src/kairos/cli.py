@@ -18,6 +18,7 @@ from hydra.errors import CompactHydraException, HydraException, InstantiationExc
 from omegaconf import DictConfig
 
 from kairos.compose import CONF
+from kairos.core.files import NotWritten
 from kairos.core.parent import end_with_launcher
 from kairos.core.stop_signals import StopSignals
 from kairos.credit.rewards.rubric import RewardError
@@ -76,8 +77,8 @@ def config_dir() -> str | None:
 class user_errors:
     """Context of a script: turns an error that a user can fix into a UserError of one line.
 
-    These are a ValueError that this package raises, and any error in a user's own part, which the line names;
-    HYDRA_FULL_ERROR=1 shows its trace. Any other error keeps its trace.
+    These are a ValueError that this package raises, a `NotWritten`, and any error in a user's own part, which the line
+    names; HYDRA_FULL_ERROR=1 shows its trace. Any other error keeps its trace.
     """
 
     def __enter__(self) -> Self:
@@ -138,7 +139,7 @@ def _message(error: Exception, trace: TracebackType | None) -> str | None:
     if crash is not None:
         where = _user_frame(crash, crash.__traceback__)
         return f"{cause}\nraised in {where}" if where else str(cause)
-    if isinstance(cause, ValueError) and _raised_by_us(cause):
+    if isinstance(cause, NotWritten) or (isinstance(cause, ValueError) and _raised_by_us(cause)):
         return str(cause)
     where = _user_frame(cause, cause.__traceback__ if cause is not error else trace and trace.tb_next)
     if where:

@@ -15,6 +15,27 @@ UNFINISHED = ".unfinished"
 """Suffix of a file that is being written; its name is `.<final name>.<process id>.unfinished`."""
 
 
+class NotWritten(OSError):
+    """A file could not be written; what lay under its name is as it was."""
+
+    def __init__(self, path: Path, reason: OSError) -> None:
+        super().__init__(
+            f"{path} cannot be written ({reason.strerror or reason}): free space, or see to it that the folder may be "
+            "written to, then give the same command again"
+        )
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Inside this context a failing write, whose OSError names no file, becomes a `NotWritten` that names `path`."""
+    try:
+        yield
+    except (NotWritten, FileNotFoundError):
+        raise
+    except OSError as error:
+        raise NotWritten(path, error) from error
+
+
 def write_whole(path: Path, content: str | bytes) -> Path:
     """Write `content` to `path` atomically; a missing folder is created."""
     with replacing(path) as file:
@@ -39,37 +60,43 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file beside `path`, which takes its place when the context ends; after an error it is removed instead.
 
     The file is synced before it is renamed, and the folder after it, so that no crash leaves a part under the name.
+    NotWritten, also where the context itself cannot write.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
-    try:
-        with unfinished.open("wb") as file:
-            yield file
-            sync(file)
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with unfinished.open("wb") as file:
+                yield file
+                sync(file)
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside `path`, which takes its place when the context ends; after an error it is removed instead."""
+    """A new folder beside `path`, which takes its place when the context ends; after an error it is removed instead.
+
+    NotWritten, also where the context itself cannot write.
+    """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
-        yield unfinished
-        for file in (file for file in unfinished.rglob("*") if file.is_file()):
-            with file.open("rb") as opened:
-                os.fsync(opened.fileno())
-        shutil.rmtree(path, ignore_errors=True)
-        unfinished.replace(path)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    sync_folder(path.parent)
+    with naming(path):
+        unfinished.mkdir(parents=True)
+        try:
+            yield unfinished
+            for file in (file for file in unfinished.rglob("*") if file.is_file()):
+                with file.open("rb") as opened:
+                    os.fsync(opened.fileno())
+            shutil.rmtree(path, ignore_errors=True)
+            unfinished.replace(path)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+        sync_folder(path.parent)
 
 
 def sync(file: BinaryIO) -> None:

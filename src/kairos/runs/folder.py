@@ -25,6 +25,10 @@ LOCK = ".lock"
 """Held by the process that writes to the folder (`kairos.runs.lock`), and says which."""
 
 
+_FIRST_FILES = ("overrides.yaml", "versions.txt", "template.yaml", "config.yaml")
+"""In the order in which they are written: a run that was killed among them leaves no others, but for their seals."""
+
+
 class RunError(ValueError):
     """A run folder cannot be used as requested; the message says what to do instead."""
 
@@ -84,11 +88,12 @@ class RunFolder:
         if self.begun:
             self.check(config, allow_changes)
         self.path.mkdir(parents=True, exist_ok=True)
-        self._write("config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         self._write("overrides.yaml", yaml.safe_dump(list(overrides), allow_unicode=True))
         self._write("versions.txt", versions)
         if wording:
             self._write("template.yaml", yaml.safe_dump(dict(wording), sort_keys=False, allow_unicode=True))
+        # Last, because a folder with it is one of a run that was begun: none of its files is missing.
+        self._write("config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         (self.path / FINISHED).unlink(missing_ok=True)
 
     def check(self, config: Mapping[str, object], allow_changes: bool = False) -> None:
@@ -105,7 +110,8 @@ class RunFolder:
         """Empty the folder; RunError if it is not a run's. The log and the lock stay: a process may be writing them."""
         kept = (LOG, LOCK)
         held = [path for path in self.path.iterdir() if path.name not in kept] if self.path.exists() else []
-        if held and not self.begun:
+        strange = [path for path in held if not any(name in path.name for name in _FIRST_FILES)]
+        if strange and not self.begun:
             raise RunError(f"{self.path} is not the folder of a run: it has no config.yaml; remove it yourself")
         for path in held:
             if path.is_dir() and not path.is_symlink():

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from kairos.core.files import json_line, sync
+from kairos.core.files import json_line, naming, sync
 from kairos.core.seals import BrokenFile, Seal, seal_of
 
 _WAYS = (
@@ -27,17 +27,12 @@ class RowFile:
         """Of all that the file holds."""
 
     def append(self, rows: Iterable[dict[str, object]]) -> None:
-        """Write rows at the end. OSError, with the file's name, when the disk is full."""
+        """Write rows at the end. NotWritten, with the file's name, when the disk is full."""
         content = b"".join(map(json_line, rows))
         if not content:
             return
-        try:
-            with self.path.open("ab") as file:
-                file.write(content)
-        except OSError as error:
-            raise OSError(
-                error.errno, f"rows cannot be written ({error.strerror}): free space and continue", str(self.path)
-            ) from error
+        with naming(self.path), self.path.open("ab") as file:
+            file.write(content)
         self.seal = self.seal.then(content)
 
     def sync(self) -> None:

@@ -35,8 +35,9 @@ class SealedCheckpoints(TorchCheckpointIO):
                 finally:
                     written = file.seal.size
         except (OSError, RuntimeError) as error:  # torch reports a write that failed as either
+            reason = error.__cause__ or error
             raise RunError(
-                f"{path}: the checkpoint cannot be written, after {written} bytes ({error}). Earlier checkpoints are "
+                f"{path}: the checkpoint cannot be written, after {written} bytes ({reason}). Earlier checkpoints are "
                 "as they were: free space, and continue the run with run=<its folder>"
             ) from error
 
