@@ -52,16 +52,17 @@ def fingerprint() -> str:
 
 def warm_up(work: Path) -> None:
     """Import here what a run imports, so that its process, which is forked from this one, need not."""
-    names = work / "modules"
+    folder = work / f"warm-{os.getpid()}"
+    names = folder / "modules"
 
     def run() -> None:
         from kairos.compose import train
 
-        train(["policy=toy", "data=toy", "template=answer", "iterations=1", "callbacks.progress=null"], work / "warm")
+        train(["policy=toy", "data=toy", "template=answer", "iterations=1", "callbacks.progress=null"], folder / "run")
         import_module("transformers.models.qwen3_vl.modeling_qwen3_vl")
         names.write_text("\n".join(sys.modules))
 
-    job = call(run, work, work / "warm.log")
+    job = call(run, folder, folder / "log")
     if job.wait(300) != 0:
         raise RuntimeError(f"no run can be made here: see {job.log}")
     for name in names.read_text().splitlines():
