@@ -61,7 +61,7 @@ def test_the_mini_wordings_show_the_video_first_and_list_the_options() -> None:
     assert words(turn)[1] == (
         "Which is first?\n(A) red\n(B) blue\nWrite <think>reason</think><answer>letter start to end</answer>."
     )
-    with pytest.raises(ValueError, match="prompt u: no wording for task 'counting', only for grounding, choice"):
+    with pytest.raises(ValueError, match="no wording for task 'counting', only for grounding, choice"):
         AnswerOnly().messages(prompt("counting"))
     with pytest.raises(ValueError, match="no wording for task 'choice', only for grounding"):
         TimeZeroThink().messages(prompt("choice"))
