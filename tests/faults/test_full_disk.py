@@ -7,11 +7,16 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
+from helpers.running import TINY
 from helpers.scripting import Script
 
+from kairos.compose import compose, part
 from kairos.core.files import NotWritten, replacing_folder, write_whole
+from kairos.policy.language import LanguagePolicy
+from kairos.policy.models.export import HuggingFaceFolder
 from kairos.runs.row_files import RowFile
 
 
@@ -50,6 +55,18 @@ def test_a_folder_that_cannot_be_written_is_named_and_stays_as_it_was(tmp_path: 
 def test_rows_that_cannot_be_written_are_named(tmp_path: Path):
     with files_of_at_most(1000), pytest.raises(NotWritten, match=r"metrics.jsonl cannot be written"):
         RowFile(tmp_path / "metrics.jsonl").append([{"iteration": 1, "text": "x" * 2000}])
+
+
+def test_a_model_that_cannot_be_exported_is_named_and_stays_as_it_was(tmp_path: Path):
+    policy = cast("LanguagePolicy", part(compose(TINY).policy))
+    policy.build()
+    export = HuggingFaceFolder()
+    export(policy, tmp_path / "model")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
+    size = len(before["model.safetensors"]) // 2
+    with files_of_at_most(size), pytest.raises(NotWritten, match=r"model cannot be written .*File too large"):
+        export(policy, tmp_path / "model")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
 
 
 def test_a_run_on_a_full_disk_says_so_in_one_line(script: Script, capfd: pytest.CaptureFixture[str]):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -18,7 +19,7 @@ from kairos.policy.models.building import Adapter
 def export(
     model: PreTrainedModel, folder: Path, dtype: torch.dtype | None, adapter: Adapter | None, base: str | None
 ) -> None:
-    """Write configuration and safetensors (in `dtype` where given) to `folder`.
+    """Write configuration and safetensors (in `dtype` where given) to `folder`. OSError where the disk is full.
 
     An adapter over `base` goes to `adapter/` in peft's form and is merged into the weights; where `adapter.merge` is
     false, only `adapter/` is written.
@@ -33,7 +34,10 @@ def export(
         name: cast_once.setdefault(tensor.data_ptr(), tensor if dtype is None else tensor.to(dtype))
         for name, tensor in whole.items()
     }
-    model.save_pretrained(str(folder), state_dict=state)
+    try:
+        model.save_pretrained(str(folder), state_dict=state)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 @runtime_checkable
