@@ -74,7 +74,9 @@ def tried(kind: Kind, count: int, work: Path, seed: int, console: Console) -> li
     """The outcomes of a kind's trials: those that were made before, and the others. NotHere."""
     record = work / f"{re.sub('[^a-z0-9]+', '-', kind.name.lower())}-{seed}.jsonl"
     lines = record.read_text().splitlines() if record.exists() else []
-    outcomes = [Outcome(Verdict(row["verdict"]), row["what"], row["said"]) for row in map(json.loads, lines)][:count]
+    outcomes = [
+        Outcome(Verdict(row["verdict"]), row["what"], row["said"], row.get("seconds")) for row in map(json.loads, lines)
+    ][:count]
     if len(outcomes) < count:
         kind.prepare(work)
     for number in range(len(outcomes), count):
@@ -95,10 +97,12 @@ def tried(kind: Kind, count: int, work: Path, seed: int, console: Console) -> li
 
 def row_of(kind: Kind, outcomes: Sequence[Outcome]) -> dict[str, object]:
     counts = Counter(outcome.verdict for outcome in outcomes)
+    distances = [outcome.seconds for outcome in outcomes if outcome.seconds is not None]
     return {
         "kind": kind.name,
         "tried": len(outcomes),
         **{verdict.value: counts[verdict] for verdict in Verdict},
+        **({"largest_distance_seconds": max(distances)} if distances else {}),
         "lost_trials": [
             {"number": number, **asdict(outcome)}
             for number, outcome in enumerate(outcomes)

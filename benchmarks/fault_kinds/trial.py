@@ -33,6 +33,8 @@ class Outcome:
     """What was broken, and where."""
     said: str = ""
     """What the program said; of a lost trial, what is wrong."""
+    seconds: float | None = None
+    """How far from its time a frame was given, at most, where that was measured."""
 
 
 class Kind(Protocol):
