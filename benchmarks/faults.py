@@ -4,8 +4,8 @@
 
 A trial is survived if the result is that of a run without the fault, bit for bit; named if the program refused to go
 on with an error that names what is broken; lost otherwise. Every trial is a function of the seed. What was tried is
-kept in `--work`: the same command goes on where it was stopped, unless the code has changed, and commands for
-different kinds may run side by side. `--quick` makes two trials of each kind.
+kept in `--work`: the same command goes on where it was stopped, unless the code has changed, and several
+commands may run side by side. `--quick` makes two trials of each kind.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import torch
 from fault_kinds.jobs import call
 from fault_kinds.kinds import kinds
 from fault_kinds.trial import Kind, NotHere, Outcome, Verdict
+from filelock import FileLock
 from rich.console import Console
 from rich.table import Table
 
@@ -73,26 +74,29 @@ def warm_up(work: Path) -> None:
 def tried(kind: Kind, count: int, work: Path, seed: int, console: Console) -> list[Outcome]:
     """The outcomes of a kind's trials: those that were made before, and the others. NotHere."""
     record = work / f"{re.sub('[^a-z0-9]+', '-', kind.name.lower())}-{seed}.jsonl"
-    lines = record.read_text().splitlines() if record.exists() else []
-    outcomes = [
-        Outcome(Verdict(row["verdict"]), row["what"], row["said"], row.get("seconds")) for row in map(json.loads, lines)
-    ][:count]
-    if len(outcomes) < count:
-        kind.prepare(work)
-    for number in range(len(outcomes), count):
-        trial = work / "trials" / record.stem
-        shutil.rmtree(trial, ignore_errors=True)
-        trial.mkdir(parents=True)
-        outcome = kind.attempt(work, trial, Random(f"{seed} {kind.name} {number}"), number)
-        outcomes.append(outcome)
-        with record.open("a") as file:
-            file.write(json.dumps({"number": number, **asdict(outcome)}) + "\n")
-        if outcome.verdict is Verdict.LOST:
-            console.print(
-                f"LOST {kind.name}, trial {number}: {outcome.what}: {outcome.said}", style="red", markup=False
-            )
-            shutil.copytree(trial, work / "lost" / f"{record.stem}-{number}", dirs_exist_ok=True, symlinks=True)
-    return outcomes
+    with FileLock(f"{record}.lock"):  # of another command that tries this kind
+        lines = record.read_text().splitlines() if record.exists() else []
+        outcomes = [
+            Outcome(Verdict(row["verdict"]), row["what"], row["said"], row.get("seconds"))
+            for row in map(json.loads, lines)
+        ][:count]
+        if len(outcomes) < count:
+            with FileLock(work / "prepare.lock"):
+                kind.prepare(work)
+        for number in range(len(outcomes), count):
+            trial = work / "trials" / record.stem
+            shutil.rmtree(trial, ignore_errors=True)
+            trial.mkdir(parents=True)
+            outcome = kind.attempt(work, trial, Random(f"{seed} {kind.name} {number}"), number)
+            outcomes.append(outcome)
+            with record.open("a") as file:
+                file.write(json.dumps({"number": number, **asdict(outcome)}) + "\n")
+            if outcome.verdict is Verdict.LOST:
+                console.print(
+                    f"LOST {kind.name}, trial {number}: {outcome.what}: {outcome.said}", style="red", markup=False
+                )
+                shutil.copytree(trial, work / "lost" / f"{record.stem}-{number}", dirs_exist_ok=True, symlinks=True)
+        return outcomes
 
 
 def row_of(kind: Kind, outcomes: Sequence[Outcome]) -> dict[str, object]:
