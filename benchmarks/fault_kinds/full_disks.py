@@ -10,7 +10,7 @@ from .jobs import Job, call, run_script, script
 from .kills import PATIENCE, Kills
 from .sabotage import MayWrite
 from .small_disk import OnSmallDisk, works
-from .toy_runs import OPTIONS, VARIANTS, difference
+from .toy_runs import OPTIONS, VARIANTS, difference, sizes
 from .trial import NotHere, Outcome, Verdict, last_lines, named
 
 _REASONS = ("No space left on device", "File too large")
@@ -53,10 +53,10 @@ class FullDisk:
         return Outcome(Verdict.NAMED if code else Verdict.SURVIVED, what, last_lines(said, 1) if code else "")
 
     def _begin(self, arguments: list[str], whole: Path, trial: Path, chance: Random) -> tuple[Job, str]:
-        sizes = [path.stat().st_size for path in whole.rglob("*") if path.is_file()]
+        written = sizes(whole)
         if self.how == "a small disk":
-            size = chance.randint(16_384, sum(sizes))
+            size = chance.randint(16_384, sum(written))
             disk = OnSmallDisk(trial / "runs", size, lambda: run_script("train", arguments))
             return call(disk, trial, trial / "full.log"), f"{size} bytes"
-        size = chance.randint(2_000, max(sizes))
+        size = chance.randint(500, written[-1])
         return script("train", arguments, trial, trial / "full.log", MayWrite(size)), f"{size} bytes a file"

@@ -11,7 +11,7 @@ from random import Random
 
 from .jobs import Job, nothing, ranks, script, wait_for_all
 from .sabotage import CountsOperations, DiesAtOperation, DiesInWrite
-from .toy_runs import OPTIONS, TWO, VARIANTS, difference
+from .toy_runs import OPTIONS, TWO, VARIANTS, difference, sizes
 from .trial import Outcome, Verdict, last_lines
 
 PATIENCE = 240.0
@@ -81,8 +81,7 @@ class Kills:
             at = chance.randint(1, int((whole / "operations").read_text()))
             sabotage, when = DiesAtOperation(trial, at), f"file operation {at}"
         else:
-            sizes = sorted(path.stat().st_size for path in whole.rglob("*") if path.is_file())
-            size = chance.randint(sizes[len(sizes) // 2], sizes[-1])
+            size = chance.randint(200, sizes(whole / "runs" / "run")[-1])
             sabotage, when = DiesInWrite(size), f"byte {size} of a file"
         jobs = self._start(variant, trial, [sabotage])
         if self.when == "moment":

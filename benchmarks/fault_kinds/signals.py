@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,13 +42,16 @@ class Signals:
         variant = number % len(VARIANTS)
         whole, run = work / f"whole-{self.world}-{variant}", trial / "runs" / "run"
         sent, times = chance.choice(list(CODES)), chance.choice([1, 1, 2])
-        seconds = chance.uniform(0.3, 0.9) * float((whole / "ended").read_text())
-        what = f"{list(VARIANTS)[variant]}: {times} x {signal.Signals(sent).name} after {seconds:.2f} s"
+        rows, seconds = chance.randrange(8), chance.uniform(0.0, 0.3)
+        what = (
+            f"{list(VARIANTS)[variant]}: {times} x {signal.Signals(sent).name} {seconds:.2f} s after {rows} iterations"
+        )
         jobs = self._start(variant, trial)
+        _wait_for_rows(jobs[0], run / "metrics.jsonl", rows)
         jobs[0].wait(seconds)
         allowed = [(0,) if job.process.exitcode == 0 else CODES[sent] for job in jobs]  # a rank may end before rank 0
-        for time in range(times):
-            jobs[0].wait(1.0 * time)  # sooner, two signals are one: a terminal's and the parent's
+        for again in range(times):
+            jobs[0].wait(1.0 * again)  # sooner, two signals are one: a terminal's and the parent's
             for job in jobs:
                 job.send(sent)
         codes = wait_for_all(jobs, _END)
@@ -70,6 +74,14 @@ class Signals:
         if self.world == 1:
             return [script("train", arguments, folder, folder / "logs" / "rank0.log")]
         return ranks(self.world, [*arguments, *TWO], folder, folder / "logs")
+
+
+def _wait_for_rows(job: Job, log: Path, rows: int) -> None:
+    """Until so many iterations are logged, or the run has its first file, or the job has ended."""
+    while job.process.is_alive():
+        if log.parent.exists() and (not rows or (log.exists() and len(log.read_bytes().splitlines()) >= rows)):
+            return
+        time.sleep(0.002)
 
 
 def _unsaved(run: Path) -> str | None:

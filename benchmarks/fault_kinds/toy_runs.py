@@ -44,6 +44,12 @@ def difference(whole: Path, other: Path) -> str | None:
     return _unequal("", *(_state(path) for path in checkpoints if path is not None))
 
 
+def sizes(run: Path) -> list[int]:
+    """Bytes of the files that a run writes, in order, without its page and pictures, which are the largest and last."""
+    files = [path for path in run.rglob("*") if path.is_file() and path.suffix not in (".html", ".png", ".svg")]
+    return sorted(path.stat().st_size for path in files)
+
+
 def _state(checkpoint: Path) -> dict[str, object]:
     """What a checkpoint holds, without the seals of the logs, in which a clock has a part."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
