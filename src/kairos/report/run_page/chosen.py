@@ -11,7 +11,7 @@ from kairos.evaluation.predictions import Prediction, read_file
 IMPROVED, WORST, RANDOM = "most improved", "worst", "at random"
 
 
-def chosen(before: Sequence[Prediction], after: Sequence[Prediction], each: int = 3) -> dict[str, str]:
+def chosen(before: Sequence[Prediction], after: Sequence[Prediction], each: int = 2) -> dict[str, str]:
     """Up to `each` prompts of each kind: uid -> why it is shown, none twice.
 
     Without predictions from before training there are no improved ones, without those after it the worst are before it.
