@@ -52,8 +52,8 @@ def test_frames_and_evidence_come_back_from_a_file(tmp_path: Path) -> None:
 
 
 def test_a_file_from_before_frames_were_kept_is_read(tmp_path: Path) -> None:
-    write([answered([0, 4])], tmp_path / "rows.jsonl")
-    row = json.loads((tmp_path / "rows.jsonl").read_text())
+    write([answered([0, 4])], tmp_path / "today.jsonl")
+    row = json.loads((tmp_path / "today.jsonl").read_text())
     for name in ("frames", "evidence", "many", "scores"):
         del row[name]
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")

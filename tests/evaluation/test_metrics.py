@@ -94,10 +94,10 @@ def test_what_a_row_was_scored_by_is_what_it_says(tmp_path):
 
 
 def test_rows_from_before_scores_were_written_get_the_standard_ones(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    write([row("a", 0.4)], path)
-    line = path.read_text().replace(', "scores": null', "")
+    write([row("a", 0.4)], tmp_path / "today.jsonl")
+    line = (tmp_path / "today.jsonl").read_text().replace(', "scores": null', "")
     assert "scores" not in line
+    path = tmp_path / "rows.jsonl"
     path.write_text(line)
     assert means(read_file(path))["miou"] == 0.4
 

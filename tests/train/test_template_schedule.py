@@ -86,10 +86,8 @@ def test_a_run_is_evaluated_in_every_wording_before_and_after():
     fit("name=b", "template=hybrid", *options, "callbacks.evaluation.every_phase=false")
     fit("name=c", *options)
     for name in ("b", "c"):
-        assert sorted(path.name for path in Path("runs", name, "predictions").iterdir()) == [
-            "after.jsonl",
-            "before.jsonl",
-        ]
+        written = {path.name for path in Path("runs", name, "predictions").iterdir() if path.suffix != ".seal"}
+        assert written == {"after.jsonl", "before.jsonl"}
 
 
 def test_the_schedule_goes_on_where_a_run_was_cut_off():

@@ -84,7 +84,7 @@ def test_a_worker_reads_the_file_itself(listed, prompt: Prompt):
 @pytest.mark.parametrize(
     ("tree", "said"),
     [
-        ("{", r"picks.json is not JSON: Expecting property name"),
+        ("{", r"picks.json is not JSON in UTF-8: Expecting property name"),
         ("3", r"picks.json must hold a list of rows or a mapping"),
         ({"other": [1]}, r"picks.json has no row for prompt set/val:7: it has 1, the first for other"),
         ([{"frames": [1]}], r"picks.json, row 0: has no field uid or id or question_id.*sampler.name="),
