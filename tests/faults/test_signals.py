@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -147,7 +148,8 @@ def test_a_signal_to_one_rank_ends_all_ranks_after_the_same_iteration(workplace:
     if launcher == "lightning":
         assert code == 143, "of the first rank; torchrun has codes of its own"
     else:
-        assert said().count("exitcode  : 143") == 2, said()
+        codes = re.findall(r"exitcode  : (-?\d+)", said())  # torchrun itself ends a rank that is a moment slower
+        assert len(codes) == 2 and "143" in codes and set(codes) <= {"143", "-15"}, said()
 
 
 def test_a_second_signal_ends_a_run_that_hangs_at_once(workplace: Path, repository: Path):
