@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from helpers.processes import run, start, torchrun
 from helpers.running import TOY, assert_same_run
+
+pytestmark = pytest.mark.usefixtures("workplace")
 
 SMALL = [
     *TOY, "callbacks.validation=null", "callbacks.export=null", "name=a", "prompts=2", "strategy=ddp",
@@ -38,15 +39,6 @@ class Ends(IoU):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__call__(group)
 '''
-
-
-@pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    before = set(psutil.Process().children(recursive=True))
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    for left in set(psutil.Process().children(recursive=True)) - before:
-        left.kill()
 
 
 @pytest.mark.parametrize(

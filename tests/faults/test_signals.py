@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -21,6 +21,8 @@ from kairos.compose import train
 from kairos.core.stop_signals import Stopped, StopSignals
 from kairos.core.types import RolloutGroup
 from kairos.credit.rewards.grounding import IoU
+
+pytestmark = pytest.mark.usefixtures("workplace")
 
 SMALL = [
     *TOY, "callbacks.validation=null", "callbacks.export=null", "callbacks.checkpoint.every=100000", "name=a",
@@ -54,15 +56,6 @@ class Hangs:
             hang()
         return torch.zeros(len(group))
 '''
-
-
-@pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    before = set(psutil.Process().children(recursive=True))
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    for left in set(psutil.Process().children(recursive=True)) - before:
-        left.kill()
 
 
 def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
