@@ -26,7 +26,7 @@ POLICY_RANK = {room: rank for rank, rooms in enumerate(POLICY_ARROWS) for room i
 QUARANTINE = {
     "vllm": ["benchmarks/rollout.py"],
     "decord": ["src/kairos/video/", "benchmarks/"],  # benchmarks measure against bare decord
-    "lightning": ["src/kairos/train/"],
+    "lightning": ["src/kairos/train/", "benchmarks/checkpoint.py"],
     "pytorch_lightning": [],
     "hydra": ["scripts/", "src/hydra_plugins/", "src/kairos/compose.py", "src/kairos/cli.py"],
 }
