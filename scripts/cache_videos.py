@@ -1,33 +1,10 @@
-"""Decode all clips of a data set into the clip store: `python scripts/cache_videos.py data=charades ...`.
+"""Runs the command that this file is named after, with the Kairos beside it if none is installed (kairos/commands/)."""
 
-With `enrich=clip`, or another option that keeps features, those of all clips and questions are made then.
-"""
-
-from __future__ import annotations
-
-from hydra.utils import instantiate
-from omegaconf import DictConfig
-
-from kairos.cli import command, user_errors
-from kairos.core.protocols import Embeds
-from kairos.data.dataset import records_of
-from kairos.data.embedding import fill
-from kairos.video.store.caching import cache
-
-
-@command("cache_videos")
-def main(config: DictConfig) -> None:
-    with user_errors():
-        datamodule = instantiate(config.datamodule, _convert_="all")
-        records = [record for split in config.splits for record in records_of(datamodule.dataset(split))]
-        if not records:
-            raise ValueError(f"data={config.data}: nothing to cache, its prompts have no videos")
-        loader = instantiate(config.loader, _convert_="all")
-        print(cache([record.video for record in records], loader, workers=config.workers or None))
-        for name, add in instantiate(config.enrich, _convert_="all").items():
-            if isinstance(add, Embeds):
-                print(f"enrich.{name}: {fill(records, loader, add)}")
-
+import sys
+from pathlib import Path
 
 if __name__ == "__main__":
-    main()
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))
+    from kairos.entry.start import script
+
+    script(__file__)

@@ -1,35 +1,10 @@
-"""Convert a data option to our JSONL: `python scripts/convert.py data=time_r1 ... output=mine.jsonl`."""
+"""Runs the command that this file is named after, with the Kairos beside it if none is installed (kairos/commands/)."""
 
-from __future__ import annotations
-
+import sys
 from pathlib import Path
 
-from hydra.utils import instantiate
-from omegaconf import DictConfig
-
-from kairos.cli import command, user_errors
-from kairos.data.dataset import records_of
-from kairos.data.filters import Keep
-from kairos.data.writing import write_jsonl
-
-
-@command("convert")
-def main(config: DictConfig) -> None:
-    with user_errors():
-        keep: Keep = instantiate(config.keep, _convert_="all")
-        output = Path(config.output)
-        records = records_of(instantiate(config.datamodule, _convert_="all").dataset(config.split))
-        if not records:
-            raise ValueError("nothing to convert: the prompts of this data option have no videos")
-        kept, fallen = keep.split(records)
-        if not kept:
-            why = ", ".join(f"{count} {reason}" for reason, count in fallen.most_common())
-            raise ValueError(f"none of {len(records)} records is kept ({why}): widen the ranges of `keep`")
-        write_jsonl(kept, output)
-        print(f"{output}: {len(kept)} of {len(records)} records kept")
-        for reason, count in fallen.most_common():
-            print(f"  {count} left out: {reason}")
-
-
 if __name__ == "__main__":
-    main()
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))
+    from kairos.entry.start import script
+
+    script(__file__)

@@ -1,89 +1,10 @@
-"""Ask when something happens in one video.
+"""Runs the command that this file is named after, with the Kairos beside it if none is installed (kairos/commands/)."""
 
-`python scripts/ground.py video=<file> query="the kettle boils" [run=runs/<name> | policy=... policy.weights=...]`
-prints the span and the answer as written, and draws both below the frames.
-"""
-
-from __future__ import annotations
-
-from contextlib import nullcontext
+import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
-
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-from rich.console import Console
-
-from kairos.cli import UserError, command, config_dir, needs_of, user_errors
-from kairos.compose import assemble, compose, part
-from kairos.core.types import Failure, Prompt, Sampling, Target, VideoSource
-from kairos.data.dataset import PromptDataset, collate
-from kairos.data.records import Record
-from kairos.evaluation.predictions import Prediction, answer
-from kairos.report.run_page.strips import save_strips
-from kairos.report.run_page.timeline import timeline
-from kairos.report.style import save
-from kairos.runs.folder import RunError, RunFolder, find_run
-from kairos.stored import compose_stored
-from kairos.train.callbacks.checkpoint import restore
-from kairos.train.callbacks.validation import greedy_engine
-from kairos.train.devices.place import place
-
-FOLDER = Path("runs/ground")
-
-
-@command("ground")
-def main(config: DictConfig) -> None:
-    run = find_run(str(config.run)) if config.run else None
-    with user_errors(), needs_of(run, config_dir()) if run else nullcontext():
-        given = list(HydraConfig.get().overrides.task)
-        if run is not None and not RunFolder(run).begun:
-            raise RunError(f"run={config.run}: there is no such run; leave run= out to ask the shipped mini base")
-        if run is None:
-            print(asked(compose(given, config_dir(), "ground"), None))
-        else:
-            composed = compose_stored(RunFolder(run), given, config_dir(), "ground", FOLDER, config.trust)
-            print(asked(composed, run))
-
-
-def asked(config: DictConfig, run: Path | None) -> str:
-    """Answer, draw, and give what is printed."""
-    with Console(stderr=True).status("reading the video") as status:
-        prompt = prompt_of(config)
-        status.update("loading the model")
-        module = place(assemble(config, folder=FOLDER).module, config.trainer.accelerator)
-        if run is not None:
-            restore(module, run, "ask")
-        status.update("answering")
-        engine = greedy_engine(module.engine)
-        engine.setup(module.device)
-        engine.sync(module.trained)
-        (row,) = answer(engine, [collate([prompt])], Sampling(max_actions=module.sampling.max_actions))
-        path = draw(prompt, row, Path(config.output or f"{Path(str(config.video)).stem}.ground.png"))
-    spans = ", ".join(f"{span.start:.2f} to {span.end:.2f} s" for span in row.spans)
-    found = spans or f"no span ({row.reason or 'the answer names none'})"
-    return f"{found}, of {prompt.clip.duration:.1f} s\nanswer: {row.text.strip()}\nwritten: {path}"
-
-
-def prompt_of(config: DictConfig) -> Prompt:
-    """The video and the query as training would make a prompt of them. UserError where the video cannot be used."""
-    source = VideoSource(str(config.video), config.start, config.end, config.fps)
-    record = Record(str(config.video), "grounding", "video", source, str(config.query), Target())
-    parts = [part(config[name]) if config[name] is not None else None for name in ("loader", "template", "processor")]
-    (prompt,) = PromptDataset([record], *parts, enrich=part(config.enrich))  # type: ignore[arg-type]
-    if isinstance(prompt, Failure):
-        raise UserError(f"error: {prompt.reason}")
-    return prompt
-
-
-def draw(prompt: Prompt, row: Prediction, path: Path) -> Path:
-    """The answer below the frames."""
-    with TemporaryDirectory() as folder:
-        save_strips([prompt], Path(folder))
-        figure = timeline([], [row], Path(folder), {row.uid: ""})
-        assert figure is not None
-        return save(figure, path)
-
 
 if __name__ == "__main__":
-    main()
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))
+    from kairos.entry.start import script
+
+    script(__file__)

@@ -1,13 +1,10 @@
-"""Builds the mini policy's tokenizer from the mini world's own words: `python scripts/mini_tokenizer.py FOLDER`."""
-
-from __future__ import annotations
+"""Runs the command that this file is named after, with the Kairos beside it if none is installed (kairos/commands/)."""
 
 import sys
-
-from kairos.data.mini.world import corpus
-from kairos.policy.models.mini_tokenizer import build_tokenizer
+from pathlib import Path
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python scripts/mini_tokenizer.py FOLDER")
-    print(build_tokenizer(corpus(), sys.argv[1]))
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))
+    from kairos.entry.start import script
+
+    script(__file__)

@@ -1,54 +1,10 @@
-"""Show the memory and the kernels of a run: `python scripts/plan.py experiment=timezero_charades_7b`."""
+"""Runs the command that this file is named after, with the Kairos beside it if none is installed (kairos/commands/)."""
 
-from __future__ import annotations
-
-import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig
-
-from kairos.cli import command, user_errors
-from kairos.compose import part
-from kairos.policy.language import LanguagePolicy
-from kairos.policy.memory.advice import table
-from kairos.policy.memory.estimate import GIB
-from kairos.policy.network.kernels import choices
-from kairos.policy.network.kernels.dispatch import Machine
-from kairos.policy.paths import paths_of
-from kairos.train.grpo import GRPOModule
-from kairos.train.memory_plan import candidate_of
-
-
-@command("plan")
-def main(config: DictConfig) -> None:
-    with user_errors():
-        print(plan(config))
-
-
-def plan(config: DictConfig) -> str:
-    """Tables of memory and kernels for a composed configuration; needs no GPU and loads no weights."""
-    module = part(config.module)
-    assert isinstance(module, GRPOModule)
-    strategy = str(config.trainer.get("strategy"))
-    sharded, alone = "data_parallel_size" in strategy, "SingleDevice" in strategy
-    shards = int(config.trainer.devices) if sharded else 1
-    gpu = config.trainer.accelerator != "cpu"
-    found = candidate_of(module, instantiate(config.frames), config.prompts, shards, gpu, alone)
-    paths = kernels(module, gpu, sharded)
-    if found is None:
-        return "no memory to plan: this policy's sizes are not configured, it is small (policy=mini, toy)" + paths
-    weights = config.policy.get("weights") or config.policy["_target_"].rpartition(".")[2]
-    title = f"{weights} on {config.trainer.devices} device(s)"
-    return table(title, found, limit=config.memory_gib * GIB if config.memory_gib else None) + paths
-
-
-def kernels(module: GRPOModule, gpu: bool, sharded: bool) -> str:
-    """Which kernel each operator runs, and why; empty for policies without a language model."""
-    if not isinstance(module.policy, LanguagePolicy):
-        return ""
-    machine = Machine.of(torch.device("cuda" if gpu else "cpu"))
-    found = choices.table(paths_of(module.policy, machine, sharded))
-    return f"\n\nwhat each operator runs as, with the packages that are installed here:\n{found}"
-
+import sys
+from pathlib import Path
 
 if __name__ == "__main__":
-    main()
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))
+    from kairos.entry.start import script
+
+    script(__file__)

@@ -1,91 +1,10 @@
-"""Select training prompts by repeated inference: `python scripts/select_prompts.py data=... selector=variance`."""
+"""Runs the command that this file is named after, with the Kairos beside it if none is installed (kairos/commands/)."""
 
-from __future__ import annotations
-
+import sys
 from pathlib import Path
 
-import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
-from omegaconf import DictConfig
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from kairos.cli import command, user_errors
-from kairos.compose import Experiment, assemble, resolved, wording
-from kairos.core.types import Failure
-from kairos.curriculum.rewards import read_rewards
-from kairos.curriculum.selections import Selection, write_selection
-from kairos.evaluation.prompt_rewards import done, failures, measure_rewards, write
-from kairos.report.selection_histogram import histogram
-from kairos.runs.folder import RunFolder
-from kairos.runs.names import folder_name
-from kairos.runs.versions import versions
-from kairos.train.callbacks.validation import greedy_engine
-from kairos.train.devices.place import place
-
-
-@command("select_prompts")
-def main(config: DictConfig) -> None:
-    with user_errors():
-        select(config)
-
-
-def select(config: DictConfig) -> None:
-    chosen = str(HydraConfig.get().runtime.choices["selector"])
-    overrides = list(HydraConfig.get().overrides.task)
-    plain = folder_name(overrides).replace("=", "-").replace(",", "_")  # a path that needs no quotes as an override
-    folder = Path(config.output or Path("runs") / "selections" / (config.name or plain))
-    selector = instantiate(config.selector, _convert_="all")
-    if min(config.repeats, config.size) < 1:
-        raise ValueError(f"repeats and size must be >= 1, got {config.repeats} and {config.size}")
-    experiment = assemble(config, overrides, folder)
-    run = RunFolder(folder)
-    if config.overwrite:
-        run.clear()
-    run.begin(resolved(config), overrides, versions(), config.allow_changes, wording(config))
-    measured = folder / "rewards.jsonl"
-    measure(experiment, measured)
-    rows, failed = read_rewards(measured), failures(measured)
-    kept = selector(rows)
-    if not kept:
-        raise ValueError(f"selector={chosen} keeps none of {len(rows)} prompts: look at {measured}, or loosen it")
-    selection = Selection(tuple(row.uid for row in kept))
-    write_selection(folder / f"{chosen}.json", selection)
-    picture = histogram(rows, kept, folder / f"{chosen}.png")
-    for uid, reason in list(failed.items())[:3]:
-        print(f"failed: {uid}: {reason}")
-    print(f"{len(rows)} prompts measured, {len(failed)} failed, {len(kept)} selected; {measured}, {picture}")
-    print(f"train on them: curriculum=selection curriculum.selection={folder / chosen}.json")
-
-
-def measure(experiment: Experiment, path: Path) -> None:
-    """Measure the rewards that the file lacks, and append them."""
-    config, data = experiment.config, experiment.datamodule
-    everything = len(data.dataset(config.split))  # type: ignore[arg-type]
-    total = everything if config.count is None else min(config.count, everything)
-    first = done(path, config.size, total)
-    failed = len(failures(path))
-    columns = (
-        TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[failed]}"),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar, torch.no_grad():
-        task = bar.add_task("measuring", total=total, completed=first, failed="")
-        if first < total:
-            module = place(experiment.module, config.trainer.accelerator)
-            module.policy.eval()
-            engine = greedy_engine(module.engine)
-            engine.setup(module.device)
-            engine.sync(module.trained)
-            batches = data.batches(config.split, size=config.size, indices=range(first, total))
-            sampling = module.sampling.at(0, module.iterations)
-            for rows in measure_rewards(engine, module.reward, batches, sampling, config.repeats, config.seed):
-                write(path, rows)
-                failed += sum(isinstance(row, Failure) for row in rows)
-                bar.update(task, advance=len(rows), failed=f"{failed} failed" if failed else "")
-            engine.release()
-
-
 if __name__ == "__main__":
-    main()
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))
+    from kairos.entry.start import script
+
+    script(__file__)

@@ -131,7 +131,7 @@ def test_a_signal_to_one_rank_ends_all_ranks_after_the_same_iteration(workplace:
     process = start([*first, *SMALL, *TWO, "iterations=100000"], workplace, repository)
     until(lambda: iterations() >= 3, process)
     family = psutil.Process(process.pid).children()
-    scripts = [child for child in family if "train.py" in " ".join(child.cmdline())]
+    scripts = [child for child in family if re.search(r"\btrain(\.py)? ", " ".join(child.cmdline()))]
     scripts[-1].send_signal(TERM)
     code = process.wait(90)
     done = iterations()

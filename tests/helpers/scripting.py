@@ -1,8 +1,8 @@
-"""Loads a script as a module, and runs it in this process, from an empty folder."""
+"""Runs a command in this process, from an empty folder."""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,13 +16,10 @@ Script = Callable[..., int]
 """`script("train", *arguments)` runs it from an empty folder and gives its exit code."""
 
 
-def load(repository: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"script_{name}", repository / "scripts" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Hydra looks the script's module up
-    spec.loader.exec_module(module)
-    return module
+def load(name: str) -> ModuleType:
+    """The module of a command, imported anew: it notes when its process began."""
+    sys.modules.pop(f"kairos.commands.{name}", None)
+    return importlib.import_module(f"kairos.commands.{name}")
 
 
 @pytest.fixture
@@ -34,7 +31,7 @@ def script(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(sys, "argv", [str(repository / "scripts" / f"{name}.py"), *arguments])
         GlobalHydra.instance().clear()
         try:
-            load(repository, name).main()
+            load(name).main()
         except SystemExit as stopped:
             return stopped.code if isinstance(stopped.code, int) else int(bool(stopped.code))
         return 0

@@ -48,9 +48,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Command:
-    """The common part of all jobs' commands: script, Hydra's flags and overrides, number of processes."""
+    """The common part of all jobs' commands: program, Hydra's flags and overrides, number of processes."""
 
-    script: tuple[str, ...]
+    program: tuple[str, ...]
     hydra: tuple[str, ...]
     processes: int
     restarts: int = 0
@@ -71,7 +71,7 @@ class Command:
         own = [o for o in config.hydra.overrides.hydra if not o.startswith(_SWEEPS)]
         extra = [s.path for s in config.hydra.runtime.config_sources if s.provider == "command-line"]
         flags = ["--config-name", config.hydra.job.config_name, *(f for path in extra for f in ("--config-dir", path))]
-        return cls((str(Path(inspect.getfile(task)).resolve()), *flags), tuple(own), processes, restarts, stop_seconds)
+        return cls((*_program(task), *flags), tuple(own), processes, restarts, stop_seconds)
 
     def job(self, name: str, overrides: Sequence[str], sweep: Path) -> Job:
         run = RunFolder(sweep / folder_name(overrides))
@@ -83,5 +83,11 @@ class Command:
             f"--max-restarts={self.restarts}", f"--shutdown-timeout={self.stop_seconds}",
         ]  # fmt: skip
         folder = literal("hydra.run.dir", str(run.path))
-        command = (*torchrun, *self.script, *overrides, *devices, *self.hydra, folder)
+        command = (*torchrun, *self.program, *overrides, *devices, *self.hydra, folder)
         return Job(name, tuple(overrides), run, command, "overwrite=true" in map(str.lower, overrides))
+
+
+def _program(task: TaskFunction) -> tuple[str, ...]:
+    """What torchrun starts to run `task`: its module where it is of a package, else its file."""
+    spec = sys.modules[task.__module__].__spec__
+    return ("-m", spec.name) if spec is not None else (str(Path(inspect.getfile(task)).resolve()),)

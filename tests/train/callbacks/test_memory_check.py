@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.running import rows
-from helpers.scripting import load
 
+from kairos.commands.plan import plan
 from kairos.compose import Experiment, build, compose, train
 from kairos.core.out_of_memory import OutOfMemory
 from kairos.policy.memory.savings import WAYS_OUT
@@ -107,8 +107,7 @@ def test_an_unknown_check_is_one_clear_line():
         build(["policy=toy", "data=toy", "memory_check=perhaps"])
 
 
-def test_a_plan_needs_no_gpu_and_no_files(repository: Path):
-    plan = load(repository, "plan").plan
+def test_a_plan_needs_no_gpu_and_no_files():
     paths = ["data.annotations=nowhere", "data.videos=nowhere"]
     config = compose(["experiment=timezero_charades_7b", *paths, "memory_gib=60"], name="plan")
     text = plan(config)

@@ -1,0 +1,108 @@
+"""Train: `python scripts/train.py experiment=quickstart`, `... run=runs/<name>` to continue, `-m` to sweep."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from kairos.cli import command, config_dir, literal, needs_of, user_errors
+from kairos.compose import alone, carry_out
+from kairos.core.stop_signals import Stopped
+from kairos.report.comparison.page import draw_sweep
+from kairos.runs.folder import LOG, RunError, RunFolder
+from kairos.runs.names import folder_name, run_folder
+from kairos.stored import compose_stored
+from kairos.train.callbacks.checkpoint import newest
+from kairos.train.devices.ranks import main_process
+
+STARTED = time.time()
+
+
+@command("train")
+def main(config: DictConfig) -> None:
+    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    started = time.time() if sweep else STARTED
+    try:
+        with user_errors():
+            train(config, started, sweep)
+    except Stopped:
+        if sweep:
+            print(f"the sweep is stopped at job #{HydraConfig.get().job.num}: repeat the command for what is left")
+        raise
+    finally:
+        if sweep and main_process():
+            _draw(Path(HydraConfig.get().sweep.dir))
+
+
+def train(config: DictConfig, started: float, sweep: bool) -> None:
+    with needs_of(Path(config.run), config_dir()) if config.run else nullcontext():
+        config, overrides, run = _open(config, sweep)
+        with alone(run):
+            if config.overwrite and main_process():
+                run.clear()
+            if run.finished and sweep:
+                print(f"{run.path} is finished: skipped")
+                return
+            checkpoint = _checkpoint(config, run)
+            summary = carry_out(config, overrides, run, checkpoint, started, config_dir())
+        if summary is not None:
+            print(f"{summary}\nreport: {run.path / 'report.html'}")
+
+
+def _draw(sweep: Path) -> None:
+    """Draw the page of the sweep so far, also after a failed job; never into a folder that is itself a run."""
+    if sweep.is_dir() and not RunFolder(sweep).begun:
+        draw_sweep(sweep)
+
+
+def _open(config: DictConfig, sweep: bool) -> tuple[DictConfig, list[str], RunFolder]:
+    """The run's configuration, overrides and folder; RunError if the folder may not be used."""
+    overrides = list(HydraConfig.get().overrides.task)
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0:
+        config.overwrite = False  # torchrun starts again what it began: the run goes on
+    if sweep:
+        if str(config.trainer.devices) not in ("1", "auto"):
+            raise RunError(
+                "a sweep in this process runs on one device; for several a job say "
+                f"hydra/launcher=torchrun hydra.launcher.devices_per_job={config.trainer.devices}"
+            )
+        folder = Path(HydraConfig.get().sweep.dir)
+        if RunFolder(folder).begun:
+            raise RunError(f"{folder} is a run, so it cannot hold a sweep: choose another name=")
+        run = RunFolder(folder / folder_name(overrides))
+        run.path.mkdir(parents=True, exist_ok=True)
+        (run.path / LOG).touch()  # the sweep's page counts a job by it that fails before it begins
+    elif config.run:
+        run = RunFolder(Path(config.run))
+        if not run.begun:
+            raise RunError(f"run={config.run} holds no run to continue (no config.yaml); leave run= out to start one")
+        typed = [override for override in overrides if not override.startswith("run=")]
+        overrides = [*run.overrides(), *typed]
+        typed.append(literal("run", config.run))
+        config = compose_stored(run, typed, config_dir(), trust=config.trust)
+    else:
+        chosen = Path(HydraConfig.get().run.dir)  # a launcher says which folder a job has
+        run = RunFolder(run_folder(config.run, config.name, overrides) if chosen == Path() else chosen)
+    if run.finished and not (config.overwrite or config.run or sweep):
+        raise RunError(
+            f"{run.path} is finished; say overwrite=true to replace it, run={run.path} iterations=N to go on"
+        )
+    return config, overrides, run
+
+
+def _checkpoint(config: DictConfig, run: RunFolder) -> Path | None:
+    """The checkpoint to resume from, if any; RunError if a finished run is given no further iterations."""
+    checkpoint = None if config.overwrite else newest(run.checkpoints)
+    if run.finished and config.run and int(run.config()["iterations"]) >= config.iterations:  # type: ignore[call-overload]
+        raise RunError(f"{run.path} is finished; say iterations=N with more than its {run.config()['iterations']}")
+    return checkpoint
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Where a command begins, before anything heavy is imported: which Python, which command, and its help."""

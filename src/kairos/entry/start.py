@@ -1,0 +1,65 @@
+"""Starts a command: `kairos train ...` as installed, `python scripts/train.py ...` in a checkout.
+
+Imported by whatever Python a user has, so it needs only the standard library until it has seen the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import runpy
+import sys
+from pathlib import Path
+
+from kairos.entry.described import commands, summary
+
+NEEDED = ("hydra", "lightning", "torch", "transformers", "yaml")
+"""Packages without which no command runs: the first that is absent says that this is another Python."""
+
+
+def main() -> None:
+    """`kairos <command> <overrides>`; alone it lists the commands."""
+    name, *rest = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help", "help"):
+        width = max(map(len, commands()))
+        print("usage: kairos <command> [<option>=<value> ...]; kairos <command> --help says which options\n")
+        print("\n".join(f"  {command:<{width}}  {summary(command)}" for command in commands()))
+    elif name not in commands():
+        close = difflib.get_close_matches(name, commands(), 1)
+        meant = f"did you mean {close[0]}?" if close else "`kairos` lists them"
+        sys.exit(f"error: there is no command {name}; {meant}")
+    else:
+        _run(name, f"kairos {name}", rest)
+
+
+def script(file: str) -> None:
+    """What the file `scripts/<command>.py` does."""
+    _run(Path(file).stem, f"python {sys.argv[0]}", sys.argv[1:])
+
+
+def _run(name: str, typed: str, arguments: list[str]) -> None:
+    """Run a command as the main program, so that processes which it starts can start it too.
+
+    `typed`: how the user began the command line.
+    """
+    if (wrong := _wrong_python(typed)) is not None:
+        sys.exit(f"error: {wrong}")
+    sys.argv[1:] = arguments
+    runpy.run_module(f"kairos.commands.{name}", run_name="__main__", alter_sys=True)
+
+
+def _wrong_python(typed: str) -> str | None:
+    """Which Python to use, on one line, if this one lacks a package; None if it has them."""
+    lacking = next((name for name in NEEDED if importlib.util.find_spec(name) is None), None)
+    if lacking is None:
+        return None
+    checkout = Path(__file__).resolve().parents[3]
+    if not (checkout / "Makefile").is_file():
+        return f"{sys.executable} has no package {lacking}: install what Kairos needs with `pip install kairos-video`"
+    folder = checkout / ".venv"
+    made = folder if folder != Path.cwd() / ".venv" else Path(".venv")
+    first = "" if (folder / "bin" / "python").exists() else f"`make venv` in {checkout} first, then "
+    return (
+        f"{sys.executable} has no package {lacking} and is not the Python of Kairos's environment: "
+        f"{first}`source {made / 'bin' / 'activate'}`, or {typed.replace('python', str(made / 'bin' / 'python'), 1)}"
+    )
