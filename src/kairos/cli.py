@@ -22,6 +22,7 @@ from kairos.core.files import NotWritten
 from kairos.core.parent import end_with_launcher
 from kairos.core.stop_signals import StopSignals
 from kairos.credit.rewards.rubric import RewardError
+from kairos.entry.bare import with_names
 from kairos.runs.environment import Environment
 from kairos.runs.keys import KEYS
 
@@ -36,10 +37,11 @@ class UserError(CompactHydraException):
 
 
 def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
-    """Decorates a script's main function as `hydra.main` does, with `conf/<name>.yaml` and the command line as config.
+    """Decorates a command's main function as `hydra.main` does, with `conf/<name>.yaml` and the command line as config.
 
-    Folders and conditions (`run=runs/a=1,b=2`, `where=reason!=null`) need no Hydra quotes. SIGTERM and SIGINT end the
-    script in good order, with exit codes 143 and 130 (`StopSignals`).
+    A run may be given bare, as `runs/a` for `run=runs/a` (`kairos.entry.bare`). Folders and conditions
+    (`run=runs/a=1,b=2`, `where=reason!=null`) need no Hydra quotes. SIGTERM and SIGINT end the command in good order,
+    with exit codes 143 and 130 (`StopSignals`).
     """
 
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
@@ -48,7 +50,11 @@ def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
         @functools.wraps(main)
         def run() -> None:
             multirun = not {"-m", "--multirun"}.isdisjoint(sys.argv)
-            sys.argv[1:] = [_quoted(argument, multirun) for argument in sys.argv[1:]]
+            try:
+                named = with_names(name, sys.argv[1:])
+            except ValueError as error:
+                sys.exit(f"error: {error}")
+            sys.argv[1:] = [_quoted(argument, multirun) for argument in named]
             end_with_launcher()
             with StopSignals(_END_SECONDS):
                 parsed()

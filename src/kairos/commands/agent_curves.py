@@ -1,4 +1,13 @@
-"""Draw how a frame agent changed while it trained: `python scripts/agent_curves.py run=runs/<name>`."""
+"""Draw how a frame agent changed while it trained: its scores and picks, a picture and an animated GIF.
+
+Examples:
+
+    kairos train experiment=tspo_toy name=agent                   # a run with a checkpoint for every iteration
+    kairos agent_curves runs/agent                                # writes to runs/agent/figures/
+    kairos agent_curves agent                                     # a name below runs/
+    kairos agent_curves run=runs/agent
+    kairos agent_curves runs/agent trust=true                     # of a run that names parts of others: read it first
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,15 @@
-"""Decode all clips of a data set into the clip store: `python scripts/cache_videos.py data=charades ...`.
+"""Decode all clips of a data set into the clip store that training reads.
 
-With `enrich=clip`, or another option that keeps features, those of all clips and questions are made then.
+Goes on where it stopped; failures.jsonl in the store says which videos failed, and why. With an option of enrich= that
+keeps features, those of all clips and questions are made as well.
+
+Examples:
+
+    kairos cache_videos                                           # the mini world
+    kairos cache_videos data=charades data.annotations=charades data.videos=charades/videos workers=8
+    kairos cache_videos data=jsonl data.annotations=mine.jsonl data.videos=videos policy=qwen3_vl_4b
+    kairos cache_videos data=jsonl data.annotations=mine.jsonl data.videos=videos splits=[val] store=clips
+    kairos cache_videos enrich=mini_clip                          # and the CLIP features of frames and questions
 """
 
 from __future__ import annotations

@@ -1,4 +1,15 @@
-"""Convert a data option to our JSONL: `python scripts/convert.py data=time_r1 ... output=mine.jsonl`."""
+r"""Convert the rows of any data option to our JSONL, filtered, and say what fell and why.
+
+Examples:
+
+    kairos convert data=time_r1 data.annotations=train_2k5.json data.videos=videos output=mine.jsonl
+    kairos convert data=time_r1 data.annotations=train_2k5.json data.videos=videos output=mine.jsonl \
+        keep.duration=[5,240]                                     # only clips of 5 to 240 s
+    kairos convert data=charades data.annotations=charades data.videos=charades/videos split=val output=val.jsonl
+    kairos convert data=qvhighlights data.annotations=qvhighlights data.videos=videos output=mine.jsonl \
+        keep.coverage=[null,0.5]                                  # only spans of at most half the clip
+    kairos convert data=mini output=mini.jsonl                    # the mini world
+"""
 
 from __future__ import annotations
 

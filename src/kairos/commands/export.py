@@ -1,4 +1,13 @@
-"""Write a run's newest checkpoint as files for others: `python scripts/export.py run=runs/<name> as=hf output=...`."""
+"""Write the newest checkpoint of a run as files for other programs.
+
+Examples:
+
+    kairos export runs/mine output=exported                       # a folder for transformers and vLLM
+    kairos export runs/mine as=hf output=exported
+    kairos export runs/agent as=tspo output=agent                 # a frame agent beside its CLIP
+    kairos export run=runs/mine output=exported                   # the same as the first
+    kairos export runs/mine output=exported trust=true            # of a run that names parts of others: read it first
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,14 @@
 """Ask when something happens in one video.
 
-`python scripts/ground.py video=<file> query="the kettle boils" [run=runs/<name> | policy=... policy.weights=...]`
-prints the span and the answer as written, and draws both below the frames.
+Prints the span and the answer as written, and draws both below the frames.
+
+Examples:
+
+    kairos ground video=kettle.mp4 query="the kettle boils"       # the mini base, which knows the mini world only
+    kairos ground runs/mine video=kettle.mp4 query="the kettle boils"
+    kairos ground runs/mine video=kettle.mp4 query="the kettle boils" start=30 end=60 output=kettle.png
+    kairos ground runs/mine video=frames fps=2 query="the kettle boils"  # a folder of frames
+    kairos ground policy=qwen2_5_vl_3b policy.weights=exported video=kettle.mp4 query="the kettle boils"
 """
 
 from __future__ import annotations

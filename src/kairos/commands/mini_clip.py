@@ -1,4 +1,15 @@
-"""Train the mini CLIP on frames and captions of the mini world: `python scripts/mini_clip.py output=<folder>`."""
+"""Train the mini CLIP on single frames of the mini world and captions.
+
+A minute or two on a CPU. Longer training ranks frames by questions so well that an agent has nothing left to learn.
+
+Examples:
+
+    kairos mini_clip output=clip
+    kairos mini_clip output=clip steps=20 train_frames=500        # to try it
+    kairos mini_clip output=clip seed=1
+    kairos mini_clip output=clip device=cpu
+    kairos mini_clip output=clip sizes.layers=2 sizes.width=64    # a smaller one
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""Build the mini policy's tokenizer from the mini world's own words: `kairos mini_tokenizer FOLDER`."""
+"""Build the mini policy's tokenizer from the mini world's own words.
+
+usage: kairos mini_tokenizer FOLDER
+
+Examples:
+
+    kairos mini_tokenizer tokenizer                               # into ./tokenizer
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,16 @@
-"""Choose which frames to look at, of one video or of a whole split.
+r"""Choose which frames to look at, of one video or of a whole split.
 
-`python scripts/pick_frames.py run=runs/<agent> video=<file> question="..." [options=[a,b] answerer=mini]` draws them;
-`python scripts/pick_frames.py run=runs/<agent> split=val output=picks.json` lists them for other programs.
+Of one video it draws the frames, and the answer if an answerer is named. Of a split it lists them in a JSON file, for
+`sampler=file picks=<file>` and for other programs.
+
+Examples:
+
+    kairos pick_frames runs/agent video=kettle.mp4 question="What boils?"
+    kairos pick_frames runs/agent video=kettle.mp4 question="What boils?" options=[kettle,egg] answerer=mini
+    kairos pick_frames runs/agent split=val output=picks.json
+    kairos pick_frames sampler=top_k enrich=clip frames=candidates_1fps shown_frames=16 \
+        video=kettle.mp4 question="What boils?"                  # without an agent: by CLIP
+    kairos pick_frames sampler=uniform shown_frames=8 data=mini_needles output=picks.json
 """
 
 from __future__ import annotations

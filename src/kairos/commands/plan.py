@@ -1,4 +1,15 @@
-"""Show the memory and the kernels of a run: `python scripts/plan.py experiment=timezero_charades_7b`."""
+"""Show the memory that a run needs on one device, part by part, and which kernels it runs.
+
+Says what would make it smaller. Nothing is loaded, and no GPU is needed.
+
+Examples:
+
+    kairos plan experiment=timezero_charades_7b memory_gib=80 data.annotations=charades data.videos=charades/videos
+    kairos plan policy=qwen2_5_vl_7b adapter=lora trainer=gpu
+    kairos plan policy=qwen3_vl_8b strategy=fsdp2 trainer=gpu trainer.devices=4 memory_gib=80
+    kairos plan policy=qwen2_5_vl_3b prompts=4 sampling.group_size=16 trainer=gpu
+    kairos plan policy=qwen3_5_4b attn=varlen trainer=gpu
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""Compare runs on one page: `python scripts/report.py runs=[runs/a,runs/b]`, or `sweep=runs/<name>`."""
+"""Compare runs on one page; of one run, write its own page again.
+
+Examples:
+
+    kairos report runs/a runs/b                                   # seeds of one configuration share a row
+    kairos report runs/a runs/b baseline=runs/a output=pages/ab
+    kairos report sweep=runs/shapes                               # all jobs of a sweep
+    kairos report runs/mine                                       # one run's page
+    kairos report runs=[runs/a,runs/b]
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""Show the rollouts of a run: `python scripts/rollouts.py run=runs/<name> iteration=last sort=-advantage`."""
+"""Show what a run's policy was asked, what it wrote and what that earned.
+
+Examples:
+
+    kairos rollouts runs/mine iteration=last
+    kairos rollouts runs/mine iteration=1:3 limit=20
+    kairos rollouts runs/mine sort=-advantage limit=10            # the best first
+    kairos rollouts runs/mine where="reason!=null or terms.iou<0.1"
+    kairos rollouts runs/mine follow=true where=truncated         # while it trains
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,16 @@
-"""Score completions from a file: `python scripts/score.py method=timezero input=x.jsonl output=y.jsonl`."""
+"""Score completions from a file with any method, reward, shape and advantage.
+
+A row is {"completion": "...", "target": [[5.1, 10.2]], "duration": 30.0}, and may have more (kairos.credit.rows).
+A run's rollouts.jsonl is such a file.
+
+Examples:
+
+    kairos score method=timezero input=x.jsonl output=y.jsonl
+    kairos score method=timezero compat=paper input=x.jsonl output=y.jsonl  # as the paper's code reads
+    kairos score method=tempsamp_r1 shape=log_exp input=x.jsonl output=y.jsonl
+    kairos score template=answer reward=tiou_format input=runs/mine/rollouts.jsonl output=y.jsonl
+    kairos score method=dapo advantage=leave_one_out input=x.jsonl output=y.jsonl
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,16 @@
-"""Select training prompts by repeated inference: `python scripts/select_prompts.py data=... selector=variance`."""
+"""Select training prompts by repeated inference: K rollouts for each, and a rule that reads their rewards.
+
+Writes rewards.jsonl, <selector>.json and a picture of the choice to its folder. Another selector reads the same rewards
+again, and a killed command goes on where it stopped.
+
+Examples:
+
+    kairos select_prompts template=answer sampling.max_actions=16
+    kairos select_prompts selector=variance selector.count=320 repeats=4 name=widest
+    kairos select_prompts selector=gaussian selector.count=100 name=widest    # another rule over the same rewards
+    kairos select_prompts data=jsonl data.annotations=mine.jsonl data.videos=videos policy=qwen3_vl_4b count=500
+    kairos train curriculum=selection curriculum.selection=runs/selections/widest/variance.json    # train on them
+"""
 
 from __future__ import annotations
 

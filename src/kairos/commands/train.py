@@ -1,4 +1,17 @@
-"""Train: `python scripts/train.py experiment=quickstart`, `... run=runs/<name>` to continue, `-m` to sweep."""
+r"""Train a policy by reinforcement learning; go on with a run; sweep.
+
+Without options: TimeZero's method on the mini world, whose clips are rendered on the way. A run writes its weights,
+rollouts and page to runs/<name>/; without a name the folder is named after the options.
+
+Examples:
+
+    kairos train                                                  # the mini world, on a CPU
+    kairos train method=time_r1 shape=log_exp seed=1 name=mine    # another method, one part exchanged
+    kairos train data=jsonl data.annotations=mine.jsonl data.videos=videos \
+        policy=qwen3_vl_4b adapter=lora trainer=gpu               # your own clips, a larger policy
+    kairos train runs/mine iterations=40                          # go on with a run
+    kairos train -m shape=identity,log_exp seed=0,1,2 name=shapes  # a sweep: every combination, a folder each
+"""
 
 from __future__ import annotations
 

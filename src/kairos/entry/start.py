@@ -44,6 +44,11 @@ def _run(name: str, typed: str, arguments: list[str]) -> None:
     """
     if (wrong := _wrong_python(typed)) is not None:
         sys.exit(f"error: {wrong}")
+    from kairos.entry.help import asks_for_help, help_text  # here: it needs yaml
+
+    if asks_for_help(arguments):
+        print(help_text(name, typed, arguments))
+        return
     sys.argv[1:] = arguments
     runpy.run_module(f"kairos.commands.{name}", run_name="__main__", alter_sys=True)
 
