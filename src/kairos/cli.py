@@ -22,7 +22,7 @@ from kairos.core.files import NotWritten
 from kairos.core.parent import end_with_launcher
 from kairos.core.stop_signals import StopSignals
 from kairos.credit.rewards.rubric import RewardError
-from kairos.entry.bare import with_names
+from kairos.entry.bare import quoted
 from kairos.runs.environment import Environment
 from kairos.runs.keys import KEYS
 
@@ -39,9 +39,8 @@ class UserError(CompactHydraException):
 def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
     """Decorates a command's main function as `hydra.main` does, with `conf/<name>.yaml` and the command line as config.
 
-    A run may be given bare, as `runs/a` for `run=runs/a` (`kairos.entry.bare`). Folders and conditions
-    (`run=runs/a=1,b=2`, `where=reason!=null`) need no Hydra quotes. SIGTERM and SIGINT end the command in good order,
-    with exit codes 143 and 130 (`StopSignals`).
+    Folders and conditions (`run=runs/a=1,b=2`, `where=reason!=null`) need no Hydra quotes. SIGTERM and SIGINT end the
+    command in good order, with exit codes 143 and 130 (`StopSignals`).
     """
 
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
@@ -50,11 +49,7 @@ def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
         @functools.wraps(main)
         def run() -> None:
             multirun = not {"-m", "--multirun"}.isdisjoint(sys.argv)
-            try:
-                named = with_names(name, sys.argv[1:])
-            except ValueError as error:
-                sys.exit(f"error: {error}")
-            sys.argv[1:] = [_quoted(argument, multirun) for argument in named]
+            sys.argv[1:] = [_quoted(argument, multirun) for argument in sys.argv[1:]]
             end_with_launcher()
             with StopSignals(_END_SECONDS):
                 parsed()
@@ -70,8 +65,7 @@ def literal(key: str, value: str) -> str:
     >>> literal("run", "runs/a=1,b=2")
     "run='runs/a=1,b=2'"
     """
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}='{escaped}'"
+    return f"{key}={quoted(value)}"
 
 
 def config_dir() -> str | None:

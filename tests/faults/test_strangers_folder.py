@@ -177,6 +177,7 @@ def test_every_escape_is_one(
         ("evaluate", ["templates=[answer,think]"]),
         ("export", ["output=out"]),
         ("agent_curves", []),
+        ("plan", []),
         ("ground", ["video=v.mp4", "query=when"]),
         ("pick_frames", ["sampler=uniform", "split=val", "output=picks.json"]),
     ],

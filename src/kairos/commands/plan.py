@@ -8,16 +8,19 @@ Examples:
     kairos plan policy=qwen2_5_vl_7b adapter=lora trainer=gpu
     kairos plan policy=qwen3_vl_8b strategy=fsdp2 trainer=gpu trainer.devices=4 memory_gib=80
     kairos plan policy=qwen2_5_vl_3b prompts=4 sampling.group_size=16 trainer=gpu
-    kairos plan policy=qwen3_5_4b attn=varlen trainer=gpu
+    kairos plan runs/mine prompts=64                              # a run that was begun, with more prompts
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from kairos.cli import command, user_errors
+from kairos.cli import command, config_dir, needs_of, user_errors
 from kairos.compose import part
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory.advice import table
@@ -25,13 +28,19 @@ from kairos.policy.memory.estimate import GIB
 from kairos.policy.network.kernels import choices
 from kairos.policy.network.kernels.dispatch import Machine
 from kairos.policy.paths import paths_of
+from kairos.runs.folder import RunFolder, find_run
+from kairos.stored import compose_stored
 from kairos.train.grpo import GRPOModule
 from kairos.train.memory_plan import candidate_of
 
 
 @command("plan")
 def main(config: DictConfig) -> None:
-    with user_errors():
+    run = find_run(str(config.run)) if config.run else None
+    with user_errors(), needs_of(run, config_dir()) if run else nullcontext():
+        if run is not None:
+            given = list(HydraConfig.get().overrides.task)
+            config = compose_stored(RunFolder(run), given, config_dir(), "plan", trust=config.trust)
         print(plan(config))
 
 

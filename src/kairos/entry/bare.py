@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ _WITH_A_VALUE = {
     "-i", "--experimental-rerun",
 }  # fmt: skip
 """Hydra's flags whose value is the next word."""
+_PLAIN = re.compile(r"[\w./-]+")
 
 
 def bare_option(command: str) -> str | None:
@@ -46,28 +48,30 @@ def with_names(command: str, arguments: Sequence[str]) -> list[str]:
     words = [arguments[index] for index in bare]
     if option is None:
         raise ValueError(f"{words[0]!r} is no option: say <option>=<value>; --help lists the options")
+    words = [_folder(command, word) for word in words]
     if option == "run" and len(words) > 1:
         raise ValueError(f"one run at a time, got {' and '.join(words)}")
-    for word in words:
-        _check(word)
-    value = words[0] if option == "run" else f"[{','.join(map(_quoted, words))}]"
+    values = [word if _PLAIN.fullmatch(word) else quoted(word) for word in words]
     left = [word for index, word in enumerate(arguments) if index not in bare]
     if any(word.startswith(f"{option}=") for word in left):
         raise ValueError(f"{words[0]!r} beside {option}=: name the runs once")
-    return [*left, f"{option}={value}"]
+    return [*left, f"run={values[0]}" if option == "run" else f"runs=[{','.join(values)}]"]
 
 
 def _is_bare(word: str) -> bool:
     return "=" not in word or ("/" in word.partition("=")[0] and Path(word).is_dir())
 
 
-def _check(word: str) -> None:
-    """ValueError if neither `word` nor `runs/<word>` is a folder."""
-    if Path(word).is_dir() or (Path("runs") / word).is_dir():
-        return
+def _folder(command: str, word: str) -> str:
+    """The folder that a bare word names: itself, or else `runs/<word>`; ValueError if neither is there."""
+    for folder in (Path(word), Path("runs") / word):
+        if folder.is_dir():
+            return str(folder)
     if Path(word).exists():
-        raise ValueError(f"{word} is no folder of a run; another file is named by its option, such as input={word}")
+        raise ValueError(f"{word} is no folder of a run; a file is named by its option, such as input=")
     there = _folders(Path(word).parent) if "/" in word else [*_folders(Path("runs"))]
+    if word in {option.name for option in options_of(command)}:
+        raise ValueError(f"{word} is an option: say {word}=<value>")
     close = difflib.get_close_matches(word, [*there, *(Path(name).name for name in there)], 1)
     said = f"did you mean {close[0]}?" if close else "name one as runs/<name>, and options as <option>=<value>"
     raise ValueError(f"no run folder {word}; {said}")
@@ -77,7 +81,11 @@ def _folders(parent: Path) -> Iterable[str]:
     return [str(path) for path in sorted(parent.iterdir()) if path.is_dir()] if parent.is_dir() else []
 
 
-def _quoted(word: str) -> str:
-    """As an element of a list in Hydra's grammar."""
+def quoted(word: str) -> str:
+    """A text that Hydra's grammar takes literally.
+
+    >>> quoted("runs/a=1,b=2")
+    "'runs/a=1,b=2'"
+    """
     escaped = word.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

@@ -28,7 +28,7 @@ def help_text(command: str, typed: str, arguments: Sequence[str]) -> str:
     """
     asked = [word for word in arguments if not word.startswith("-") and "=" not in word]
     if "groups" in asked or set(asked) & set(groups()):
-        return _groups_text([name for name in asked if name != "groups"], [CONF, *_own(arguments)])
+        return _groups_text(command, [name for name in asked if name != "groups"], [CONF, *_own(arguments)])
     return "\n\n".join(filter(None, _sections(command, typed)))
 
 
@@ -78,8 +78,10 @@ def _examples(command: str) -> str:
     return textwrap.dedent(docstring(command).partition(_EXAMPLES)[2]).strip("\n")
 
 
-def _groups_text(asked: Sequence[str], roots: Sequence[Path]) -> str:
-    found = [name for name in groups(roots) if not asked or name in asked or name.partition("/")[0] in asked]
+def _groups_text(command: str, asked: Sequence[str], roots: Sequence[Path]) -> str:
+    """The groups that the command has, or those that are asked for, and their parts (`experiment/mini`)."""
+    wanted = asked or groups_of(command)
+    found = [name for name in groups(roots) if name in wanted or name.partition("/")[0] in wanted]
     texts = [
         f"{name}=<option>{f': {purpose(name)}' if purpose(name) else ''}\n{_table(list(listed(name, roots)))}"
         for name in found

@@ -44,12 +44,16 @@ def _run(name: str, typed: str, arguments: list[str]) -> None:
     """
     if (wrong := _wrong_python(typed)) is not None:
         sys.exit(f"error: {wrong}")
-    from kairos.entry.help import asks_for_help, help_text  # here: it needs yaml
+    from kairos.entry.bare import with_names  # here: they need yaml
+    from kairos.entry.help import asks_for_help, help_text
 
     if asks_for_help(arguments):
         print(help_text(name, typed, arguments))
         return
-    sys.argv[1:] = arguments
+    try:
+        sys.argv[1:] = with_names(name, arguments)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
     runpy.run_module(f"kairos.commands.{name}", run_name="__main__", alter_sys=True)
 
 
