@@ -219,7 +219,7 @@ def carry_out(
         return None
     row = summary_of(run.path, seed=config.seed, iterations=config.iterations)
     conclude(loggers, row)
-    try_report(run.path, row)
+    try_report(run.path, {**row, "seconds": end_session(run.path, time.time())})
     return write_summary(run.path, row, end_session(run.path, time.time()))
 
 
