@@ -78,7 +78,9 @@ def test_what_was_clipped_and_how_far_the_policy_went_is_logged():
     assert curve(once.folder, "policy/clip_fraction") == [0.0, 0.0]
     assert all(0.05 < share < 1 for share in curve(several.folder, "policy/clip_fraction"))
     divergences, weighted = (curve(once.folder, name) for name in ("policy/kl_start", "objective/kl"))
-    assert divergences[0] == pytest.approx(0.0, abs=1e-6) and 0.04 * divergences[1] == pytest.approx(weighted[1], rel=0.2)
+    assert divergences[0] == pytest.approx(0.0, abs=1e-6) and 0.04 * divergences[1] == pytest.approx(
+        weighted[1], rel=0.2
+    )
     assert all(surprise > 0 for surprise in curve(once.folder, "policy/surprise"))
 
 

@@ -26,7 +26,7 @@ from kairos.cli import UserError, command, config_dir, needs_of, user_errors
 from kairos.compose import compose, part
 from kairos.credit.advantages import PerGroup
 from kairos.credit.rescoring import Rescorer, Tally
-from kairos.credit.rewards.rubric import Rubric
+from kairos.credit.rewards.rubric import Rubric, Weighted
 from kairos.credit.shapes import Identity
 from kairos.runs.folder import RunError, RunFolder, find_run
 from kairos.stored import compose_stored
@@ -34,7 +34,9 @@ from kairos.stored import compose_stored
 
 @command("score")
 def main(config: DictConfig) -> None:
-    source = Path(config.input) if config.input else find_run(str(config.run)) / "rollouts.jsonl" if config.run else None
+    source = (
+        Path(config.input) if config.input else find_run(str(config.run)) / "rollouts.jsonl" if config.run else None
+    )
     run = find_run(str(config.run)) if config.run else None if source is None else run_of(source)
     with user_errors(), needs_of(run, config_dir()) if run is not None else nullcontext():
         if source is None or config.output is None:
@@ -69,16 +71,18 @@ def run_of(source: Path) -> Path | None:
 
 
 def described(config: DictConfig, rescorer: Rescorer) -> str:
-    """Template, reward and advantage by the names of their classes: `AnswerOnly; 1 LogExp(iou) + 0.1 format; ...`."""
+    """Template, reward and advantage by the names of their classes: `AnswerOnly; 1 LogExp(IoU) + 0.1 Format; ...`."""
     names = [str(config[key].get("_target_")).rpartition(".")[2] for key in ("template", "reward", "advantage")]
     if isinstance(rescorer.reward, Rubric):
-        terms = {name: term for name, term in rescorer.reward.terms.items() if term is not None}
-        shaped = {name: f"{type(term.shape).__name__}({name})" for name, term in terms.items()}
-        shaped |= {name: name for name, term in terms.items() if isinstance(term.shape, Identity)}
-        names[1] = " + ".join(f"{term.weight:g} {shaped[name]}" for name, term in terms.items())
+        names[1] = " + ".join(_term(weighted) for weighted in rescorer.reward.terms.values() if weighted is not None)
     if isinstance(rescorer.advantage, PerGroup):
         names[2] = type(rescorer.advantage.rule).__name__
     return "; ".join(names)
+
+
+def _term(weighted: Weighted) -> str:
+    name, shape = type(weighted.term).__name__, weighted.shape
+    return f"{weighted.weight:g} {name if isinstance(shape, Identity) else f'{type(shape).__name__}({name})'}"
 
 
 def show(tally: Tally, output: Path) -> None:

@@ -73,10 +73,10 @@ class Rescorer:
     def run(self, source: Path, output: Path) -> Tally:
         """Write one JSON row for each row of `source`, in the same order. RowError at the first unusable row.
 
-        Rows hold `line`, `uid` (if the row of `source` has one) and `text`, the completion; `terms` (raw, by name) and
-        `reward` (shaped, weighted and summed), `spans` (as read, pairs of seconds), `stated_choice` (the letter as read)
-        where the target has a letter, `reason` (why the answer could not be read, or null), and, with a group, `group`,
-        `advantage` and `weight`. What rollouts.jsonl holds too has its name there.
+        Rows hold `line`, `uid` (if the row of `source` has one) and `text`, the completion; `reward` (shaped, weighted
+        and summed), `terms` (raw, by name), `reason` (why the answer could not be read, or null), `spans` (as read,
+        pairs of seconds), `stated_choice` (the letter as read) where the target has a letter, and, with a group,
+        `group`, `advantage` and `weight`. What rollouts.jsonl holds too has its name there.
         """
         if not source.is_file():
             raise ValueError(f"input={source}: there is no such file")

@@ -45,7 +45,9 @@ def _reader(train: Mapping[str, object]) -> str:
 def _device(versions: str, accelerator: str) -> str:
     """Its GPUs, or the CPU where it has none or was not to use them."""
     gpus = [
-        text.strip().partition(" ")[2].strip() for key, _, text in _lines(versions) if key == "GPU" and "none" not in text
+        text.strip().partition(" ")[2].strip()
+        for key, _, text in _lines(versions)
+        if key == "GPU" and "none" not in text
     ]
     if not gpus or accelerator == "cpu":
         return _version(versions, "CPU").partition(",")[0]
