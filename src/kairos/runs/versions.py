@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from kairos.core.installing import install_line
 from kairos.video.decoding.confinement import offered
 
 PACKAGES = (
@@ -52,10 +53,6 @@ def version_of(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def install_line(extra: str) -> str:
-    return f'pip install "kairos-video[{extra}]"'
 
 
 def warnings(packages: Collection[str], screen: bool) -> list[str]:
