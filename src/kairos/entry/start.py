@@ -16,6 +16,8 @@ from kairos.entry.described import commands, summary
 NEEDED = ("hydra", "lightning", "torch", "transformers", "yaml")
 """Packages without which no command runs: the first that is absent says that this is another Python."""
 
+OLDEST = (3, 11)
+
 
 def main() -> None:
     """`kairos <command> <overrides>`; alone it lists the commands."""
@@ -60,15 +62,16 @@ def _run(name: str, typed: str, arguments: list[str]) -> None:
 def _wrong_python(typed: str) -> str | None:
     """Which Python to use, on one line, if this one lacks a package; None if it has them."""
     lacking = next((name for name in NEEDED if importlib.util.find_spec(name) is None), None)
-    if lacking is None:
+    if lacking is None and sys.version_info >= OLDEST:
         return None
+    unfit = f"has no package {lacking}" if lacking else f"is Python {sys.version_info.major}.{sys.version_info.minor}"
     checkout = Path(__file__).resolve().parents[3]
     if not (checkout / "Makefile").is_file():
-        return f"{sys.executable} has no package {lacking}: install what Kairos needs with `pip install kairos-video`"
+        return f"{sys.executable} {unfit}: Kairos needs Python 3.11 or newer and `pip install kairos-video`"
     folder = checkout / ".venv"
     made = folder if folder != Path.cwd() / ".venv" else Path(".venv")
     first = "" if (folder / "bin" / "python").exists() else f"`make venv` in {checkout} first, then "
     return (
-        f"{sys.executable} has no package {lacking} and is not the Python of Kairos's environment: "
+        f"{sys.executable} {unfit} and is not the Python of Kairos's environment: "
         f"{first}`source {made / 'bin' / 'activate'}`, or {typed.replace('python', str(made / 'bin' / 'python'), 1)}"
     )
