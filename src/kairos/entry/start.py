@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -24,8 +25,8 @@ def main() -> None:
     name, *rest = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help", "help"):
         width = max(map(len, commands()))
-        print("usage: kairos <command> [<option>=<value> ...]; kairos <command> --help says which options\n")
-        print("\n".join(f"  {command:<{width}}  {summary(command)}" for command in commands()))
+        usage = "usage: kairos <command> [<option>=<value> ...]; kairos <command> --help says which options\n"
+        _say("\n".join([usage, *(f"  {command:<{width}}  {summary(command)}" for command in commands())]))
     elif name not in commands():
         close = difflib.get_close_matches(name, commands(), 1)
         meant = f"did you mean {close[0]}?" if close else "`kairos` lists them"
@@ -50,13 +51,21 @@ def _run(name: str, typed: str, arguments: list[str]) -> None:
     from kairos.entry.help import asks_for_help, help_text
 
     if asks_for_help(arguments):
-        print(help_text(name, typed, arguments))
+        _say(help_text(name, typed, arguments))
         return
     try:
         sys.argv[1:] = with_names(name, arguments)
     except ValueError as error:
         sys.exit(f"error: {error}")
     runpy.run_module(f"kairos.commands.{name}", run_name="__main__", alter_sys=True)
+
+
+def _say(text: str) -> None:
+    """Print, also into a pipe that `head` or `less` closes early."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python flushes what is left, at its end
 
 
 def _wrong_python(typed: str) -> str | None:
