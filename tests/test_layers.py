@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # A room may import any room of an earlier line, and never one of its own line.
-ARROWS = ["core", "entry"], ["credit", "objective", "curriculum"], ["video"], ["data", "policy"], \
+ARROWS = ["core", "entry", "progress"], ["credit", "objective", "curriculum"], ["video"], ["data", "policy"], \
     ["rollout", "evaluation"], ["runs"], ["train", "report"], ["compose"], ["stored"], ["cli"], ["commands"], \
     ["hydra_plugins", "__main__", "scripts", "notebooks", "benchmarks"]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ARROWS) for room in rooms}

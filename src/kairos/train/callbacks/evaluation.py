@@ -73,7 +73,10 @@ class BeforeAfter(Callback):
     def _predict(self, trainer: L.Trainer, pl_module: L.LightningModule, name: str) -> None:
         datamodule = data_of(trainer)
         for phase, folder in enumerate(self._folders(datamodule)):
-            predictions = predict(module_of(pl_module), datamodule, self.split, self.count, self.size, phase)
+            label = " ".join(["answering", self.split, *folder.relative_to(self.folder).parts, name.partition(".")[0]])
+            predictions = predict(
+                module_of(pl_module), datamodule, self.split, self.count, self.size, phase, label=label
+            )
             if trainer.is_global_zero:
                 write(scored(predictions, self.metrics), folder / name)
 
@@ -103,6 +106,8 @@ class Probes(Callback):
         module = module_of(pl_module)
         datamodule = data_of(trainer)
         for probe in datamodule.probes:
-            predictions = predict(module, datamodule, probe, None, self.size, max_actions=self.max_actions)
+            predictions = predict(
+                module, datamodule, probe, None, self.size, max_actions=self.max_actions, label=f"answering {probe}"
+            )
             if trainer.is_global_zero:
                 write(scored(predictions, self.metrics), self.folder / probe / "after.jsonl")
