@@ -50,7 +50,9 @@ from kairos.core.threads import one_host_thread
 from kairos.core.types import Prompt, RolloutBatch
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory import recompute
+from kairos.policy.network.attention.automatic import Automatic, described, fastest
 from kairos.policy.network.attention.varlen import Attention
+from kairos.policy.network.kernels.dispatch import Machine
 from kairos.policy.network.kernels.weight_gradients import accumulating
 from kairos.policy.network.layouts import layout_of
 from kairos.policy.scoring.repeated import Repeated, unshared
@@ -86,6 +88,7 @@ def cells(model: str, group: int, length: int) -> list[Cell]:
     shared = [Cell(model, "shared", "cached", level, group, length) for level in recompute.LEVELS]
     repeated = [Cell(model, "repeated", "cached", level, group, length) for level in ("selective", "full")]
     trained = [
+        Cell(model, "shared", "trained", "none", group, length),
         Cell(model, "shared", "trained", "selective", group, length),
         Cell(model, "shared", "trained", "full", group, length),
         Cell(model, "repeated", "trained", "full", group, length),
@@ -271,13 +274,24 @@ def main() -> None:
         console.print(cell.name, done[cell.name].get("seconds", done[cell.name].get("error")))
         if cell.model not in steps and cell.tower == "cached":
             steps[cell.model] = bench.optimiser_step(cell.model)
-        store(options.out, {"machine": machine(device), "peak_flops": PEAK, "optimiser_steps": steps, "cells": done})
+        kernels = {"attention": kernels_of(attn, device)}
+        store(
+            options.out,
+            {"machine": machine(device) | kernels, "peak_flops": PEAK, "optimiser_steps": steps, "cells": done},
+        )
     if swept:
         draw(done, swept, options.out.with_suffix(".png"))
         console.print(table(done, swept))
     console.print(table(done, main_cells))
     console.print("optimiser steps:", steps)
     ratios(console, done, options.models, options.group, options.length)
+
+
+def kernels_of(attn: Attention, device: torch.device) -> str:
+    """In words, the kernels of long prompts."""
+    if isinstance(attn, Automatic) and device.type == "cuda":
+        return described(fastest(device))
+    return attn.choice(Machine.of(device)).path
 
 
 def ratios(
@@ -304,7 +318,12 @@ def ratios(
                     console.print(f", with {share:.2f} of its activations", end="")
                 console.print()
         theirs = row("repeated, tower per row", "trained", "full")
-        for tower, level in (("cached", "none"), ("cached", "selective"), ("trained", "selective")):
+        for tower, level in (
+            ("cached", "none"),
+            ("cached", "selective"),
+            ("trained", "none"),
+            ("trained", "selective"),
+        ):
             ours = row("shared", tower, level)
             if "seconds" in ours and "seconds" in theirs:
                 faster = cast("float", theirs["seconds"]) / cast("float", ours["seconds"])

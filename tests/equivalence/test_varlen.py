@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, library
 
+from kairos.policy.network.attention.cudnn import Cudnn, CudnnPlan
 from kairos.policy.network.attention.gathered_sdpa import Gathered
 from kairos.policy.network.attention.shared_prompt_op import shared_attention
 from kairos.policy.network.attention.varlen import Varlen
@@ -41,6 +42,21 @@ def test_varlen_equals_gathered(segments: Segments, heads: tuple[int, int]) -> N
         gradients.append(torch.autograd.grad((out * weights).sum(), inputs))
     torch.testing.assert_close(outputs[0], outputs[1], atol=1e-6, rtol=1e-5)
     for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("step", [4, 8, 32])
+@pytest.mark.parametrize("rows", [(8, 8, 8), (), (1, 0, 5)], ids=["rows", "no rows", "ragged"])
+def test_a_prompt_cut_into_dense_keys_and_a_rest_equals_gathered(rows: tuple[int, ...], step: int) -> None:
+    segments = Segments((33,), rows, (0,) * len(rows))
+    results = []
+    for attention in (Cudnn(shortest=1, step=step), Gathered()):
+        inputs, plan = qkv(len(segments), 6, 2), attention.plan(segments, CPU)
+        assert isinstance(plan, CudnnPlan) == isinstance(attention, Cudnn)
+        out = plan(*inputs, 0.3)
+        weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
+        results.append([out.detach(), *torch.autograd.grad((out * weights).sum(), inputs)])
+    for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 

@@ -13,8 +13,10 @@ from torch import Tensor
 from kairos.core.types import RolloutGroup, Sampling
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.models.precision import compute_precision
+from kairos.policy.network.attention.automatic import fastest, measured
+from kairos.policy.network.attention.cudnn import Cudnn, CudnnPlan
 from kairos.policy.network.attention.varlen import Varlen
-from kairos.policy.network.kernels.dispatch import uses_triton
+from kairos.policy.network.kernels.dispatch import dense_kernels_may_pay, uses_triton
 from kairos.policy.network.kernels.joint_linear import weights_cast_once
 from kairos.policy.network.segments import Segments
 from kairos.policy.network.text.norms import fuse_norms
@@ -57,6 +59,29 @@ def test_shared_attention_and_its_gradients(segments: Segments, heads: tuple[int
     for ours, theirs in zip(*results, strict=True):
         theirs = theirs.to("cuda")
         assert ((ours - theirs).norm() / theirs.norm()).item() < 0.02
+
+
+@pytest.mark.parametrize("heads", HEADS.values(), ids=HEADS.keys())
+@pytest.mark.parametrize("rows", [(200, 1, 0, 130), ()], ids=["rows", "no rows"])
+def test_cudnn_computes_a_long_prompt_and_its_rows(rows: tuple[int, ...], heads: tuple[int, int, int]) -> None:
+    segments, results = Segments((1300,), rows, (0,) * len(rows)), []
+    for device in (torch.device("cuda"), torch.device("cpu")):
+        kind = torch.bfloat16 if device.type == "cuda" else torch.float32
+        q, k, v, weights = (x.to(device, kind) for x in drawn(len(segments), heads))
+        inputs, plan = [x.requires_grad_() for x in (q, k, v)], Cudnn().plan(segments, device)
+        assert isinstance(plan, CudnnPlan)
+        out = plan(*inputs, heads[2] ** -0.5)
+        results.append([out, *torch.autograd.grad((out * weights).sum(), inputs)])
+    for ours, theirs in zip(*results, strict=True):
+        assert ((ours.cpu() - theirs).norm() / theirs.norm()).item() < 0.02
+
+
+def test_automatic_takes_the_fastest_kernels_of_those_that_run_here() -> None:
+    device = torch.device("cuda", torch.cuda.current_device())
+    best = fastest(device)
+    assert isinstance(best, Cudnn | Varlen)
+    if dense_kernels_may_pay(device):
+        assert measured(best, device) < 1.2 * measured(Varlen(), device)
 
 
 @pytest.mark.parametrize("heads", HEADS.values(), ids=HEADS.keys())

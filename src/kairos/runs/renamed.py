@@ -38,6 +38,7 @@ RENAMED = {
     "kairos.policy.frame_agent.TemporalAgent": "kairos.policy.frame_agent.agent.TemporalAgent",
     "kairos.policy.temporal_agent": "kairos.policy.frame_agent.agent",
     "kairos.policy.varlen": "kairos.policy.network.attention.varlen",
+    "kairos.policy.network.attention.varlen.Automatic": "kairos.policy.network.attention.automatic.Automatic",
     "kairos.train.datamodule": "kairos.train.feed.datamodule",
     "kairos.train.strategies": "kairos.train.devices.strategies",
     "kairos.video.decoders": "kairos.video.decoding.decoders",

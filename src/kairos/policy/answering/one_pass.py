@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from kairos.core.carry import carried
 from kairos.core.types import Layout, Reply
 from kairos.policy.answering.letters import Letters
-from kairos.policy.network.attention.varlen import Automatic
+from kairos.policy.network.attention.automatic import Automatic
 from kairos.policy.network.segments import Segments
 from kairos.policy.network.text.forward import run_text, video_places
 from kairos.policy.network.towers import Towers, VideoFeatures

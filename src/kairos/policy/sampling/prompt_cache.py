@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from kairos.core.carry import carried
+from kairos.policy.network.attention.automatic import Automatic
 from kairos.policy.network.attention.decode import PromptKV
 from kairos.policy.network.attention.padded import attention, pick
 from kairos.policy.network.attention.shared_prompt_op import attend_to_sequences
 from kairos.policy.network.attention.varlen import Varlen
+from kairos.policy.network.kernels.dispatch import packs
 from kairos.policy.network.segments import Segments, starts
 
 
@@ -75,12 +77,14 @@ class PackedPrompts:
     kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.plan = Varlen().plan(Segments(tuple(self.lengths)), self.device)
+        segments = Segments(tuple(self.lengths))
+        self.plan = Varlen().plan(segments, self.device)
+        self.prompts = Automatic().plan(segments, self.device) if packs(self.device) else self.plan
         self.queries = single_cuts(len(self.lengths), self.device)
 
     def prefill(self, layer: int, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, scale: float) -> Tensor:
         k, v = self.kept[layer] = (k_NHD.to(v_NHD.dtype).contiguous(), v_NHD.contiguous())
-        return self.plan(q_NHD, k, v, scale)
+        return self.prompts(q_NHD, k, v, scale)
 
     def keys_values(self, layer: int) -> PromptKV:
         """The keys and values that `prefill` cached for a layer."""

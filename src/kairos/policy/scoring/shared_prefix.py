@@ -9,7 +9,8 @@ from torch import Tensor
 
 from kairos.core.carry import carried
 from kairos.core.types import ActionStats, RolloutBatch
-from kairos.policy.network.attention.varlen import Attention, AttentionPlan, Automatic
+from kairos.policy.network.attention.automatic import Automatic
+from kairos.policy.network.attention.varlen import Attention, AttentionPlan
 from kairos.policy.network.delta_net.step import DeltaStep
 from kairos.policy.network.layouts import layout_of
 from kairos.policy.network.segments import Segments

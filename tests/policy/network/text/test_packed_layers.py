@@ -16,7 +16,7 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2MLP
 from kairos.core.types import Sampling
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.models.fusing import fuse_layers
-from kairos.policy.network.attention.varlen import Automatic
+from kairos.policy.network.attention.automatic import Automatic
 from kairos.policy.network.segments import Segments
 from kairos.policy.network.text.layers import GatedMLP, PackedAttention, PackedLayer
 from kairos.policy.scoring.shared_prefix import Scoring

@@ -19,14 +19,17 @@ from torch import Tensor, library
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from kairos.policy.network.attention import plain
 from kairos.policy.network.kernels.autograd import Ctx
 from kairos.policy.network.kernels.dispatch import uses_flash
 from kairos.policy.network.kernels.elementwise import merged
 
+Packed = tuple[Tensor, Tensor, Tensor, Tensor | None, int, list[int]]
+"""`own_cuts`, `group_cuts`, `seen_cuts`, `seen_index`, `base` and `longest` of `attended`."""
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, int, list[int], float]
 
 
-def _attended(
+def attended(
     q_NHD: Tensor,
     k_NHD: Tensor,
     v_NHD: Tensor,
@@ -54,7 +57,7 @@ def _attended(
     return out, lse
 
 
-shared_attention = library.custom_op("kairos::shared_attention", _attended, mutates_args=())
+shared_attention = library.custom_op("kairos::shared_attention", attended, mutates_args=())
 """The operator that torch's compiler sees; call `attend`, which takes it under torch.compile only."""
 
 
@@ -65,7 +68,7 @@ def _(q_NHD: Tensor, *others: object) -> tuple[Tensor, Tensor]:
     return torch.empty_like(q_NHD), q_NHD.new_empty((heads, tokens), dtype=torch.float32)
 
 
-def _gradients(
+def gradients(
     grad_NHD: Tensor,
     q_NHD: Tensor,
     k_NHD: Tensor,
@@ -80,7 +83,7 @@ def _gradients(
     longest: list[int],
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of `_attended` with respect to queries, keys and values."""
+    """The gradients of `attended` with respect to queries, keys and values."""
     q, k, v, grad, out = q_NHD, k_NHD, v_NHD, grad_NHD.contiguous(), out_NHD
     dq, dk, dv = _backward(grad, q, k, v, out, lse_HN, own_cuts, own_cuts, longest[0], longest[0], True, scale)
     if len(q) > base:
@@ -98,7 +101,7 @@ def _gradients(
     return dq, dk, dv
 
 
-shared_attention_backward = library.custom_op("kairos::shared_attention_backward", _gradients, mutates_args=())
+shared_attention_backward = library.custom_op("kairos::shared_attention_backward", gradients, mutates_args=())
 
 
 @shared_attention_backward.register_fake
@@ -108,7 +111,7 @@ def _(grad_NHD: Tensor, q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, *others: ob
 
 
 def attend(q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, *rest: object) -> Tensor:
-    """The output of `_attended`. Outside torch.compile it avoids the registered operator, whose call costs the host as
+    """The output of `attended`. Outside torch.compile it avoids the registered operator, whose call costs the host as
     much time as all matrix products of a layer."""
     if torch.compiler.is_compiling():
         return shared_attention(q_NHD, k_NHD, v_NHD, *rest)[0]
@@ -164,14 +167,14 @@ class _Attended(Function):
         seen_cuts: Tensor, seen_index: Tensor | None, base: int, longest: list[int], scale: float,
     ) -> Tensor:  # fmt: skip
         inputs = q_NHD, k_NHD, v_NHD, own_cuts, group_cuts, seen_cuts, seen_index, base, longest, scale
-        output = _attended(*inputs)
+        output = attended(*inputs)
         _keep(ctx, inputs, output)
         return output[0]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: _AttentionCtx, grad_NHD: Tensor) -> tuple[Tensor | None, ...]:
-        return _differentiate(ctx, grad_NHD, gradients=_gradients)
+        return _differentiate(ctx, grad_NHD, gradients=gradients)
 
 
 def _seen(k: Tensor, v: Tensor, base: int, index: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -195,11 +198,10 @@ def _forward(
     for number, (rows, keys) in enumerate(zip(_slices(cuts_q), _slices(cuts_k), strict=True)):
         if used is not None:
             keys = slice(keys.start, keys.start + int(used[number]))
-        scores = _scores(q[rows], k[keys], causal, scale)
-        lse = scores.logsumexp(-1)
-        outs.append(torch.einsum("hqk,khd->qhd", (scores - lse[..., None]).exp(), _wide(v[keys].float(), q)))
+        out, lse = plain.attended(q[rows], k[keys], v[keys], causal, scale)
+        outs.append(out)
         lses.append(lse)
-    return torch.cat(outs).to(q.dtype), torch.cat(lses, dim=1)
+    return torch.cat(outs), torch.cat(lses, dim=1)
 
 
 def _backward(
@@ -207,44 +209,19 @@ def _backward(
     cuts_q: Tensor, cuts_k: Tensor, max_q: int, max_k: int, causal: bool, scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     if uses_flash(q):
-        unused = torch.zeros(2, dtype=torch.uint64, device=q.device)
+        unused = torch.empty(2, dtype=torch.uint64, device=q.device)  # the state of a dropout
         return torch.ops.aten._flash_attention_backward(
             grad, q.contiguous(), k.contiguous(), v.contiguous(), out.contiguous(), lse, cuts_q, cuts_k,
             max_q, max_k, 0.0, causal, unused, unused, scale=scale,
         )  # fmt: skip
-    parts = []
-    for rows, keys in zip(_slices(cuts_q), _slices(cuts_k), strict=True):
-        dy, queries = grad[rows].float(), q[rows].float()
-        p = (_scores(q[rows], k[keys], causal, scale) - lse[:, rows, None]).exp()
-        dp = torch.einsum("qhd,khd->hqk", dy, _wide(v[keys].float(), q))
-        ds = p * (dp - (dy * out[rows].float()).sum(-1).T[..., None]) * scale
-        parts.append((
-            torch.einsum("hqk,khd->qhd", ds, _wide(k[keys].float(), q)),
-            _narrow(torch.einsum("hqk,qhd->khd", ds, queries), k),
-            _narrow(torch.einsum("hqk,qhd->khd", p, dy), k),
-        ))  # fmt: skip
-    dq, dk, dv = (torch.cat(x).to(q.dtype) for x in zip(*parts, strict=True))
+    parts = [
+        plain.gradients(grad[rows], q[rows], k[keys], v[keys], out[rows], lse[:, rows], causal, scale)
+        for rows, keys in zip(_slices(cuts_q), _slices(cuts_k), strict=True)
+    ]
+    dq, dk, dv = (torch.cat(x) for x in zip(*parts, strict=True))
     return dq, dk, dv
-
-
-def _scores(q: Tensor, k: Tensor, causal: bool, scale: float) -> Tensor:
-    scores = torch.einsum("qhd,khd->hqk", q.float(), _wide(k.float(), q)) * scale
-    if causal:
-        seen = torch.ones(scores.shape[1:], dtype=torch.bool, device=scores.device).tril()
-        scores = scores.masked_fill(~seen, -torch.inf)
-    return scores
 
 
 def _slices(cuts: Tensor) -> list[slice]:
     ends = cuts.tolist()
     return [slice(begin, end) for begin, end in pairwise(ends)]
-
-
-def _wide(x_KHD: Tensor, q: Tensor) -> Tensor:
-    """Repeat each key head for the query heads that share it."""
-    return x_KHD.repeat_interleave(q.shape[1] // x_KHD.shape[1], dim=1)
-
-
-def _narrow(x_KHD: Tensor, k: Tensor) -> Tensor:
-    """Sum the gradients of repeated heads into those of their key head."""
-    return x_KHD.unflatten(1, (k.shape[1], -1)).sum(2)

@@ -14,10 +14,9 @@ from torch.nn.attention._fa4 import register_flash_attention_fa4
 from torch.nn.attention._registry import FlashAttentionHandle
 
 from kairos.core.carry import carried
-from kairos.policy.network.attention.gathered_sdpa import Gathered
 from kairos.policy.network.attention.shared_prompt_op import attend
-from kairos.policy.network.kernels.choices import automatic_attention, flash_attention
-from kairos.policy.network.kernels.dispatch import FLASH_PACKAGES, Choice, Machine, flash_module, packs
+from kairos.policy.network.kernels.choices import flash_attention
+from kairos.policy.network.kernels.dispatch import FLASH_PACKAGES, Choice, Machine, flash_module
 from kairos.policy.network.segments import Segments, starts
 
 
@@ -28,7 +27,7 @@ class AttentionPlan(Protocol):
 
 
 class Attention(Protocol):
-    """Attention over packed tokens: `Gathered`, `Varlen`, or `Automatic`, which picks one by device."""
+    """Attention over packed tokens: `Gathered`, `Varlen`, `Cudnn`, or `Automatic`, which picks one."""
 
     def plan(self, segments: Segments, device: torch.device, /) -> AttentionPlan:
         """Prepare the attention of these segments, once for all layers."""
@@ -80,7 +79,7 @@ class Varlen:
 
     def plan(self, segments: Segments, device: torch.device) -> VarlenPlan:
         if self.implementation is not None:
-            _activate(self.implementation)
+            use_kernels(self.implementation)
         own, rows = segments.own, [length for length in segments.rows if length]
         seen = [length for length, tokens in zip(segments.prompts, own, strict=True) if tokens]
         index = None
@@ -115,21 +114,19 @@ _ADAPTERS = {"flash_attn.cute": "kairos.policy.network.attention.flash_attention
 """For a package's module, the module of ours that torch can call in its place."""
 
 
-@cache
-def _activate(implementation: str) -> None:
-    """Make torch use these kernels for all flash attention of this process."""
-    module = flash_module(implementation)
-    register = partial(_REGISTER[implementation], module_path=_ADAPTERS.get(module, module))
-    torch.nn.attention.register_flash_attention_impl(implementation, register_fn=register)
+def use_kernels(implementation: str | None) -> None:
+    """Make torch use these kernels for all flash attention of this process; None: its own."""
+    if implementation == torch.nn.attention.current_flash_attention_impl():
+        return
+    if implementation is None:
+        torch.nn.attention.restore_flash_attention_impl()
+        return
+    _register(implementation)
     torch.nn.attention.activate_flash_attention_impl(implementation)
 
 
-@dataclass(frozen=True)
-class Automatic:
-    """`Varlen` on a GPU, where compute is bf16; `Gathered` elsewhere."""
-
-    def plan(self, segments: Segments, device: torch.device) -> AttentionPlan:
-        return (Varlen() if packs(device) else Gathered()).plan(segments, device)
-
-    def choice(self, machine: Machine) -> Choice:
-        return automatic_attention(machine)
+@cache
+def _register(implementation: str) -> None:
+    module = flash_module(implementation)
+    register = partial(_REGISTER[implementation], module_path=_ADAPTERS.get(module, module))
+    torch.nn.attention.register_flash_attention_impl(implementation, register_fn=register)

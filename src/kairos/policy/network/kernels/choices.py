@@ -44,6 +44,8 @@ def table(found: Mapping[str, Choice]) -> str:
 def automatic_attention(machine: Machine) -> Choice:
     """The kernels that `attn=automatic` takes."""
     if machine.kind == "cuda":
+        if machine.capability is not None and machine.capability >= (9, 0):
+            return Choice("the fastest", "cuDNN or flash kernels: timed on the GPU when the first long prompt comes")
         return Choice("FlashAttention-2", "torch brings its kernels: tokens attend as they lie, unpadded")
     return Choice("SDPA", "no GPU: tokens are gathered into padded batches")
 
@@ -58,6 +60,13 @@ def flash_attention(implementation: str | None, machine: Machine) -> Choice:
     found = next(filter(machine.has, package.modules), None)
     why = f"missing here, install {package.install}" if found is None else f"asked for; {found} brings its kernels"
     return Choice(f"FlashAttention-{implementation.removeprefix('FA')}", why)
+
+
+def cudnn_attention(machine: Machine) -> Choice:
+    """The kernels that `Cudnn` takes."""
+    if machine.kind != "cuda":
+        return Choice("torch", "no GPU: the plain torch twin of the kernels, for tests")
+    return Choice("cuDNN", "asked for; long prompts by cuDNN's dense kernels, the rest by torch's flash kernels")
 
 
 def decode_attention(machine: Machine) -> Choice:

@@ -45,6 +45,12 @@ def packs(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
+def dense_kernels_may_pay(device: torch.device) -> bool:
+    """Whether cuDNN's dense attention may beat the flash kernels: on Hopper and newer, with cuDNN 9."""
+    hopper = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
+    return hopper and (torch.backends.cudnn.version() or 0) >= 90000
+
+
 def runs_ahead(device: torch.device) -> bool:
     """Whether the host runs ahead of `device`: reading a result back there makes the host wait."""
     return device.type == "cuda"
