@@ -50,6 +50,11 @@ def test_every_option_says_what_it_is_for(command: str):
     assert options_of(command) and all(option in keys_of(text) for option in options_of(command))
 
 
+def test_the_comment_of_an_option_goes_on_below_it_and_lists_its_values_in_lines_of_their_own():
+    (option,) = keys_of("compat: ours      # how answers are\n  # read\n  # ours: leniently\n\n# of something else\n")
+    assert (option.value, option.comment) == ("ours", "how answers are read\nours: leniently")
+
+
 def test_every_group_and_every_option_of_it_says_what_it_is_for():
     assert {"policy", "method", "selector", "as", "shape"} <= set(groups())
     used = {name for command in WITH_OPTIONS for name in groups_of(command)}

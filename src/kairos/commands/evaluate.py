@@ -1,4 +1,4 @@
-"""Answer the prompts of a split greedily and print the scores, with intervals.
+r"""Answer the prompts of a split greedily and print the scores, with intervals.
 
 Of a run, with its data and wording, or of weights from anywhere.
 
@@ -6,9 +6,10 @@ Examples:
 
     kairos evaluate runs/mine                                     # its validation split
     kairos evaluate runs/mine templates=[answer,think]            # asked in two wordings
-    kairos evaluate runs/mine probes=mini split=long count=64     # other questions than its own
+    kairos evaluate runs/mine probes=mini split=ood count=64      # other questions than its own
     kairos evaluate runs/mine data=charades data.annotations=charades data.videos=charades/videos output=scores.json
-    kairos evaluate policy=qwen2_5_vl_3b policy.weights=exported data=jsonl data.annotations=mine.jsonl data.videos=v
+    kairos evaluate policy=qwen2_5_vl_3b policy.weights=exported data=jsonl \
+        data.annotations=mine.jsonl data.videos=videos            # weights from anywhere
 """
 
 from __future__ import annotations

@@ -101,8 +101,12 @@ def _table(rows: Sequence[tuple[str, str]]) -> str:
     column = min(28, max((len(name) for name, _ in rows), default=0)) + 4
     lines = []
     for name, text in rows:
-        wrapped = textwrap.wrap(text, room - column, break_long_words=False, break_on_hyphens=False) or [""]
+        wrapped = [line for part in text.splitlines() for line in _wrapped(part, room - column)] or [""]
         head = f"  {name}"
         first = [f"{head:<{column}}{wrapped.pop(0)}"] if len(head) < column - 1 else [head]
         lines += [line.rstrip() for line in (*first, *(" " * column + line for line in wrapped))]
     return "\n".join(lines)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,10 @@ class Option:
     value: str
     """Its default as written; `???` if it must be given."""
     comment: str
-    """Beside the value and on the lines below it that hold nothing else; empty: the key only wires parts together."""
+    """Beside the value and on the lines below it that hold nothing else; empty: the key only wires parts together.
+
+    A line that begins with `<value>: ` stays a line of its own.
+    """
 
 
 def options_of(command: str) -> list[Option]:
@@ -68,4 +72,4 @@ def _comment(lines: Sequence[str], line: int, column: int) -> str:
         if not (below.startswith((" ", "\t")) and below.lstrip().startswith("#")):
             break
         found.append(below.strip().lstrip("# "))
-    return " ".join(found)
+    return re.sub(r"\n(?![\w.]+: )", " ", "\n".join(found))
