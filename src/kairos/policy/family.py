@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 from kairos.core.types import Layout, VideoClip
 from kairos.policy.network.layouts import Markers
 from kairos.policy.network.towers import Towers
+from kairos.video.budget import PixelBudget
 
 
 class Family(Protocol):
@@ -42,4 +43,12 @@ class Family(Protocol):
 
     def towers(self, model: PreTrainedModel) -> Towers:
         """The parts of a model that `load` or `create` returned."""
+        ...
+
+    def hub_processor(
+        self, tokenizer: PreTrainedTokenizerBase, chat_template: str, budget: PixelBudget
+    ) -> ProcessorMixin | None:
+        """transformers' processor that lays prompts out as `layout` does; None where transformers has none.
+
+        ValueError when the chat template writes a video in a way that it would lay out otherwise."""
         ...

@@ -11,7 +11,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from kairos.core.out_of_memory import explaining_out_of_memory
 from kairos.core.protocols import FeatureStore
@@ -39,6 +39,7 @@ from kairos.policy.sampling.draw import decoding_on, draw
 from kairos.policy.sampling.rollouts import rollout_groups
 from kairos.policy.scoring.scorer import CompletionScorer
 from kairos.policy.scoring.shared_prefix import SharedPrefix
+from kairos.video.budget import PixelBudget
 
 
 class LanguagePolicy(nn.Module):
@@ -226,13 +227,24 @@ class LanguagePolicy(nn.Module):
         frozen._modules, frozen._towers = {"model": copied}, self.family.towers(copied)
         return FrozenLanguage(frozen)
 
-    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        """Write a Hugging Face folder: config, safetensors (in `dtype` where given) and tokenizer.
+    def save_pretrained(
+        self, folder: str | Path, dtype: torch.dtype | None = None, frames: PixelBudget | None = None
+    ) -> None:
+        """Write a Hugging Face folder: config, safetensors (in `dtype` where given), tokenizer and processor.
 
-        An adapter is merged into the weights, unless `adapter.merge` is false, and saved in `adapter/` in peft's form.
+        The processor gives frames the sizes of `frames`, by default those of qwen-vl-utils. `generate` answers as
+        Kairos evaluates: greedily, without penalties, never with a banned token. An adapter is merged into the weights,
+        unless `adapter.merge` is false, and saved in `adapter/` in peft's form.
         """
-        self.processor.loaded.save_pretrained(str(folder))
-        export(self.towers.model, Path(folder), dtype, self.adapter, self.weights)
+        files = self.processor.hub_processor(frames or PixelBudget()) or self.processor.loaded
+        files.save_pretrained(str(folder))
+        greedy = GenerationConfig(
+            do_sample=False,
+            eos_token_id=self.processor.end,
+            pad_token_id=self.processor.loaded.pad_token_id,
+            suppress_tokens=list(self.towers.banned),
+        )
+        export(self.towers.model, Path(folder), dtype, self.adapter, self.weights, greedy)
 
     def blocks(self) -> list[nn.Module]:
         """The layers of both towers, to be sharded. Called once, before that: sharded weights cannot be hashed."""

@@ -7,16 +7,18 @@ from functools import cached_property
 from typing import cast
 
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, ProcessorMixin
 
 from kairos.core.types import Layout, Prompt
 from kairos.policy.families.qwen3_vl import Qwen3VL
 from kairos.policy.family import Family
 from kairos.policy.models.chat_template import render
+from kairos.policy.models.hub_processor import with_thinking
 from kairos.policy.models.mini_tokenizer import CHAT_TEMPLATE
 from kairos.policy.models.weights import locate
 from kairos.policy.network.layouts import Markers, frames_in
 from kairos.policy.network.special_tokens import check_prompt, special_tokens
+from kairos.video.budget import PixelBudget
 
 _MOST_CACHED = 10_000
 
@@ -66,6 +68,11 @@ class LanguageProcessor:
         """The processor's, the family's or the tokenizer's; None where none of them has one."""
         tokenizers = cast("str | None", self.loaded.chat_template)
         return self.chat_template or self.family.chat_template or tokenizers
+
+    def hub_processor(self, budget: PixelBudget) -> ProcessorMixin | None:
+        """transformers' processor with the same tokens, patches and wording of a conversation; None if it has none."""
+        template = with_thinking(self.own_chat_template or CHAT_TEMPLATE, self.thinking)
+        return self.family.hub_processor(self.loaded, template, budget)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`. The ids of the first 10,000 distinct texts are cached: timestamps, fixed wordings."""

@@ -44,6 +44,7 @@ KEYS = {
     "memory_check": _PLACE,
     "memory_gib": _PLACE,
     "callbacks.memory": _BESIDE,
+    "callbacks.export": _BESIDE,
     "metrics": _BESIDE,
     "callbacks.validation.metrics": _BESIDE,
     "callbacks.evaluation.metrics": _BESIDE,

@@ -13,16 +13,25 @@ from typing import ClassVar, cast
 import numpy as np
 import torch
 from torch import nn
-from transformers import PreTrainedModel, Qwen2_5_VLForConditionalGeneration
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+    Qwen2VLVideoProcessor,
+)
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLRMSNorm
 
 from kairos.core.types import Layout, Prompt, VideoClip
+from kairos.policy.models.hub_processor import cut_options, frame_options, images, size_of_frames
 from kairos.policy.models.pretrained import TransformersFamily
 from kairos.policy.network.layouts import Markers
 from kairos.policy.network.towers import VideoFeatures
 from kairos.policy.network.vision.frame_times import evenly_spread, patch_seconds
 from kairos.policy.network.vision.patches import Cut
 from kairos.policy.network.vision.qwen2_5_tower import Qwen25Tower, run_tower
+from kairos.video.budget import PixelBudget
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
@@ -67,6 +76,13 @@ class Qwen25VL(TransformersFamily):
             seconds_per_grid=seconds,
             frames=cut.frames(clip),
         )
+
+    def hub_processor(
+        self, tokenizer: PreTrainedTokenizerBase, chat_template: str, budget: PixelBudget
+    ) -> ProcessorMixin:
+        options = {**cut_options(self.cut), **frame_options(budget), **size_of_frames(budget)}
+        video = Qwen2VLVideoProcessor(**options)  # type: ignore[arg-type]
+        return Qwen2_5_VLProcessor(images(self.cut, budget), tokenizer, video, chat_template=chat_template)
 
     def prepared(self, model: PreTrainedModel) -> PreTrainedModel:
         theirs = model.config.vision_config.tokens_per_second

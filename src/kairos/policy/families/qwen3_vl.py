@@ -11,16 +11,29 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, cast
 
 from torch import nn
-from transformers import PreTrainedModel, Qwen3VLForConditionalGeneration, Qwen3VLVisionModel
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLProcessor,
+    Qwen3VLVideoProcessor,
+    Qwen3VLVisionModel,
+)
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRMSNorm
 
 from kairos.core.types import Layout, Prompt, VideoClip
-from kairos.policy.models.pretrained import TransformersFamily
+from kairos.policy.models.hub_processor import cut_options, frame_options, images, size_of_clips
+from kairos.policy.models.pretrained import MARKERS, TransformersFamily
 from kairos.policy.network.layouts import Markers
 from kairos.policy.network.towers import VideoFeatures
 from kairos.policy.network.vision.patches import Cut
 from kairos.policy.network.vision.qwen3_tower import Qwen3Tower, run_tower
 from kairos.policy.network.vision.timed_blocks import timed_blocks
+from kairos.video.budget import PixelBudget
+
+_START, _VIDEO, _END = MARKERS
+_IMAGE = f"{_START}<|image_pad|>{_END}"
 
 
 @dataclass(frozen=True)
@@ -38,11 +51,33 @@ class Qwen3VL(TransformersFamily):
     cut: Cut = field(default_factory=lambda: Cut(patch=16))
     """The model's patches."""
 
+    def markers(self, tokenizer: PreTrainedTokenizerBase) -> Markers:
+        """Without the outer ones, where they are left out: a chat template may write them or not."""
+        whole = super().markers(tokenizer)
+        return whole if self.outer_markers else whole._replace(text=_VIDEO)
+
     def layout(
         self, clip: VideoClip, before: str, after: str, encode: Callable[[str], Sequence[int]], markers: Markers
     ) -> Layout:
         cut = replace(self.cut, single=self.single_frames)
+        if not self.outer_markers:
+            before, after = before.removesuffix(_START), after.removeprefix(_END)
         return timed_blocks(cut, clip, before, after, encode, markers, self.outer_markers)
+
+    def hub_processor(
+        self, tokenizer: PreTrainedTokenizerBase, chat_template: str, budget: PixelBudget
+    ) -> ProcessorMixin:
+        """Its chat template writes the outer markers, or leaves them out as `layout` does."""
+        if not self.outer_markers:
+            chat_template = chat_template.replace("".join(MARKERS), _VIDEO)
+            if _START in chat_template.replace(_IMAGE, ""):
+                raise ValueError(
+                    f"processor.family.outer_markers=false, but the chat template writes {_START} by itself: give one "
+                    f"(processor.chat_template) that writes {_VIDEO} or {''.join(MARKERS)} for a video"
+                )
+        options = {**cut_options(self.cut), **frame_options(budget), **size_of_clips(budget)}
+        video = Qwen3VLVideoProcessor(**options)  # type: ignore[arg-type]
+        return Qwen3VLProcessor(images(self.cut, budget), tokenizer, video, chat_template=chat_template)
 
     def see(self, vision: nn.Module, prompts: Sequence[Prompt]) -> VideoFeatures:
         tower = cast("Qwen3VLVisionModel", vision)

@@ -16,6 +16,7 @@ from kairos.core.protocols import Policy
 from kairos.policy.embedding.encoder import ImageTextEncoder, files_of
 from kairos.policy.frame_agent.agent import TemporalAgent
 from kairos.policy.frame_agent.published import published_names, read_published
+from kairos.video.budget import PixelBudget
 
 WEIGHTS = "model.safetensors"
 
@@ -27,11 +28,12 @@ class MergedWithClip:
     The folder is read by `policy.weights` (the agent), `enrich.clip.weights` and transformers' CLIPModel (the CLIP), in
     fp32. An agent without the unused projection gets one of zeros: 3,543,552 parameters at width 768, and 431,160,065
     with CLIP-L/14, as TSPO (arXiv 2508.04369) publishes them. `clip` is a folder, a Hugging Face id or "mini_clip".
+    A pixel budget is not part of that layout: `frames` is not written.
     """
 
     clip: str
 
-    def __call__(self, policy: Policy, folder: Path) -> str:
+    def __call__(self, policy: Policy, folder: Path, frames: PixelBudget | None = None) -> str:
         """ValueError for another policy, a CLIP of another width, and where what is read again differs."""
         if not isinstance(policy, TemporalAgent):
             raise ValueError(

@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol, TypeVar, cast
 
 import torch
 from torch import nn
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 from kairos.core.seals import check_folder
 from kairos.core.types import Prompt
@@ -20,9 +20,11 @@ from kairos.policy.network.layouts import Markers
 from kairos.policy.network.text.norms import FusedNorm, fuse_norms
 from kairos.policy.network.towers import TextTower, Towers, VideoFeatures
 from kairos.policy.network.vision.patches import Cut
+from kairos.video.budget import PixelBudget
 
 Model = TypeVar("Model", bound=PreTrainedModel)
-_MARKERS = ("<|vision_start|>", "<|video_pad|>", "<|vision_end|>")
+MARKERS = ("<|vision_start|>", "<|video_pad|>", "<|vision_end|>")
+"""What stands before, for and behind a video in the texts of Qwen's models."""
 
 
 class TransformersFamily(ABC):
@@ -44,8 +46,14 @@ class TransformersFamily(ABC):
 
     def markers(self, tokenizer: PreTrainedTokenizerBase) -> Markers:
         """Those of Qwen's models."""
-        start, pad, end = (token_id(tokenizer, token) for token in _MARKERS)
-        return Markers("".join(_MARKERS), (start,), pad, (end,))
+        start, pad, end = (token_id(tokenizer, token) for token in MARKERS)
+        return Markers("".join(MARKERS), (start,), pad, (end,))
+
+    def hub_processor(
+        self, tokenizer: PreTrainedTokenizerBase, chat_template: str, budget: PixelBudget
+    ) -> ProcessorMixin | None:
+        """None: unless a family says otherwise, transformers has none with its layout."""
+        return None
 
     def load(self, weights: str) -> PreTrainedModel:
         return self.prepared(pretrained(self.kind, weights))

@@ -12,21 +12,26 @@ from lightning.pytorch.callbacks import Callback
 from kairos.core.seals import replacing_state_folder
 from kairos.train.callbacks.fitted import module_of
 from kairos.train.devices import sharding
+from kairos.video.budget import PixelBudget
 
 
 @runtime_checkable
 class Exportable(Protocol):
-    def save_pretrained(self, folder: str, dtype: torch.dtype | None = None) -> None: ...
+    def save_pretrained(
+        self, folder: str, dtype: torch.dtype | None = None, frames: PixelBudget | None = None
+    ) -> None: ...
 
 
 class Export(Callback):
-    """Exports in `dtype` (torch's name); does nothing for a policy without Hugging Face form, such as the toy."""
+    """Exports in `dtype` (torch's name); does nothing for a policy without Hugging Face form, such as the toy.
 
-    def __init__(self, folder: str, dtype: str = "bfloat16") -> None:
+    `frames` is the pixel budget that the policy is trained with."""
+
+    def __init__(self, folder: str, dtype: str = "bfloat16", frames: PixelBudget | None = None) -> None:
         found = getattr(torch, dtype, None)
         if not isinstance(found, torch.dtype):
             raise ValueError(f"callbacks.export.dtype must be one of torch's types, such as bfloat16, got {dtype!r}")
-        self.folder, self.dtype = folder, found
+        self.folder, self.dtype, self.frames = folder, found, frames
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         policy = module_of(pl_module).policy
@@ -34,4 +39,4 @@ class Export(Callback):
             with sharding.gathered(policy):
                 if trainer.is_global_zero:
                     with replacing_state_folder(Path(self.folder)) as folder:
-                        policy.save_pretrained(str(folder), self.dtype)
+                        policy.save_pretrained(str(folder), self.dtype, self.frames)
