@@ -9,7 +9,7 @@ import torch
 from helpers.running import TINY, rows, weights
 from helpers.scripting import Script
 from helpers.tiny_clip import clip_folder
-from transformers import Qwen3VLForConditionalGeneration
+from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
 
 from kairos.policy.frame_agent.agent import TemporalAgent
 
@@ -34,11 +34,22 @@ def test_an_agent_is_written_as_published(script: Script, tmp_path: Path, capfd:
     assert "TemporalAgent, which has no Hugging Face form" in capfd.readouterr().err
 
 
-def test_a_language_policy_is_written_as_a_folder_of_transformers(script: Script, tmp_path: Path):
+def test_a_language_policy_is_written_as_a_folder_of_transformers(
+    script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
     small = ["data=mini", "data.clips=2", "data.val_clips=1", "prompts=2", "sampling.max_actions=4"]
-    quick = ["iterations=1", "sampling.group_size=2", "callbacks.validation=null", "callbacks.export=null"]
+    quick = ["iterations=1", "sampling.group_size=2", "callbacks.validation=null"]
     assert script("train", *TINY, *small, *quick, "name=words", "callbacks.progress=null") == 0
-    assert script("export", "run=runs/words", "output=folder", "as.dtype=null") == 0
+    capfd.readouterr()
+    assert script("export", "runs/words", "output=no", "hub=mine") == 1
+    assert "hub=mine: a place on the Hugging Face hub is written <owner>/<name>" in capfd.readouterr().err
+    assert not Path("no").exists()
+    assert script("export", "run=runs/words", "output=folder", "as.dtype=null", "hub=me/mine") == 1
+    (said,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error")]
+    assert "hub=me/mine: not published" in said and "complete in folder: log in with `hf auth login`" in said
+    for model in ("folder", "runs/words/model"):
+        processor = AutoProcessor.from_pretrained(model)
+        assert (processor.video_processor.max_frames, processor.video_processor.max_video_tokens) == (32, 4)
     written = Qwen3VLForConditionalGeneration.from_pretrained(tmp_path / "folder", dtype=torch.float32).state_dict()
     trained = weights(tmp_path / "runs/words/checkpoints/iteration-000001.ckpt")
     assert all(torch.equal(tensor, trained[f"policy.model.{name}"]) for name, tensor in written.items())

@@ -1,9 +1,9 @@
 """Parts of transformers' processors that show an exported model what it was trained on: frames, sizes, patches.
 
 transformers counts otherwise than `PixelBudget` in four ways. It bounds the pixels of a whole clip from below, not
-those of a frame; it rounds shares of the budget to whole tokens or pixels; where it chooses the frames itself, their number
-may be odd; it resizes in whole numbers, which moves some colours by a few of 255 steps. Frames that have their size
-already, handed over with their times, become exactly our patches and tokens.
+those of a frame; it rounds shares of the budget to whole tokens or pixels; where it chooses the frames itself, their
+number may be odd; it resizes in whole numbers, which moves some colours by a few of 255 steps. Frames that have their
+size already, handed over with their times, become exactly our patches and tokens.
 """
 
 from __future__ import annotations
