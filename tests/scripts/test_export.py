@@ -41,7 +41,7 @@ def test_a_language_policy_is_written_as_a_folder_of_transformers(
     quick = ["iterations=1", "sampling.group_size=2", "callbacks.validation=null"]
     assert script("train", *TINY, *small, *quick, "name=words", "callbacks.progress=null") == 0
     capfd.readouterr()
-    assert script("export", "runs/words", "output=no", "hub=mine") == 1
+    assert script("export", "run=runs/words", "output=no", "hub=mine") == 1
     assert "hub=mine: a place on the Hugging Face hub is written <owner>/<name>" in capfd.readouterr().err
     assert not Path("no").exists()
     assert script("export", "run=runs/words", "output=folder", "as.dtype=null", "hub=me/mine") == 1
