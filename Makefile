@@ -19,6 +19,7 @@ $(if $(VENV),,$(error VENV is empty: name a folder, or leave it out))
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 BEGUN := $(VENV)/.begun
+ENTER = echo "To work in the environment, once in each terminal: source $(VENV)/bin/activate. Then kairos lists the commands."
 
 .PHONY: help venv quickstart tspo-toy test faults lint doctor clean
 
@@ -31,11 +32,14 @@ help:
 	@echo "make doctor       versions, GPU, memory, disk, and what is missing"
 	@echo "make venv         only the environment, in $(VENV)"
 	@echo "make clean        caches and build folders; never runs/ nor the environment"
+	@$(ENTER)
 
 venv: $(READY)
+	@$(ENTER)
 
 quickstart: $(READY)
 	$(PY) scripts/train.py experiment=quickstart seed=$(SEED) name=quickstart$(if $(filter-out 0,$(SEED)),-seed$(SEED)) overwrite=true
+	@$(ENTER)
 
 tspo-toy: $(READY)
 	@for seed in 0 1 2; do \

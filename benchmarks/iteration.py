@@ -49,7 +49,13 @@ def main() -> None:
     for count in options.prompts:
         run = Path("runs") / f"iteration-{count}"
         shutil.rmtree(run, ignore_errors=True)
-        bare = ["callbacks=profile", "callbacks.validation=null", "callbacks.export=null", "callbacks.checkpoint=null"]
+        bare = [
+            "evaluate=none",
+            "callbacks=profile",
+            "callbacks.validation=null",
+            "callbacks.export=null",
+            "callbacks.checkpoint=null",
+        ]
         command = [
             sys.executable, SCRIPTS / "train.py", *common, *bare, f"name={run.name}", f"prompts={count}",
             "iterations=3", *options.set,

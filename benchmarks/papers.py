@@ -72,7 +72,7 @@ def measure(experiment: str, options: argparse.Namespace, console: Console) -> d
         f"experiment={experiment}", "data=mini_large", f"data.seconds={seconds}", "data.clips=6", "data.val_clips=1",
         "data.tasks=[grounding]", "policy.random_weights=true", "memory_check=warn", "iterations=2", "workers=4",
         f"trainer.devices={options.devices}", f"prompts={options.prompts}", "rollout.prompts_at_once=1",
-        "callbacks.validation=null", "callbacks.checkpoint=null", "callbacks.export=null",
+        "evaluate=none", "callbacks.validation=null", "callbacks.checkpoint=null", "callbacks.export=null",
         *shards, *tokens, *options.set,
     ]  # fmt: skip
     facts = tokens_of(overrides)

@@ -35,6 +35,7 @@ from transformers import (
 )
 from transformers.models.qwen2_vl import Qwen2VLImageProcessor
 
+from kairos.core.installing import install_line
 from kairos.core.out_of_memory import OutOfMemory
 from kairos.core.types import Prompt, Sampling
 from kairos.policy.language import LanguagePolicy
@@ -64,7 +65,7 @@ def main() -> None:
         return
     begun, console = time.monotonic(), Console(width=140)
     if find_spec("vllm") is None and any(engine.startswith("vllm") for engine in options.engines):
-        console.print("vllm is not installed, so it is left out: pip install 'kairos-video[vllm]'")
+        console.print(f"vllm is not installed, so it is left out: {install_line('vllm')}")
         options.engines = [engine for engine in options.engines if not engine.startswith("vllm")]
     for engine in options.engines:
         have = set(cast("dict[str, object]", stored(options.out).get("lines", {})))

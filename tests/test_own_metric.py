@@ -51,7 +51,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     (tmp_path / "late_answers.py").write_text(METRIC)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    evaluated = ["callbacks.evaluation.before=true", "callbacks.evaluation.after=true", "callbacks.validation.every=1"]
+    evaluated = ["evaluate=both", "callbacks.validation.every=1"]
     overrides = [*TOY, "metrics=mine", "iterations=2", "callbacks.export=null", *evaluated]
     folders = [train([*overrides, f"seed={seed}"], tmp_path / f"seed{seed}", str(tmp_path / "conf")) for seed in (0, 1)]
     (tmp_path / "late_answers.py").write_text("raise SystemExit('a folder is read without the code of its metrics')")

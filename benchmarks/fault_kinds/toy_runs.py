@@ -12,7 +12,7 @@ from torch import Tensor
 OPTIONS = [
     "policy=toy", "data=toy", "template=answer", "trainer=cpu", "callbacks.progress=null", "prompts=4",
     "iterations=8", "callbacks.checkpoint.every=2", "callbacks.validation.every=3", "callbacks.validation.count=8",
-    "callbacks.evaluation.before=true", "callbacks.evaluation.after=true", "callbacks.evaluation.count=8",
+    "evaluate=both", "callbacks.evaluation.count=8",
     "optimizer=adamw", "optimizer.learning_rate=0.03", "sampling.group_size=4",
 ]  # fmt: skip
 VARIANTS = {

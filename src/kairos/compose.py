@@ -24,7 +24,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
-from kairos.options.overrides import composed, refuse_new_at_the_top
 from kairos.runs.environment import Environment
 from kairos.runs.folder import RunError, RunFolder, reworded
 from kairos.runs.names import run_folder
@@ -58,26 +57,15 @@ class Experiment:
     trainer: L.Trainer
 
 
-def compose(
-    overrides: Sequence[str] = (), config_dir: str | None = None, name: str = "train", stored: bool = False
-) -> DictConfig:
+def compose(overrides: Sequence[str] = (), config_dir: str | None = None, name: str = "train") -> DictConfig:
     """The configuration of the command line `scripts/train.py <overrides>`.
 
-    `config_dir`: a folder of your own config groups, as `--config-dir`. OverrideError for an override that names no
-    option, with what may be meant; overrides that a run has `stored` may add options at the top.
+    `config_dir`: a folder of your own config groups, as `--config-dir`.
     """
     GlobalHydra.instance().clear()
     extra = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
-    folders = [Path(folder) for folder in (CONF, config_dir) if folder is not None]
     with initialize_config_dir(version_base="1.3", config_dir=str(Path(CONF).resolve())):
-
-        def plain(some: Sequence[str]) -> DictConfig:
-            return hydra_compose(name, overrides=[*some, *extra])
-
-        config = composed(overrides, plain, folders)
-        if not stored:
-            refuse_new_at_the_top(overrides, plain, folders)
-        return config
+        return hydra_compose(name, overrides=[*overrides, *extra])
 
 
 def build(overrides: Sequence[str] = (), config_dir: str | None = None) -> Experiment:
@@ -231,7 +219,7 @@ def carry_out(
         return None
     row = summary_of(run.path, seed=config.seed, iterations=config.iterations)
     conclude(loggers, row)
-    try_report(run.path, row)
+    try_report(run.path, {**row, "seconds": end_session(run.path, time.time())})
     return write_summary(run.path, row, end_session(run.path, time.time()))
 
 

@@ -24,7 +24,7 @@ from kairos.runs.sessions import begin_session
 from kairos.train.callbacks.checkpoint import newest
 from kairos.video.samplers.listed import Listed
 
-SETTINGS = ["callbacks.validation=null", "callbacks.checkpoint.every=2", "callbacks.evaluation.after=true"]
+SETTINGS = ["callbacks.validation=null", "callbacks.checkpoint.every=2", "evaluate=after"]
 ROWS = ("metrics.jsonl", "rollouts.jsonl")
 PLACES = range(24)
 

@@ -186,7 +186,7 @@ def test_a_signal_during_an_evaluation_ends_it_where_it_stands(workplace: Path, 
     """Whole files or none: what was evaluated is evaluated again."""
     (workplace / "mine").mkdir()
     (workplace / "mine" / "slow.py").write_text(EVALUATES)
-    slow = ["metrics.miou._target_=slow.Slow", "callbacks.evaluation.before=true"]
+    slow = ["metrics.miou._target_=slow.Slow", "evaluate=both"]
     process = start(["SCRIPT", *SMALL, "iterations=3", *slow], workplace, repository, workplace / "mine")
     until(Path("evaluates").exists, process)
     process.send_signal(TERM)

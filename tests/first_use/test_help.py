@@ -44,3 +44,18 @@ def test_a_mistyped_folder_is_answered_with_the_right_one(repository: Path, tmp_
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     done = said([str(repository / "scripts" / "rollouts.py"), "runs/mien", "iteration=last"], tmp_path)
     assert done.returncode == 1 and done.stderr == "error: no run folder runs/mien; did you mean runs/mine?\n"
+
+
+def test_make_says_how_to_enter_the_environment(repository: Path, tmp_path: Path):
+    """With an environment that is ready and whose Python does nothing."""
+    python = tmp_path / "env" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\n")
+    python.chmod(0o755)
+    (tmp_path / "env" / ".ready").touch()
+    for target in ("help", "venv", "quickstart"):
+        done = subprocess.run(
+            ["make", "--no-print-directory", target, f"VENV={tmp_path / 'env'}"],
+            cwd=repository, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert f"source {tmp_path / 'env'}/bin/activate. Then kairos lists" in done.stdout.splitlines()[-1], target

@@ -13,7 +13,7 @@ def test_a_run_without_a_login_is_written_offline(repository: Path, tmp_path: Pa
     done = subprocess.run(
         [
             sys.executable, str(repository / "scripts" / "train.py"), "policy=toy", "data=toy", "template=answer",
-            "iterations=2", "prompts=2", "logger=wandb", "name=a", "callbacks.evaluation.after=true",
+            "iterations=2", "prompts=2", "logger=wandb", "name=a", "evaluate=after",
             "callbacks.evaluation.count=4", "optimizer.learning_rate=0.25",
         ],
         cwd=tmp_path, env=environment | {"HOME": str(tmp_path)}, capture_output=True, text=True, check=False,

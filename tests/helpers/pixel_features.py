@@ -34,7 +34,7 @@ AGENT = [
     "answerer.policy.weights=mini_base",
     "sampling.temperature=0.025", "sampling.max_actions=4", "sampling.group_size=4", "objective=surrogate",
     "reward=choice_evidence", "template=answer", "trainer=cpu", "callbacks.progress=null", "frames=mini", "data=mini",
-    "data.tasks=[choice,needle]", "data.clips=4", "data.val_clips=2", "prompts=2",
+    "data.tasks=[choice,needle]", "data.clips=4", "data.val_clips=2", "prompts=2", "evaluate=none",
     "+enrich.features={_target_: helpers.pixel_features.PixelFeatures}",
 ]  # fmt: skip
 """An agent that the shipped mini base answers for, on a few clips of the mini world."""

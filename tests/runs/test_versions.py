@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kairos.runs.versions import EXTRAS, install_line, version_of, versions, warnings
+from kairos.core.installing import install_line
+from kairos.runs.versions import EXTRAS, version_of, versions, warnings
 
 
 def test_versions_name_what_is_installed_and_how_to_get_what_is_not():

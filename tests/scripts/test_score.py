@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.running import fit
+from helpers.running import TOY, fit
 from helpers.scripting import Script
 from hydra.utils import instantiate
 
-from kairos.compose import compose
+from kairos.compose import compose, train
 from kairos.core.types import Origin, Prompt, Rollout, RolloutGroup, Target, VideoClip
 from kairos.credit.earned import Earned
 from kairos.credit.rescoring import Rescorer, Tally
@@ -29,7 +29,7 @@ Score = Callable[..., list[dict[str, object]]]
 
 @functools.cache
 def rescorer(*overrides: str) -> Rescorer:
-    return instantiate(compose(overrides, name="score").rescorer, _convert_="all")
+    return instantiate(compose(("compat=ours", *overrides), name="score").rescorer, _convert_="all")
 
 
 @pytest.fixture
@@ -40,14 +40,14 @@ def scored(tmp_path: Path) -> Score:
         source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
         source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         rescorer(*overrides).run(source, output)
-        return [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in output.read_bytes().splitlines()]
 
     return score
 
 
 def one(scored: Score, completion: str, *overrides: str, **fields: object) -> tuple[dict[str, float], float]:
     (row,) = scored([{"completion": completion, **TARGET, **fields}], *overrides)
-    return row["terms"], row["total"]  # type: ignore[return-value]
+    return row["terms"], row["reward"]  # type: ignore[return-value]
 
 
 # The specifications' vectors
@@ -150,7 +150,7 @@ def overlapping(iou: float, **fields: object) -> dict[str, object]:
 def test_the_shape_bends_the_iou_alone(scored: Score, iou: float, shaped: float, compat: str):
     (row,) = scored([overlapping(iou)], "method=tempsamp_r1", f"compat={compat}")
     assert row["terms"] == {"iou": pytest.approx(iou, abs=1e-6), "format": 1.0}
-    assert row["total"] == pytest.approx(shaped + 0.1, abs=1e-6)
+    assert row["reward"] == pytest.approx(shaped + 0.1, abs=1e-6)
 
 
 IOUS = [0.50, 0.55, 0.60, 0.62, 0.65, 0.70, 0.72]
@@ -197,7 +197,7 @@ def test_choice_is_the_first_capital_that_stands_alone(scored: Score, answer: st
     """The rule of the reward `choice`; nothing is released to compare with. A small letter counts when it is all."""
     fields = {"completion": f"{THOUGHT}<answer>{answer}</answer>", "choice": "B"}
     (row,) = scored([fields], "method=temporal_r1")
-    assert row["terms"] == {"choice": value, "format": 0} and row["total"] == 0.5 * value
+    assert row["terms"] == {"choice": value, "format": 0} and row["reward"] == 0.5 * value
     assert row["reason"] == (None if value or answer == "A" else "no_choice")
 
 
@@ -206,11 +206,11 @@ def test_grounded_questions_earn_both_rewards(scored: Score):
             for text in ("B 5.1 to 10.2", "A 5.1 to 10.2", "B 20 to 25", "B")]  # fmt: skip
     written = scored(rows, "method=temporal_r1", "template=temporal_r1_all_tasks")
     assert [(row["terms"]["choice"], row["terms"]["iou"]) for row in written] == [(1, 1), (0, 1), (1, 0), (1, 0)]  # type: ignore[index]
-    assert [row["total"] for row in written] == [1.0, 0.5, 0.5, 0.5]
+    assert [row["reward"] for row in written] == [1.0, 0.5, 0.5, 0.5]
     text = THOUGHT + '<answer>{"answer": "B", "start_time": "5.1", "end_time": "10.2"}</answer>'
     (row,) = scored([{"completion": text, "choice": "B", **TARGET}], "method=temporal_r1", "compat=paper",
                     "template=temporal_r1_all_tasks")  # fmt: skip
-    assert row["terms"] == {"iou": 1, "choice": 1, "format": 1} and row["total"] == 1.5
+    assert row["terms"] == {"iou": 1, "choice": 1, "format": 1} and row["reward"] == 1.5
 
 
 def test_of_several_annotated_spans_the_best_counts(scored: Score):
@@ -228,7 +228,6 @@ def test_a_template_that_lists_spans_scores_sets(scored: Score, reward: str, com
     written = scored(rows, "template=spans", f"reward={reward}", f"compat={compat}")
     assert [row["terms"]["iou"] for row in written] == [0.5, 1.0, 1.0, 0.5]  # type: ignore[index]
     assert written[0]["spans"] == [[0, 10]] and written[1]["spans"] == written[2]["spans"] == [[0, 10], [20, 30]]
-    assert "span" not in written[0]
 
 
 def test_highlights_may_be_scored_too(scored: Score):
@@ -241,7 +240,7 @@ def test_highlights_may_be_scored_too(scored: Score):
 def test_a_row_says_what_was_read_and_why_not(scored: Score):
     rows = [{"completion": text, **TARGET} for text in ("<answer>5 to 6</answer>", "<think>5 to 6", "no idea")]
     written = scored(rows)
-    assert [row["span"] for row in written] == [[5.0, 6.0], None, None]
+    assert [row["spans"] for row in written] == [[[5.0, 6.0]], [], []]
     assert [row["reason"] for row in written] == [None, "unclosed_think", "no_answer_block"]
     assert [row["line"] for row in written] == [1, 2, 3]
     assert all("advantage" not in row for row in written)
@@ -258,7 +257,7 @@ def test_rows_of_a_group_need_not_stand_together_and_come_back_in_order(scored: 
         [0.7070, -0.7070, -0.7070, 0.7070, None], abs=1e-3
     )
     apart = scored([rows[0], rows[2]])
-    assert apart[0]["advantage"] == written[0]["advantage"] and apart[0]["total"] == written[0]["total"]
+    assert apart[0]["advantage"] == written[0]["advantage"] and apart[0]["reward"] == written[0]["reward"]
 
 
 def test_one_survivor_and_equal_rewards_have_no_advantage(scored: Score):
@@ -294,15 +293,18 @@ def test_an_advantage_sees_all_groups_of_a_step_as_in_training(tmp_path: Path):
 def test_the_rollouts_of_a_run_are_valid_input_and_score_as_they_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     folder = fit("name=a", "method=tempsamp_r1", "template=answer", "iterations=2", "sampling.max_actions=64").folder
-    overrides = ("method=tempsamp_r1", "template=answer", "compat=paper")
+    overrides = ("method=tempsamp_r1", "template=answer", "compat=training")
     tally = rescorer(*overrides).run(folder / "rollouts.jsonl", tmp_path / "out.jsonl")
     logged = [json.loads(line) for line in (folder / "rollouts.jsonl").read_text().splitlines()]
     written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert tally.rows == len(logged) == len(written) == 64 and tally.groups == 8 and tally.injected == 8
     assert not any("highlights" in row for row in logged), "no prompt of the run has any"
     for before, after in zip(logged, written, strict=True):
+        assert {name: after[name] for name in ("uid", "text", "spans")} == {
+            name: before[name] for name in ("uid", "text", "spans")
+        }
         assert after["terms"] == before["terms"] and after["reason"] == before["reason"]
-        assert after["total"] == pytest.approx(before["reward"], abs=1e-6)
+        assert after["reward"] == pytest.approx(before["reward"], abs=1e-6)
         assert after["advantage"] == pytest.approx(before["advantage"], abs=1e-5)
 
 
@@ -457,7 +459,31 @@ def test_the_folder_of_a_run_needs_no_quotes(script: Script, tmp_path: Path):
     run.mkdir(parents=True)
     (run / "rollouts.jsonl").write_text(json.dumps({"completion": "<answer>5 to 11</answer>", **TARGET}))
     assert script("score", "input=runs/data=toy,seed=0/rollouts.jsonl", "output=runs/data=toy,seed=0/again.jsonl") == 0
-    assert json.loads((run / "again.jsonl").read_text())["span"] == [5.0, 11.0]
+    assert json.loads((run / "again.jsonl").read_text())["spans"] == [[5.0, 11.0]]
+
+
+def test_the_rollouts_of_a_run_are_read_and_rewarded_as_the_run_did(
+    script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    """Whatever this command's own defaults are; it says so, and takes what is typed first."""
+    folder = train(
+        [*TOY, "method=tempsamp_r1", "template=spans_think", "reward=set_iou_format", "iterations=1"],
+        tmp_path / "runs/a",
+    )
+    capfd.readouterr()
+    assert script("score", "input=runs/a/rollouts.jsonl", "output=y.jsonl") == 0
+    said = capfd.readouterr().out
+    assert "wording and reward of runs/a, compat=training: AllSpansThink; 1 LogExp(SetIoU) + " in said
+    logged, written = (
+        [json.loads(line) for line in path.read_text().splitlines()]
+        for path in (folder / "rollouts.jsonl", tmp_path / "y.jsonl")
+    )
+    same = ("uid", "text", "spans", "terms", "reason", "reward")
+    assert [[row[name] for name in same] for row in written] == [[row[name] for name in same] for row in logged]
+    assert script("score", "run=a", "reward=iou_format", "output=z.jsonl") == 0
+    assert "AllSpansThink; 1 LogExp(IoU) + " in capfd.readouterr().out
+    assert script("score", "run=gone", "input=y.jsonl", "output=z.jsonl") == 1
+    assert "run=gone: there is no such run" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -466,7 +492,7 @@ def test_the_folder_of_a_run_needs_no_quotes(script: Script, tmp_path: Path):
         (["output=y.jsonl"], "error: say input=<file.jsonl>"), (["input=x.jsonl"], "error: say output=<file.jsonl>"),
         (["input=no.jsonl", "output=y.jsonl"], "error: input=no.jsonl: there is no such file"),
         (["input=x.jsonl", "output=x.jsonl"], "error: output=x.jsonl is the input"),
-        (["input=x.jsonl", "output=y.jsonl", "compat=me"], "error: compat must be one of ours, paper, got 'me'"),
+        (["input=x.jsonl", "output=y.jsonl", "compat=me"], "error: compat must be one of training, ours, paper"),
         (["input=bad.jsonl", "output=y.jsonl"], "error: bad.jsonl, line 1: not JSON in UTF-8"),
         (["input=empty.jsonl", "output=y.jsonl"], "error: input=empty.jsonl holds no rows"),
     ],

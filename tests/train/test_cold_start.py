@@ -15,7 +15,8 @@ from kairos.train.grpo import GRPOModule
 def train(*overrides: str) -> GRPOModule:
     built = build([
         "data=mini", "frames=mini", "template=think", "data.clips=2", "data.val_clips=1", "trainer=cpu", "prompts=2",
-        "sampling.max_actions=6", "iterations=2", "callbacks.validation=null", "callbacks.progress=null", *overrides,
+        "sampling.max_actions=6", "iterations=2", "evaluate=none", "callbacks.validation=null",
+        "callbacks.progress=null", *overrides,
     ])  # fmt: skip
     RunFolder(built.folder).begin(resolved(built.config), [], "", wording=wording(built.config))
     built.trainer.fit(built.module, built.datamodule)

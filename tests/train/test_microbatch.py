@@ -70,6 +70,20 @@ def test_every_minibatch_and_epoch_is_one_step_of_the_optimiser():
     assert run.module.iteration == 2
 
 
+def test_what_was_clipped_and_how_far_the_policy_went_is_logged():
+    """Under one update an iteration no ratio leaves 1; under several, those that clipping stops are counted."""
+    options = ("iterations=2", "objective=surrogate_kl", "+objective.terms.surrogate.clip_high=1e-4", "optimizer=sgd")
+    fast = (*options, "+objective.terms.surrogate.clip_low=1e-4", "optimizer.learning_rate=2")
+    once, several = fit("name=once", *fast), fit("name=several", *fast, "updates.epochs=4")
+    assert curve(once.folder, "policy/clip_fraction") == [0.0, 0.0]
+    assert all(0.05 < share < 1 for share in curve(several.folder, "policy/clip_fraction"))
+    divergences, weighted = (curve(once.folder, name) for name in ("policy/kl_start", "objective/kl"))
+    assert divergences[0] == pytest.approx(0.0, abs=1e-6) and 0.04 * divergences[1] == pytest.approx(
+        weighted[1], rel=0.2
+    )
+    assert all(surprise > 0 for surprise in curve(once.folder, "policy/surprise"))
+
+
 def test_minibatches_hold_whole_groups():
     with pytest.raises(ValueError, match="4 groups a rank do not split into minibatches=3"):
         fit("name=a", "iterations=1", "updates.minibatches=3")

@@ -133,7 +133,7 @@ def test_a_finished_run_goes_on_for_longer():
 
 
 def test_a_run_cut_off_after_its_last_checkpoint_still_evaluates():
-    options = ["name=a", "iterations=2", "callbacks.evaluation.after=true", "callbacks.evaluation.before=true"]
+    options = ["name=a", "iterations=2", "evaluate=both"]
     run = fit(*options)
     after = (run.folder / "predictions" / "after.jsonl").read_bytes()
     (run.folder / "predictions" / "after.jsonl").unlink()

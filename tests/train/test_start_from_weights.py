@@ -16,7 +16,7 @@ from kairos.train.grpo import GRPOModule
 WORLD = [
     "data=mini", "frames=mini", "template=answer", "data.clips=2", "data.val_clips=1", "trainer=cpu", "prompts=2",
     "sampling.max_actions=4", "iterations=1", "optimizer.learning_rate=0.01",
-    "callbacks.validation=null", "callbacks.progress=null", "method=sft",
+    "evaluate=none", "callbacks.validation=null", "callbacks.progress=null", "method=sft",
     "policy.freeze=[vision]",
 ]  # fmt: skip
 

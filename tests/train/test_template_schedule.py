@@ -75,7 +75,7 @@ def test_the_format_reward_follows_the_epoch(workers: int):
 
 def test_a_run_is_evaluated_in_every_wording_before_and_after():
     """The toy never thinks: in the second wording no answer is well formed, but every one is read."""
-    options = ("iterations=1", "callbacks.evaluation.before=true", "callbacks.evaluation.after=true")
+    options = ("iterations=1", "evaluate=both")
     run = fit("name=a", "template=hybrid", *options)
     written = {str(path.relative_to(run.folder / "predictions")) for path in run.folder.glob("predictions/**/*.jsonl")}
     assert written == {f"{place}{when}.jsonl" for place in ("", "with_think/") for when in ("before", "after")}

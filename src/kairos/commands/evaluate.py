@@ -69,7 +69,10 @@ def evaluate(config: DictConfig) -> None:
             if config.run:
                 restore(module, Path(config.run), "evaluate")
         metrics = metrics_of(experiment.config)
-        predictions = scored(predict(module, experiment.datamodule, config.split, config.count, config.size), metrics)
+        answers = predict(
+            module, experiment.datamodule, config.split, config.count, config.size, label=f"answering {config.split}"
+        )
+        predictions = scored(answers, metrics)
         label = name or "default"
         scores[label] = found = score_table(predictions, metrics)
         show(label, found)

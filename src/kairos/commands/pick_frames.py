@@ -26,7 +26,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from kairos.cli import UserError, command, config_dir, literal, needs_of, user_errors
@@ -35,8 +34,10 @@ from kairos.core.answers import read
 from kairos.core.files import write_whole
 from kairos.core.protocols import Answerer, Enrich
 from kairos.core.types import Failure, Prompt, Reply, Target, Template, VideoSource
+from kairos.data.dataset import size_of
 from kairos.data.templates.answer import AnswerOnly
 from kairos.policy.frame_agent.scores import AgentScores
+from kairos.progress import showing_progress
 from kairos.report.picked_frames import Picked, clock, draw_picked
 from kairos.runs.folder import RunError, RunFolder, find_run
 from kairos.runs.keys import key_of
@@ -163,17 +164,15 @@ def of_split(config: DictConfig, bare: DictConfig) -> str:
     loader = instantiate(bare.loader, _convert_="all")
     rows: list[dict[str, object]] = []
     failures: list[Failure] = []
-    columns = TextColumn("choosing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    batches = instantiate(bare.datamodule, _convert_="all").batches(config.split, config.count, config.size)
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("choosing", total=len(batches) * config.size)
-        for batch in batches:
+    data = instantiate(bare.datamodule, _convert_="all")
+    prompts = size_of(data.dataset(config.split))
+    with showing_progress("choosing", min(prompts, config.count or prompts)) as advance:
+        for batch in data.batches(config.split, config.count, config.size):
             for prompt, weight in zip(batch.prompts, batch.weights_P.tolist(), strict=True):
                 if weight:
                     rows.append(pick_row(prompt, shown.choose(prompt), loader))
             failures += batch.failures
-            bar.update(task, advance=len(batch))
-        bar.update(task, total=len(rows) + len(failures))
+            advance(len(batch))
     text = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     path = write_whole(Path(config.output), f"[\n{text}\n]\n")
     lines = [f"failed: {failure.uid}: {failure.reason}" for failure in failures[:3]]

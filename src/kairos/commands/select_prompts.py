@@ -20,8 +20,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from kairos.cli import command, user_errors
 from kairos.compose import Experiment, assemble, resolved, wording
@@ -29,6 +27,7 @@ from kairos.core.types import Failure
 from kairos.curriculum.rewards import read_rewards
 from kairos.curriculum.selections import Selection, write_selection
 from kairos.evaluation.prompt_rewards import done, failures, measure_rewards, write
+from kairos.progress import showing_progress
 from kairos.report.selection_histogram import histogram
 from kairos.runs.folder import RunFolder
 from kairos.runs.names import folder_name
@@ -78,12 +77,7 @@ def measure(experiment: Experiment, path: Path) -> None:
     total = everything if config.count is None else min(config.count, everything)
     first = done(path, config.size, total)
     failed = len(failures(path))
-    columns = (
-        TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[failed]}"),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar, torch.no_grad():
-        task = bar.add_task("measuring", total=total, completed=first, failed="")
+    with showing_progress("measuring", total, first) as advance, torch.no_grad():
         if first < total:
             module = place(experiment.module, config.trainer.accelerator)
             module.policy.eval()
@@ -95,7 +89,7 @@ def measure(experiment: Experiment, path: Path) -> None:
             for rows in measure_rewards(engine, module.reward, batches, sampling, config.repeats, config.seed):
                 write(path, rows)
                 failed += sum(isinstance(row, Failure) for row in rows)
-                bar.update(task, advance=len(rows), failed=f"{failed} failed" if failed else "")
+                advance(len(rows), f"{failed} failed" if failed else "")
             engine.release()
 
 

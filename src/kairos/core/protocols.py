@@ -207,6 +207,15 @@ class Term(Protocol):
     def __call__(self, stats: ActionStats, batch: RolloutBatch) -> Tensor: ...
 
 
+@runtime_checkable
+class MeasuresActions(Protocol):
+    """A term that measures more than its own value for the log."""
+
+    def measured(self, stats: ActionStats, batch: RolloutBatch) -> Mapping[str, Tensor]:
+        """[B, A] by the metric's name, called without gradient; means over the policy's own actions are logged."""
+        ...
+
+
 class Aggregation(Protocol):
     """(mask_BA, group_of_B, weights_B) -> (weight_BA, denominator): loss = sum(weight * term) / denominator."""
 

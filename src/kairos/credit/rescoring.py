@@ -1,8 +1,9 @@
 """Scores completions from a file, to try out rewards without policy, video or GPU.
 
-The file need not fit into memory, and rows of one group need not be adjacent. It is read twice: first every row is
-checked and its offset noted, then the groups are scored one by one. At the end the advantage is called with all groups
-of a step at once, as in training. Nothing is written before all rows are checked.
+The file need not fit into memory, and rows of one group need not be adjacent. It is read three times: first every row
+is checked and its offset noted, then the groups are scored one by one, then what was found is written beside each row's
+name and text. Before that the advantage is called with all groups of a step at once, as in training. Nothing is written
+before all rows are checked.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import BinaryIO, TextIO
+from typing import IO, BinaryIO
 
 import torch
 from torch import Tensor
 
 from kairos.core.answers import read
+from kairos.core.files import json_line
 from kairos.core.protocols import Advantage, Gate, Reward
 from kairos.core.types import Origin, Prompt, Rollout, RolloutGroup, Template, VideoClip
 from kairos.credit.earned import earned, refuse_group_rule
@@ -71,9 +73,10 @@ class Rescorer:
     def run(self, source: Path, output: Path) -> Tally:
         """Write one JSON row for each row of `source`, in the same order. RowError at the first unusable row.
 
-        Rows hold `line`, `terms` (raw, by name), `total` (shaped and weighted), `span` (seconds, or null; `spans`, a
-        list of them, where the grammar lists spans), `choice` where the target has one, `reason` (why the answer could
-        not be read, or null), and, with a group, `group`, `advantage` and `weight`.
+        Rows hold `line`, `uid` (if the row of `source` has one) and `text`, the completion; `reward` (shaped, weighted
+        and summed), `terms` (raw, by name), `reason` (why the answer could not be read, or null), `spans` (as read,
+        pairs of seconds), `stated_choice` (the letter as read) where the target has a letter, and, with a group,
+        `group`, `advantage` and `weight`. What rollouts.jsonl holds too has its name there.
         """
         if not source.is_file():
             raise ValueError(f"input={source}: there is no such file")
@@ -87,19 +90,19 @@ class Rescorer:
         unfinished = output.with_name(f".{output.name}.unfinished")
         with (
             source.open("rb") as file,
-            TemporaryFile("w+", encoding="utf-8", dir=output.parent) as scored,
-            unfinished.open("w", encoding="utf-8") as written,
+            TemporaryFile("w+b", dir=output.parent) as scored,
+            unfinished.open("wb") as written,
         ):
             credit = self._credit(self._score_file(_rows(file, source, groups), groups, scored, tally))
             scored.seek(0)
-            for text in scored:
-                row = json.loads(text)
-                written.write(json.dumps(row | credit.get(row["line"], {})) + "\n")
+            for (line, _, row), text in zip(read_rows(source), scored, strict=True):
+                named = {"line": line} if row.uid is None else {"line": line, "uid": row.uid}
+                written.write(json_line(named | {"text": row.completion} | json.loads(text) | credit.get(line, {})))
         unfinished.replace(output)
         return tally
 
     def _score_file(
-        self, rows: Iterator[list[Row]], groups: Sequence[Sequence[tuple[int, int]]], scored: TextIO, tally: Tally
+        self, rows: Iterator[list[Row]], groups: Sequence[Sequence[tuple[int, int]]], scored: IO[bytes], tally: Tally
     ) -> dict[str | None, list[_Rewarded]]:
         """Write scored rows, without advantages, in the order of their lines; returns the groups of each step."""
         due = iter(sorted(line for places in groups for line, _ in places))
@@ -114,7 +117,7 @@ class Rescorer:
                 steps.setdefault(group_rows[0].step, []).append(_Rewarded(lines, totals_G, on_policy_G))
             waiting |= dict(zip(lines, results, strict=True))
             while line in waiting:
-                scored.write(json.dumps({"line": line, **waiting.pop(line)}) + "\n")
+                scored.write(json_line(waiting.pop(line)))
                 line = next(due, 0)
         return steps
 
@@ -145,16 +148,15 @@ class Rescorer:
         grammar = self.template.grammar
         for index, row in enumerate(rows):
             answer = read(row.completion, grammar)
-            spans = [list(span) for span in answer.spans]
             terms = {name: float(values_G[index]) for name, values_G in scores.terms.items()}
             result: dict[str, object] = {
+                "reward": float(scores.total_G[index]),
                 "terms": terms,
-                "total": float(scores.total_G[index]),
-                **({"spans": spans} if grammar.many else {"span": spans[0] if spans else None}),
                 "reason": scores.reasons[index],
+                "spans": [list(span) for span in answer.spans],
             }
             if row.target.choice is not None:
-                result["choice"] = answer.choice
+                result["stated_choice"] = answer.choice
             if row.group is not None:
                 result["group"] = row.group
             written.append(result)

@@ -13,6 +13,7 @@
 | `prompt` | the question; `question` in rollouts.jsonl |
 | `length` | of the answer, in actions (tokens); required where a reward depends on it |
 | `truncated` | whether the answer was cut off: false by default |
+| `uid` | the prompt's name; repeated in what is written |
 | `task` | grounding, choice, grounded_qa, ...; by default inferred from `target`, `choice` and `highlights` |
 
 Other fields are ignored. A target span may have no length: its IoU with every answer is 0.
@@ -57,6 +58,8 @@ class Row:
     truncated: bool = False
     step: str | None = None
     """Name of the step that the group belongs to; None: all groups of the file are one step."""
+    uid: str | None = None
+    """The prompt's name; None if not given."""
 
 
 def read_rows(file: Path) -> Iterator[tuple[int, int, Row]]:
@@ -96,6 +99,7 @@ def parse(line: bytes, place: str) -> Row:
         _length(fields.get("length"), place),
         _truncated(fields.get("truncated"), place),
         json.dumps(fields["iteration"]) if "iteration" in fields else None,
+        _text(fields, "uid", place),
     )
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import track
 
 from kairos.core.prompt_text import PromptError
 from kairos.core.protocols import Embeds
 from kairos.data.dataset import Loader
 from kairos.data.records import Record
+from kairos.progress import with_progress
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ def fill(records: Sequence[Record], loader: Loader, part: Embeds, console: Conso
     """Have `part` compute what it does not store yet; a clip that cannot be decoded, or an empty question, is named."""
     begun, failed = time.monotonic(), []
     clips = frames = questions = 0
-    for source in track(list(dict.fromkeys(r.video for r in records)), "embedding clips", console=console):
+    for source in with_progress("embedding clips", list(dict.fromkeys(r.video for r in records)), console):
         try:
             frames += len(part.of_clip(loader.load(source)))
             clips += 1
         except PromptError as error:
             failed.append((str(source), str(error)))
-    for text in track(list(dict.fromkeys(r.question for r in records)), "embedding questions", console=console):
+    for text in with_progress("embedding questions", list(dict.fromkeys(r.question for r in records)), console):
         try:
             part.of_text(text)
             questions += 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kairos.core.protocols import Aggregation, Term
+from kairos.core.protocols import Aggregation, MeasuresActions, Term
 from kairos.core.types import ActionStats, Needs, RolloutBatch
 
 
@@ -41,3 +41,11 @@ class Objective:
         terms = {name: term(stats, batch) for name, term in self.terms.items()}
         summed_BA = torch.stack(list(terms.values())).sum(dim=0)
         return summed_BA, {name: term_BA.detach() for name, term_BA in terms.items()}
+
+    def measured(self, stats: ActionStats, batch: RolloutBatch) -> dict[str, Tensor]:
+        """What the terms measure beyond their values [B, A], by the metric's name."""
+        found: dict[str, Tensor] = {}
+        for term in self.terms.values():
+            if isinstance(term, MeasuresActions):
+                found |= term.measured(stats, batch)
+        return found

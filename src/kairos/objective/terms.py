@@ -47,6 +47,10 @@ class ClippedSurrogate:
         low_BA = (ratio_BA < 1.0 - self.clip_low) & (advantages_B1 < 0)
         return (low_BA | ((ratio_BA > 1.0 + self.clip_high) & (advantages_B1 > 0))) & (batch.mask_BA > 0)
 
+    def measured(self, stats: ActionStats, batch: RolloutBatch) -> dict[str, Tensor]:
+        """The clip fraction: 0 while the ratio is 1, as with one update an iteration."""
+        return {"policy/clip_fraction": self.clipped(stats, batch).float()}
+
 
 @dataclass(frozen=True)
 class ReferenceKL:
@@ -93,6 +97,10 @@ class ReferenceKL:
         else:
             divergence_BA = d_BA.clamp(max=20.0).exp() - 1.0 - d_BA
         return divergence_BA if self.limit is None else divergence_BA.clamp(-self.limit, self.limit)
+
+    def measured(self, stats: ActionStats, batch: RolloutBatch) -> dict[str, Tensor]:
+        """The estimate without its coefficient; nothing where a coefficient of 0 leaves the reference out."""
+        return {f"policy/kl_{self.reference}": self.divergence(stats, batch)} if self.coefficient else {}
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ KEYS = {
     "iterations": Meaning(fixed=False),
     "module.iterations": Meaning(fixed=False),
     "callbacks": Meaning(fixed=False),
+    "evaluate": _BESIDE,
     # folders, files and conditions
     "policy.weights": _TEXT,
     "agent": _TEXT,

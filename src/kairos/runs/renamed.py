@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import kairos
+from kairos.runs.keys import key_of
 
 RENAMED = {
     **{
@@ -74,6 +75,9 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """Options that had files of their own, and the overrides that compose the same."""
 
+_SWITCHES = ("callbacks.evaluation.before", "callbacks.evaluation.after")
+"""What was `evaluate=` before."""
+
 _PER_GROUP = "kairos.credit.advantages.PerGroup"
 _RULES = {
     "kairos.credit.annotation_as_rollout.AnnotationAsRollout",
@@ -112,7 +116,19 @@ def new_overrides(overrides: Sequence[str], config: Mapping[str, object]) -> lis
     What has become of an option that is no file any more comes first, so that it yields to the run's other overrides.
     """
     options = [new for override in overrides for new in OPTIONS.get(override, ())]
-    return [*options, *(new_override(override, config) for override in overrides if override not in OPTIONS)]
+    evaluated = _evaluated(config)
+    kept = [o for o in overrides if o not in OPTIONS and not (evaluated and key_of(o) in _SWITCHES)]
+    return [*options, *evaluated, *(new_override(override, config) for override in kept)]
+
+
+def _evaluated(config: Mapping[str, object]) -> list[str]:
+    """`evaluate=` of a run that was begun when `callbacks.evaluation` had two switches; nothing for any other run."""
+    callbacks = config.get("callbacks")
+    if "evaluate" in config or not isinstance(callbacks, Mapping):
+        return []
+    found = callbacks.get("evaluation")
+    before, after = (isinstance(found, Mapping) and bool(found.get(when)) for when in ("before", "after"))
+    return [f"evaluate={'both' if before else 'after' if after else 'none'}"]
 
 
 def new_override(override: str, config: Mapping[str, object]) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from kairos.core.installing import install_line
 from kairos.video.decoding.confinement import offered
 
 PACKAGES = (
@@ -24,18 +25,20 @@ EXTRAS = {
     "vllm": "vllm", "flash-attn-4": "flash", "flash-linear-attention": "fla", "hydra-joblib-launcher": "sweep",
     "nbclient": "notebooks", "pytest": "dev",
 }  # fmt: skip
+_HERE = Path(__file__)
 _OPENCV = ("opencv-python", "opencv-contrib-python")
 
 
 def versions(folder: Path | None = None) -> str:
     """Versions, hardware, free disk and memory, the install line of each missing extra, and warnings.
 
-    `folder` is where the disk is measured and the git revision is looked up: the working folder by default.
+    `folder` is where the disk is measured and the git revision is looked up: the working folder by default. The commit
+    of Kairos itself is known where it is installed from a checkout.
     """
     folder = Path.cwd() if folder is None else folder
     rows = [("python", f"{platform.python_version()} ({sys.executable})"), ("platform", platform.platform())]
-    revision = _revision(folder)
-    rows += [("revision", revision)] if revision is not None else []
+    revisions = {"kairos commit": _revision(_HERE.parent) if _tracked(_HERE) else None, "revision": _revision(folder)}
+    rows += [(name, revision) for name, revision in revisions.items() if revision is not None]
     rows += [(name, version_of(name) or "not installed") for name in PACKAGES]
     rows += [(name, version_of(name) or f"not installed: {install_line(extra)}") for name, extra in EXTRAS.items()]
     rows += [("CUDA", torch.version.cuda or "torch was built without it"), *_devices(), *_room(folder)]
@@ -50,10 +53,6 @@ def version_of(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def install_line(extra: str) -> str:
-    return f'pip install "kairos-video[{extra}]"'
 
 
 def warnings(packages: Collection[str], screen: bool) -> list[str]:
@@ -91,6 +90,14 @@ def _room(folder: Path) -> list[tuple[str, str]]:
         ("memory", f"{memory.available / 2**30:.1f} GiB free of {memory.total / 2**30:.1f}"),
         ("disk", f"{disk.free / 2**30:.1f} GiB free of {disk.total / 2**30:.1f}"),
     ]
+
+
+def _tracked(file: Path) -> bool:
+    """Whether a file belongs to a git repository, rather than to an environment inside of one."""
+    if shutil.which("git") is None:
+        return False
+    asked = ["git", "-C", str(file.parent), "ls-files", "--error-unmatch", file.name]
+    return subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
 
 def _revision(folder: Path) -> str | None:

@@ -12,6 +12,7 @@ from kairos.core.answers import REASONS, read
 from kairos.core.spans import answer_iou
 from kairos.core.types import ActionStats, Origin, RolloutBatch, RolloutGroup, Scores, VideoClip
 from kairos.credit.earned import Earned
+from kairos.objective.objective import Objective
 from kairos.train.meter import Meter
 
 _ROUNDING = 1e-6
@@ -95,15 +96,27 @@ def _measure_injection(meter: Meter, rewards: list[float], advantages: list[floa
 def measure_learning(
     meter: Meter, weight_BA: Tensor, terms: dict[str, Tensor], stats: ActionStats, batch: RolloutBatch
 ) -> None:
-    """Log the objective's terms as weighted means, entropy, ratios, and the gap of scored and sampled log-probs."""
+    """Log the objective's terms and the entropy as weighted means."""
     with torch.no_grad():
         total = weight_BA.sum()
         for name, value_BA in terms.items():
             meter.add(f"objective/{name}", (weight_BA * value_BA).sum() / total.clamp(min=1e-12), total)
         if stats.entropy_BA is not None:
             meter.add("policy/entropy", (weight_BA * stats.entropy_BA).sum() / total.clamp(min=1e-12), total)
+
+
+def measure_actions(meter: Meter, objective: Objective, stats: ActionStats, batch: RolloutBatch) -> None:
+    """Log means over the policy's own actions: surprise, ratios, the gap of scored and sampled log-probs, and more.
+
+    The surprise is -log pi of what was sampled: an estimate of the entropy that needs no distribution. What more, the
+    objective's terms say: the clip fraction, the KL to a reference.
+    """
+    with torch.no_grad():
         own = (batch.mask_BA > 0) & ((batch.origin_B == int(Origin.POLICY)) & (batch.weights_B > 0))[:, None]
         count = own.sum()
+        meter.add("policy/surprise", _mean(-stats.logprobs_BA, own), count)
+        for name, value_BA in objective.measured(stats, batch).items():
+            meter.add(name, _mean(value_BA, own), count)
         if batch.behavior_logprobs_BA is not None:
             gap_BA = (stats.logprobs_BA - batch.behavior_logprobs_BA).abs()
             meter.add("policy/sampling_gap", _mean(gap_BA, own), count)

@@ -216,6 +216,7 @@ class GRPOModule(L.LightningModule):
             loss = (weights * values).sum() * (ranks.world() / whole)
             self.manual_backward(loss)
             diagnostics.measure_learning(self.meter, weights, terms, stats, micro)
+            diagnostics.measure_actions(self.meter, self.objective, stats, micro)
         norm = self._clip()
         optimizer.step()
         self.meter.add("learn/gradient_norm", norm)

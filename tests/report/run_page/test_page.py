@@ -17,6 +17,7 @@ from kairos.core.types import Prompt, Rollout, Target, VideoClip
 from kairos.evaluation.predictions import Prediction, predict, unanswered, write
 from kairos.report.run_page.before_after import before_and_after
 from kairos.report.run_page.chosen import chosen
+from kairos.report.run_page.curves import curves
 from kairos.report.run_page.page import write_report
 from kairos.report.run_page.strips import save_strips
 from kairos.runs.read import read_run
@@ -69,9 +70,9 @@ def test_a_whole_run_becomes_one_page_that_fetches_nothing(tmp_path):
     assert "shape: &lt;identity&gt;" in html and "<b>3</b>" not in html, "what a run says is shown, never run"
     assert not re.findall(r'(?:src|href)="(?!data:)', html) and "<script" not in html
     found = pictures(html)
-    assert len(found) == 6 and all(data.startswith(b"\x89PNG") for data in found)
+    assert len(found) == 7 and all(data.startswith(b"\x89PNG") for data in found)
     assert {path.stem for path in (run / "figures").glob("*.png")} == {
-        "intervals", "learning", "length", "reward", "timeline", "validation",
+        "entropy", "intervals", "length", "reward", "terms", "timeline", "validation",
     }  # fmt: skip
 
 
@@ -89,18 +90,50 @@ def test_an_empty_run_says_what_is_missing(tmp_path):
     assert pictures(html) == []
 
 
+def test_whether_there_was_something_to_learn_is_drawn_with_the_clip_fraction_and_counters_stand_at_zero(tmp_path):
+    names = ("reward/no_spread", "policy/kl_start", "objective/kl", "policy/surprise", "policy/clip_fraction")
+    rows = [{"iteration": i, **dict.fromkeys(names, 0.0), "time/iteration": 2.0 + i} for i in (1, 2, 3)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = read_run(tmp_path)
+    figures = curves(run.metrics, run.displays)
+    axes = {name: figures[name].axes[0] for name in ("no_spread", "kl", "entropy", "clip_fraction", "seconds")}
+    assert [axis.get_title(loc="left") for axis in axes.values()] == [
+        "Groups without spread", "KL to the start", "Entropy, of sampled actions", "Clip fraction",
+        "Seconds an iteration",
+    ]  # fmt: skip
+    seconds = axes.pop("seconds")
+    assert all(axis.get_ylim() == (0.0, 1.0) for axis in axes.values()), "0 stands on the ground, not in the middle"
+    assert seconds.get_ylim()[0] == 0.0 and seconds.get_ylim()[1] > 5.0
+
+
 def test_the_head_says_what_was_run(tmp_path):
     log(tmp_path)
-    config = {"policy": {"weights": "mini_base"}, "seed": 3, "data": {"train": {"records": {"_target_": "a.b.Mine"}}}}
+    config = {
+        "policy": {"weights": "mini_base"}, "seed": 3, "data": {"train": {"records": {"_target_": "a.b.Mine"}}},
+        "trainer": {"accelerator": "auto"},
+    }  # fmt: skip
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    (tmp_path / "overrides.yaml").write_text("- method=time_r1\n- shape=log_exp\n")
     (tmp_path / "versions.txt").write_text("revision  0123456789abcdef\nGPU   none\nCPU   2 cores, 2 threads\n")
     (tmp_path / "summary.json").write_text('{"seconds": 90}')
-    found = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", write_report(tmp_path).read_text()))
-    assert found == {
-        "model": "mini_base", "data": "Mine", "method": "time_r1", "iterations": "12", "minutes": "1.5",
+
+    def head(*overrides: str) -> dict[str, str]:
+        (tmp_path / "overrides.yaml").write_text("".join(f"- {override}\n" for override in overrides))
+        return dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", write_report(tmp_path).read_text()))
+
+    assert head("shape=log_exp") == {
+        "model": "mini_base", "data": "mini", "method": "timezero", "iterations": "12", "minutes": "1.5",
         "device": "2 cores", "commit": "0123456789", "seed": "3",
     }  # fmt: skip
+    own = head("method=time_r1", "experiment=mine")
+    assert own["data"] == "Mine" and own["method"] == "time_r1" and own["experiment"] == "mine"
+    written = head("experiment=mini_base_loose")
+    assert written["data"] == "mini_pretrain" and written["method"] == "sft", "as the experiment it builds on says"
+    cards = "kairos commit  fedcba9876543210\nGPU 0   H9, 9 GiB\nGPU 1   H9, 9 GiB\nCPU   2 cores, 2 threads\n"
+    (tmp_path / "versions.txt").write_text(cards)
+    found = head()
+    assert found["device"] == "2 x H9, 9 GiB" and found["commit"] == "fedcba9876"
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config | {"trainer": {"accelerator": "cpu"}}))
+    assert head()["device"] == "2 cores"
 
 
 def test_the_most_improved_the_worst_and_some_at_random_are_shown():

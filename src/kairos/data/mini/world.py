@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
 from kairos.core.seeds import mix
 from kairos.core.types import Target, VideoSource
@@ -23,6 +22,7 @@ from kairos.data.mini.corpus import corpus
 from kairos.data.mini.render import render, render_job
 from kairos.data.mini.scene import FOREIGN, FOREIGN_LONG, FOREIGN_SHORT, LONG, SHORT, SIZE, Scene, draw_scene
 from kairos.data.records import TASKS, Record
+from kairos.progress import showing_progress
 
 __all__ = ["SPLITS", "MiniCaptions", "MiniWorld", "corpus"]
 
@@ -115,15 +115,17 @@ class MiniWorld:
         if not jobs:
             return
         workers = min(self.workers or os.cpu_count() or 1, len(jobs))
-        shown = {"total": len(jobs), "description": f"rendering {self.split}", "disable": not self.progress}
         larger = self.width * self.height / SIZE**2
+        counting = showing_progress(f"rendering {self.split}", len(jobs), shown=self.progress)
         if workers < 2 or len(jobs) * larger < _POOL_FROM:
-            for scene, path in track(jobs, **shown):
-                render(scene, Path(path))
+            with counting as advance:
+                for scene, path in jobs:
+                    render(scene, Path(path))
+                    advance()
             return
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-            for _ in track(pool.map(render_job, jobs, chunksize=max(1, min(32, len(jobs) // workers))), **shown):
-                pass
+        with counting as advance, ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            for _ in pool.map(render_job, jobs, chunksize=max(1, min(32, len(jobs) // workers))):
+                advance()
 
     def _ask(self, index: int, scene: Scene) -> Iterator[Record]:
         if scene.kind.needle:

@@ -14,12 +14,15 @@ from kairos.report.style import AFTER, INK, MUTED, SERIES, legend, panel, title
 from kairos.runs.series import TOTAL_REWARD, Series, reward_terms
 
 _LEARNING = {
-    "reward/no_spread": "Groups without spread",
-    "objective/kl": "KL to the reference",
-    "policy/entropy": "Entropy",
-    "policy/ratio_off_by_a_tenth": "Ratios off by a tenth",
-    "time/iteration": "Seconds an iteration",
+    "no_spread": {"reward/no_spread": "Groups without spread"},
+    "kl": {"policy/kl_start": "KL to the start", "objective/kl": "KL, as weighted in the loss"},
+    "entropy": {"policy/entropy": "Entropy", "policy/surprise": "Entropy, of sampled actions"},
+    "clip_fraction": {"policy/clip_fraction": "Clip fraction"},
+    "ratios": {"policy/ratio_off_by_a_tenth": "Ratios off by a tenth"},
+    "seconds": {"time/iteration": "Seconds an iteration"},
 }
+"""By figure: the metric and its heading; of several metrics the first that was logged is drawn."""
+LEARNING = tuple(_LEARNING)
 _DRAWN = 1e100  # matplotlib's axes overflow near the largest floats
 _APART = ("reward/", "reward_", "val/", "time/", "rollout/length", "throughput/")
 
@@ -30,15 +33,16 @@ def curves(
     floors: Mapping[str, tuple[float, str]] | None = None,
     ends: Mapping[str, tuple[float | None, float | None]] | None = None,
 ) -> dict[str, Figure]:
-    """Figures by name: "reward", "learning", "length", "validation" and "rest", without empty ones.
+    """Figures by name: "reward", "terms", those of `LEARNING`, "length", "validation" and "rest", without empty ones.
 
     `floors` (value and name by metric) are drawn as dotted lines for headline metrics, `ends` (values before and after
     training by metric, over all prompts) as rings.
     """
     made = {
         "reward": _reward(metrics),
+        "terms": _terms(metrics),
+        **{name: _learning(metrics[metric], heading) for name, (metric, heading) in _learned(metrics).items()},
         "length": _lengths(metrics),
-        "learning": _learning(metrics),
         "validation": _validation(metrics, shown, floors or {}, ends or {}),
         "rest": _rest(metrics, shown),
     }
@@ -61,22 +65,33 @@ def iterations(axis: Axes) -> None:
 
 
 def _reward(metrics: Mapping[str, Series]) -> Figure | None:
-    terms = reward_terms(metrics)
-    if TOTAL_REWARD not in metrics and not terms:
+    if TOTAL_REWARD not in metrics:
         return None
-    figure = Figure(figsize=(9.2, 3.1), layout="constrained")
-    left, right = panel(figure, 1, 2)
-    if TOTAL_REWARD in metrics:
-        draw(left, metrics[TOTAL_REWARD], "total", AFTER)
-    title(left, "Reward, total")
-    for color, name in zip(SERIES, terms, strict=False):
-        draw(right, metrics[name], name.removeprefix("reward/"), color)
-    title(right, "Reward by term, raw")
-    if terms:
-        legend(right)
-    for axis in (left, right):
-        iterations(axis)
+    figure, axis = _half()
+    draw(axis, metrics[TOTAL_REWARD], "total", AFTER)
+    title(axis, "Reward, total")
+    iterations(axis)
     return figure
+
+
+def _terms(metrics: Mapping[str, Series]) -> Figure | None:
+    terms = reward_terms(metrics)
+    if not terms:
+        return None
+    figure, axis = _half()
+    for color, name in zip(SERIES, terms, strict=False):
+        draw(axis, metrics[name], name.removeprefix("reward/"), color)
+    title(axis, "Reward by term, raw")
+    legend(axis)
+    iterations(axis)
+    return figure
+
+
+def _half() -> tuple[Figure, Axes]:
+    """A figure of half the page's width, and its axes."""
+    figure = Figure(figsize=(4.6, 3.1), layout="constrained")
+    (axis,) = panel(figure, 1, 1)
+    return figure, axis
 
 
 def _lengths(metrics: Mapping[str, Series]) -> Figure | None:
@@ -84,8 +99,7 @@ def _lengths(metrics: Mapping[str, Series]) -> Figure | None:
     found = {name: drawn for name, drawn in named.items() if name in metrics}
     if not found:
         return None
-    figure = Figure(figsize=(4.6, 3.1), layout="constrained")
-    (axis,) = panel(figure, 1, 1)
+    figure, axis = _half()
     for name, (label, color) in found.items():
         draw(axis, metrics[name], label, color)
     axis.set_ylim(bottom=0)
@@ -95,22 +109,22 @@ def _lengths(metrics: Mapping[str, Series]) -> Figure | None:
     return figure
 
 
-def _learning(metrics: Mapping[str, Series]) -> Figure | None:
-    """Whether there was something to learn, how far the policy went, and what an iteration took."""
-    names = [name for name in _LEARNING if name in metrics]
-    if not names:
-        return None
-    columns = max(3, len(names))
-    figure = Figure(figsize=(9.2, 2.1), layout="constrained")
-    axes = panel(figure, 1, columns)
-    for axis, name in zip(axes, names, strict=False):
-        draw(axis, metrics[name], name, INK)
-        axis.set_title(_LEARNING[name], loc="left", fontsize=8, color=INK)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
-        axis.set_ylim(bottom=min(0.0, *metrics[name].values))
-    for axis in axes[len(names) :]:
-        axis.set_visible(False)
+def _learning(series: Series, heading: str) -> Figure:
+    """A third of the page's width, from 0: whether there was something to learn, how far the policy went, and so on."""
+    figure = Figure(figsize=(3.1, 1.9), layout="constrained")
+    (axis,) = panel(figure, 1, 1)
+    draw(axis, series, heading, INK)
+    axis.set_title(heading, loc="left", fontsize=9, color=INK)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+    axis.set_ylim(min(0.0, *series.values), None if max(series.values) > 0 else 1.0)
     return figure
+
+
+def _learned(metrics: Mapping[str, Series]) -> dict[str, tuple[str, str]]:
+    """By figure of `LEARNING`: the metric that can be drawn, and its heading."""
+    found = {figure: next((name for name in names if name in metrics), None) for figure, names in _LEARNING.items()}
+    return {figure: (name, _LEARNING[figure][name]) for figure, name in found.items() if name is not None}
 
 
 def _validation(
@@ -125,8 +139,7 @@ def _validation(
     colors = {name: SERIES[at % len(SERIES)] for at, name in enumerate(named) if name in wanted}
     if not colors:
         return None
-    figure = Figure(figsize=(4.6, 3.1), layout="constrained")
-    (axis,) = panel(figure, 1, 1)
+    figure, axis = _half()
     last = max((series.at[-1] for series in metrics.values()), default=0)
     for name, color in colors.items():
         label = shown[name].label
@@ -152,11 +165,12 @@ def _validation(
 
 def _rest(metrics: Mapping[str, Series], shown: Displays) -> Figure | None:
     """All changing metrics that are in no other figure, validation metrics outside [0, 1] included."""
+    drawn = {metric for metric, _ in _learned(metrics).values()}
     apart = [f"val/{name}" for name in shown if shown[name].on_page and not shown[name].is_share]
     names = [
         name
         for name, series in metrics.items()
-        if (name in apart or not name.startswith(_APART)) and name not in _LEARNING and len(set(series.values)) > 1
+        if (name in apart or not name.startswith(_APART)) and name not in drawn and len(set(series.values)) > 1
     ]
     if not names:
         return None

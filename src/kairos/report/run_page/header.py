@@ -6,23 +6,27 @@ from collections.abc import Mapping
 
 import yaml
 
-from kairos.runs.keys import key_of
+from kairos.runs.folder import PlainLoader
+from kairos.runs.options import option
 from kairos.runs.read import Run
 
 
 def header(run: Run) -> list[tuple[str, str]]:
     """(name, value) of what the run folder says; what it does not say is left out."""
     config, seconds = _mapping(run.config), (run.summary or {}).get("seconds")
+    listed = yaml.load(run.overrides, PlainLoader) if run.overrides else None
+    overrides = [str(override) for override in listed] if isinstance(listed, list) else None
     evaluated = run.after or run.before
     given = {
         "model": _model(_below(config, "policy")),
-        "data": _data(_below(config, "data", "train"), run.overrides),
-        "method": _chosen(run.overrides, "experiment") or _chosen(run.overrides, "method"),
+        "data": (overrides is not None and option("data", overrides)) or _reader(_below(config, "data", "train")),
+        "method": option("method", overrides) if overrides is not None else "",
+        "experiment": next((o.partition("=")[2] for o in overrides or () if o.startswith("experiment=")), ""),
         "iterations": str(run.iterations or ""),
         "evaluated": f"{len(evaluated)} prompts" if evaluated else "",
         "minutes": f"{seconds / 60:.1f}" if isinstance(seconds, int | float) else "",
-        "device": _device(run.versions),
-        "commit": _version(run.versions, "revision")[:10],
+        "device": _device(run.versions, str(_below(config, "trainer").get("accelerator", ""))),
+        "commit": (_version(run.versions, "kairos commit") or _version(run.versions, "revision"))[:10],
         "seed": str(config.get("seed", "")),
     }
     return [(name, value) for name, value in given.items() if value]
@@ -33,32 +37,33 @@ def _model(policy: Mapping[str, object]) -> str:
     return str(weights) if weights else str(policy.get("_target_", "")).rpartition(".")[2]
 
 
-def _data(train: Mapping[str, object], overrides: str) -> str:
-    """The option that was chosen, or the reader's name."""
+def _reader(train: Mapping[str, object]) -> str:
     records = _below(train, "records")
-    return _chosen(overrides, "data") or str((records or train).get("_target_", "")).rpartition(".")[2]
+    return str((records or train).get("_target_", "")).rpartition(".")[2]
 
 
-def _chosen(overrides: str, group: str) -> str:
-    listed = yaml.safe_load(overrides) if overrides else None
-    found = (
-        [str(o).partition("=")[2] for o in listed or () if key_of(str(o)) == group] if isinstance(listed, list) else []
-    )
-    return found[-1] if found else ""
-
-
-def _device(versions: str) -> str:
-    gpu = _version(versions, "GPU")
-    return gpu if gpu and gpu != "none" else _version(versions, "CPU").partition(",")[0]
+def _device(versions: str, accelerator: str) -> str:
+    """Its GPUs, or the CPU where it has none or was not to use them."""
+    gpus = [
+        text.strip().partition(" ")[2].strip()
+        for key, _, text in _lines(versions)
+        if key == "GPU" and "none" not in text
+    ]
+    if not gpus or accelerator == "cpu":
+        return _version(versions, "CPU").partition(",")[0]
+    return gpus[0] if len(gpus) == 1 else f"{len(gpus)} x {gpus[0]}"
 
 
 def _version(versions: str, name: str) -> str:
-    lines = (line.partition(" ") for line in versions.splitlines())
-    return next((value.strip() for key, _, value in lines if key == name), "")
+    return next((line[len(name) :].strip() for line in versions.splitlines() if line.startswith(f"{name} ")), "")
+
+
+def _lines(versions: str) -> list[tuple[str, str, str]]:
+    return [line.partition(" ") for line in versions.splitlines()]
 
 
 def _mapping(text: str) -> Mapping[str, object]:
-    tree: object = yaml.safe_load(text) if text else None
+    tree: object = yaml.load(text, PlainLoader) if text else None
     return tree if isinstance(tree, Mapping) else {}
 
 

@@ -16,7 +16,7 @@ from kairos.core.files import write_whole
 from kairos.report.html import html
 from kairos.report.run_page.before_after import Line, before_and_after, ends, floors_of
 from kairos.report.run_page.cells import asked, examples, failures, group, table, tiles
-from kairos.report.run_page.curves import curves
+from kairos.report.run_page.curves import LEARNING, curves
 from kairos.report.run_page.header import header
 from kairos.report.run_page.intervals import intervals
 from kairos.report.run_page.timeline import timeline
@@ -76,6 +76,7 @@ def _values(run: Run, lines: Sequence[Line], pictures: Mapping[str, str]) -> dic
         "tiles": tiles(lines),
         "table": table(lines),
         "pictures": pictures,
+        "learning": LEARNING,
         "has_metrics": run.iterations > 0,
         "examples": examples(run.before, run.after),
         "group": group(run.rollouts),

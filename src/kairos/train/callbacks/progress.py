@@ -14,11 +14,14 @@ from kairos.train.iteration import Turn
 
 
 class ProgressBar(Callback):
-    """Shows the metrics `shown` beside the bar; without a terminal, a line every `every` iterations."""
+    """Shows the metrics `shown` beside the bar; without a terminal, a line every `every` iterations.
+
+    The bar ends with the last iteration: what is evaluated afterwards has a bar of its own.
+    """
 
     turn = Turn.READ
 
-    def __init__(self, shown: tuple[str, ...] = ("reward/total", "val/miou", "rollout/length"), every: int = 5) -> None:
+    def __init__(self, shown: tuple[str, ...] = ("reward/total", "val/miou", "rollout/length"), every: int = 1) -> None:
         self.shown, self.every = tuple(shown), every
         self._bar: Progress | None = None
         self._latest: dict[str, float] = {}
@@ -42,9 +45,11 @@ class ProgressBar(Callback):
         if self._bar is not None:
             self._bar.update(self._task, completed=module.iteration, numbers=numbers)
         elif module.trainer.is_global_zero and module.iteration in (module.iterations, due):
-            self._console.print(f"iteration {module.iteration}/{module.iterations}  {numbers}", highlight=False)
+            seconds = module.metrics.get("time/iteration", 0.0)
+            line = f"iteration {module.iteration}/{module.iterations}  {seconds:.1f} s  {numbers}"
+            self._console.print(line, highlight=False, soft_wrap=True)
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._stop()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:

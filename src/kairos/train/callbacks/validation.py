@@ -9,11 +9,12 @@ from lightning.pytorch.callbacks import Callback
 
 from kairos.core.protocols import RolloutEngine
 from kairos.core.types import PromptBatch, Sampling
-from kairos.data.dataset import PromptDataset
+from kairos.data.dataset import PromptDataset, size_of
 from kairos.data.templates.schedule import in_phase, schedule_of
 from kairos.evaluation.metrics import Share, standard
 from kairos.evaluation.predictions import Prediction, answer, complete
 from kairos.evaluation.scores import means, scored
+from kairos.progress import showing_progress
 from kairos.rollout.live import Live
 from kairos.train.callbacks.fitted import data_of
 from kairos.train.devices import ranks, sharding
@@ -77,19 +78,23 @@ def predict(
     size: int | None = None,
     phase: int = 0,
     max_actions: int | None = None,
+    label: str | None = None,
 ) -> list[Prediction]:
     """All ranks' predictions for the first `count` prompts of a split, in the order of the split.
 
     Failed prompts are included, with their task if the data set has records. `phase`: of the template schedule.
-    `max_actions`: the most tokens of an answer, by default as in training.
+    `max_actions`: the most tokens of an answer, by default as in training. `label`: what the main process shows its
+    progress as; None shows nothing.
     """
     engine = greedy_engine(module.engine)
     engine.setup(module.device)
     longest = module.sampling.max_actions if max_actions is None else max_actions
     greedy = Sampling(temperature=0.0, max_actions=longest, group_size=1)
-    with sharding.gathered(module.policy):
+    shown = label is not None and ranks.main_process()
+    counting = showing_progress(label or "", _of_this_rank(datamodule, split, count) if shown else 0, shown=shown)
+    with sharding.gathered(module.policy), counting as advance:
         engine.sync(module.trained)
-        mine = answer(engine, datamodule.batches(split, count, size, phase=phase), greedy)
+        mine = answer(engine, datamodule.batches(split, count, size, phase=phase), greedy, progress=advance)
         engine.release()
     everyone = ranks.gather(list(enumerate(mine)))
     predictions = [prediction for _, prediction in sorted(everyone, key=lambda pair: pair[0])]
@@ -98,3 +103,9 @@ def predict(
         return predictions
     many = dataset.template is not None and dataset.template.grammar.many
     return complete(predictions, dataset.records[:count], many)
+
+
+def _of_this_rank(datamodule: PromptDataModule, split: str, count: int | None) -> int:
+    """How many of the first `count` prompts of a split this rank answers."""
+    prompts = size_of(datamodule.dataset(split))
+    return len(range(ranks.rank(), prompts if count is None else min(count, prompts), ranks.world()))

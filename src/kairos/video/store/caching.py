@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kairos.core.threads import threads
 from kairos.core.types import VideoSource
+from kairos.progress import showing_progress
 from kairos.video.errors import StoreError, VideoError
 from kairos.video.loader import ClipLoader, filled
 
@@ -67,11 +67,9 @@ def cache(
     failed: list[tuple[VideoSource, str]] = []
     written = done = 0
     store.sweep()
-    note = TextColumn("{task.fields[note]}")
-    columns = TextColumn("caching clips"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), note
     each = threads((os.cpu_count() or 1) // workers)
-    with each, Progress(*columns, console=console) as bar, ThreadPoolExecutor(workers) as pool:
-        task = bar.add_task("", total=len(clips), note="")
+    counting = showing_progress("caching clips", len(clips), console=console)
+    with each, counting as advance, ThreadPoolExecutor(workers) as pool:
         pending: dict[Future[bool], VideoSource] = {}
         queue = iter(clips)
         try:
@@ -89,7 +87,7 @@ def cache(
                         done += 1
                     except VideoError as error:
                         failed.append((source, str(error)))
-                    bar.update(task, advance=1, note=f"{len(failed)} failed" if failed else "")
+                    advance(note=f"{len(failed)} failed" if failed else "")
         except StoreError as error:
             with suppress(StoreError):  # a disk that takes no clip may take no line either
                 _write_failures(failures, failed)

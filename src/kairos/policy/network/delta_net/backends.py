@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from kairos.core.installing import install_line
 from kairos.policy.network.delta_net.indices import cuts, padded
 from kairos.policy.network.delta_net.rule import over_sequences
 from kairos.policy.network.kernels.checkpoint import recomputed
@@ -84,7 +85,7 @@ class FlashLinear:
 
     def __post_init__(self, has: Callable[[str], bool]) -> None:
         if not has("fla"):
-            raise ValueError("these kernels need flash-linear-attention: pip install 'kairos-video[fla]'")
+            raise ValueError(f"these kernels need flash-linear-attention: {install_line('fla')}")
 
     def scan(self, tokens: Tokens, lengths: tuple[int, ...], state_SHKV: Tensor | None) -> tuple[Tensor, Tensor]:
         q, k, v, decay, beta = (x[None].contiguous() for x in tokens)

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeGuard
 import torch
 from torch import Tensor, nn
 
+from kairos.core.installing import install_line
 from kairos.policy.network.kernels.launch import INTERPRETED, launch
 
 _log = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ class FlashPackage(NamedTuple):
 
 FLASH_PACKAGES = {
     "FA3": FlashPackage(("flash_attn_interface", "xformers.flash_attn_3._C"), "flash-attn-3, or xformers 0.0.34"),
-    "FA4": FlashPackage(("flash_attn.cute",), "flash-attn-4: pip install 'kairos-video[flash]'"),
+    "FA4": FlashPackage(("flash_attn.cute",), f"flash-attn-4: {install_line('flash')}"),
 }
 
 
@@ -164,7 +165,7 @@ def delta_net(machine: Machine) -> Choice:
     if machine.kind != "cuda":
         return Choice("torch", "no GPU")
     if not machine.has("fla"):
-        return Choice("torch", "flash-linear-attention is not installed: pip install 'kairos-video[fla]'")
+        return Choice("torch", f"flash-linear-attention is not installed: {install_line('fla')}")
     reason = fla_refuses(machine)
     return Choice("fla", "flash-linear-attention is installed") if reason is None else Choice("torch", reason)
 
