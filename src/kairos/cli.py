@@ -1,4 +1,4 @@
-"""The command line of all scripts: Hydra's entry point, values without quotes, and one-line error messages."""
+"""The command line of all scripts: Hydra's entry point and one-line error messages."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from typing import Self
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import CompactHydraException, HydraException, InstantiationException
 from omegaconf import DictConfig
 
+from kairos.command_line import with_quotes
 from kairos.compose import CONF
 from kairos.core.files import NotWritten
 from kairos.core.parent import end_with_launcher
 from kairos.core.stop_signals import StopSignals
 from kairos.credit.rewards.rubric import RewardError
-from kairos.entry.bare import quoted
+from kairos.options.quoting import quoted
 from kairos.runs.environment import Environment
-from kairos.runs.keys import KEYS
 
 _END_SECONDS = 1800.0  # in which a script has ended after a signal
 _OURS = {"kairos", "hydra_plugins"}
@@ -48,8 +47,7 @@ def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
 
         @functools.wraps(main)
         def run() -> None:
-            multirun = not {"-m", "--multirun"}.isdisjoint(sys.argv)
-            sys.argv[1:] = [_quoted(argument, multirun) for argument in sys.argv[1:]]
+            sys.argv[1:] = with_quotes(sys.argv[1:])
             end_with_launcher()
             with StopSignals(_END_SECONDS):
                 parsed()
@@ -115,17 +113,6 @@ class needs_of:
                 f"error: {first}\n{self.run} began with parts of your own; give their place again: {lacking}\n"
                 "do so only if those folders are yours"
             ) from error
-
-
-def _quoted(argument: str, multirun: bool) -> str:
-    key, _, value = argument.partition("=")
-    if key not in KEYS or not KEYS[key].literal:
-        return argument
-    try:
-        readable = multirun or not OverridesParser.create().parse_override(argument).is_sweep_override()
-    except HydraException:  # no override, or not even words of Hydra's grammar
-        readable = False
-    return argument if readable else literal(key, value)
 
 
 def _message(error: Exception, trace: TracebackType | None) -> str | None:

@@ -24,6 +24,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
+from kairos.options.overrides import composed, refuse_new_at_the_top
 from kairos.runs.environment import Environment
 from kairos.runs.folder import RunError, RunFolder, reworded
 from kairos.runs.names import run_folder
@@ -57,15 +58,26 @@ class Experiment:
     trainer: L.Trainer
 
 
-def compose(overrides: Sequence[str] = (), config_dir: str | None = None, name: str = "train") -> DictConfig:
+def compose(
+    overrides: Sequence[str] = (), config_dir: str | None = None, name: str = "train", stored: bool = False
+) -> DictConfig:
     """The configuration of the command line `scripts/train.py <overrides>`.
 
-    `config_dir`: a folder of your own config groups, as `--config-dir`.
+    `config_dir`: a folder of your own config groups, as `--config-dir`. OverrideError for an override that names no
+    option, with what may be meant; overrides that a run has `stored` may add options at the top.
     """
     GlobalHydra.instance().clear()
     extra = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
+    folders = [Path(folder) for folder in (CONF, config_dir) if folder is not None]
     with initialize_config_dir(version_base="1.3", config_dir=str(Path(CONF).resolve())):
-        return hydra_compose(name, overrides=[*overrides, *extra])
+
+        def plain(some: Sequence[str]) -> DictConfig:
+            return hydra_compose(name, overrides=[*some, *extra])
+
+        config = composed(overrides, plain, folders)
+        if not stored:
+            refuse_new_at_the_top(overrides, plain, folders)
+        return config
 
 
 def build(overrides: Sequence[str] = (), config_dir: str | None = None) -> Experiment:

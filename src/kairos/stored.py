@@ -36,7 +36,7 @@ def compose_stored(
     found = list(_reaching_out(stored, config_dir))
     if found and not trust:
         raise _refused(run, found, config_dir)
-    config = compose([*stored, *typed], config_dir, name)
+    config = compose([*stored, *typed], config_dir, name, stored=True)
     with open_dict(config):
         config.folder = str(folder or run.path)
     with values_given(config):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kairos.entry.options import options_of
+from kairos.options.quoting import quoted
 
 _WITH_A_VALUE = {
     "--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c", "--info",
@@ -79,13 +80,3 @@ def _folder(command: str, word: str) -> str:
 
 def _folders(parent: Path) -> Iterable[str]:
     return [str(path) for path in sorted(parent.iterdir()) if path.is_dir()] if parent.is_dir() else []
-
-
-def quoted(word: str) -> str:
-    """A text that Hydra's grammar takes literally.
-
-    >>> quoted("runs/a=1,b=2")
-    "'runs/a=1,b=2'"
-    """
-    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

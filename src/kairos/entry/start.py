@@ -57,6 +57,9 @@ def _run(name: str, typed: str, arguments: list[str]) -> None:
         sys.argv[1:] = with_names(name, arguments)
     except ValueError as error:
         sys.exit(f"error: {error}")
+    from kairos.command_line import refuse_misspelt, with_quotes  # needs Hydra
+
+    refuse_misspelt(name, with_quotes(sys.argv[1:]))
     runpy.run_module(f"kairos.commands.{name}", run_name="__main__", alter_sys=True)
 
 
