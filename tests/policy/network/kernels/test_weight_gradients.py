@@ -16,14 +16,14 @@ from kairos.policy.network.kernels.weight_gradients import accumulating, add_pro
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Layer = Callable[[Tensor, nn.ModuleList], Tensor]
-LAYERS: dict[str, tuple[Layer, int]] = {  # and how many matrices it adds; zeros between them are not added to
+LAYERS: dict[str, tuple[Layer, int]] = {  # and how many matrices it adds to: zeros only inside an MLP
     "one": (lambda x, parts: joint(x, parts[0]), 1),
     "one, with zeros": (lambda x, parts: joint(x, parts[0], pad_columns=2), 1),
     "two": (lambda x, parts: joint(x, parts[0], parts[1]), 1),
     "two, with zeros": (lambda x, parts: joint(x, parts[0], parts[1], pad_columns=2), 2),
     "MLP": (lambda x, parts: joint_mlp(x, *parts, recompute=False), 2),
     "MLP recomputed": (lambda x, parts: joint_mlp(x, *parts, recompute=True), 2),
-    "MLP with zeros": (lambda x, parts: joint_mlp(x, *parts, recompute=True, pad_columns=2), 3),
+    "MLP with zeros": (lambda x, parts: joint_mlp(x, *parts, recompute=True, pad_columns=2), 2),
 }
 
 

@@ -182,7 +182,7 @@ class _JointMLP(Function):
             kept = (x_MK if learns else None, pair_MN, first.weight_NK if needs_x else None, last.weight_NK)
             ctx.save_for_backward(*kept)
         ctx.gradients = (
-            WeightGradients.of(weights[:2], _rows(weights[:2], pad_columns)),
+            WeightGradients.of(weights[:2], _rows(weights[:2], pad_columns), zero_between=True),
             WeightGradients.of(weights[2:], _rows(weights[2:], 0)),
         )
         ctx.pad_columns, ctx.recompute = pad_columns, recompute

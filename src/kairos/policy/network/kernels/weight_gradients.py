@@ -23,8 +23,14 @@ def product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
-    """total += product(a, b, total.dtype). On a GPU bf16 products are added without being written to memory."""
-    if keeps_fp32_sums(a, total.dtype):
+    """total += product(a, b, total.dtype), of which `total` holds the first columns.
+
+    On a GPU bf16 products as wide as `total` are added without being written to memory. Wider ones are padded to an
+    aligned width, without which the GPU takes kernels several times slower than writing and adding.
+    """
+    if b.shape[1] > total.shape[1]:
+        total.add_(product(a, b, total.dtype)[:, : total.shape[1]])
+    elif keeps_fp32_sums(a, total.dtype):
         torch.addmm(total, a, b, out_dtype=total.dtype, out=total)
     else:
         total.add_(product(a, b, total.dtype))
@@ -67,10 +73,12 @@ class WeightGradients:
     """Of the weights and of their gradients."""
     onto: Sequence[Tensor] = ()
     """The weights whose `grad` may be accumulated into; empty outside `accumulating`."""
+    zero_between: bool = False
+    """Whether the gradients of padding rows between the weights are 0: what lies there may then be added to."""
 
     @classmethod
-    def of(cls, weights: Sequence[Tensor], rows: Sequence[slice]) -> WeightGradients:
-        return cls(rows, weights[0].shape[1], weights[0].dtype, weights if is_accumulating() else ())
+    def of(cls, weights: Sequence[Tensor], rows: Sequence[slice], zero_between: bool = False) -> WeightGradients:
+        return cls(rows, weights[0].shape[1], weights[0].dtype, weights if is_accumulating() else (), zero_between)
 
     def accumulators(self) -> Sequence[Tensor | None]:
         """Each weight's `grad` where it may be accumulated into, else None."""
@@ -85,8 +93,9 @@ class WeightGradients:
         """
         if x_MK is None:
             return [None] * len(needed)
-        x_MK, totals = x_MK[:, : self.width], self.accumulators()
-        together = _one_matrix(totals, grad_MN.shape[1]) if all(needed) else None
+        totals = self.accumulators()
+        gapless = self.zero_between or sum(row.stop - row.start for row in self.rows) == grad_MN.shape[1]
+        together = _one_matrix(totals, self.rows, grad_MN.shape[1]) if gapless and all(needed) else None
         if together is not None:
             add_product(together, grad_MN.T, x_MK)
             return [None] * len(needed)
@@ -94,7 +103,10 @@ class WeightGradients:
             if need and total is not None:
                 add_product(total, grad_MN[:, part].T, x_MK)
         rest = [need and total is None for total, need in zip(totals, needed, strict=True)]
-        return self._each(lambda part: product(grad_MN[:, part].T, x_MK, self.dtype), rest)
+        return self._each(lambda part: self._new(grad_MN[:, part], x_MK), rest)
+
+    def _new(self, grad_MN: Tensor, x_MK: Tensor) -> Tensor:
+        return product(grad_MN.T, x_MK, self.dtype)[:, : self.width].contiguous()
 
     def of_biases(self, grad_MN: Tensor, needed: Sequence[bool]) -> Sequence[Tensor | None]:
         """The gradients of the biases; None for one that is not needed."""
@@ -113,19 +125,21 @@ def _if_addable(grad: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     return grad if grad is not None and grad.dtype == dtype and grad.is_contiguous() else None
 
 
-def _one_matrix(parts: Sequence[Tensor | None], height: int) -> Tensor | None:
-    """The matrix [height, K] that the parts fill without gaps, as new gradients do; None where they do not."""
-    first, end = parts[0], 0
+def _one_matrix(parts: Sequence[Tensor | None], rows: Sequence[slice], height: int) -> Tensor | None:
+    """The matrix [height, K] of which the parts are these rows, as new gradients are; None where they are not."""
+    first = parts[0]
     if first is None:
         return None
-    width = first.shape[1]
-    for part in parts:
-        if part is None or part.untyped_storage().data_ptr() != first.untyped_storage().data_ptr():
+    width, begin = first.shape[1], first.storage_offset() - rows[0].start * first.shape[1]
+    storage = first.untyped_storage()
+    for part, row in zip(parts, rows, strict=True):
+        if part is None or part.untyped_storage().data_ptr() != storage.data_ptr():
             return None
-        if part.storage_offset() != first.storage_offset() + end * width:
+        if part.storage_offset() != begin + row.start * width or len(part) != row.stop - row.start:
             return None
-        end += len(part)
-    return first.as_strided((height, width), (width, 1)) if end == height else None
+    if begin < 0 or (begin + height * width) * first.element_size() > storage.nbytes():
+        return None
+    return first.as_strided((height, width), (width, 1), begin)
 
 
 def _left_to_autograd(weight: Tensor) -> bool:
