@@ -25,7 +25,7 @@ POLICY_ARROWS = ["kernels", "segments", "layouts", "special_tokens", "towers"], 
     ["scoring", "sampling"], ["reference"], ["language", "frame_agent", "toy"], ["answering"], ["paths"]  # fmt: skip
 POLICY_RANK = {room: rank for rank, rooms in enumerate(POLICY_ARROWS) for room in rooms}
 QUARANTINE = {
-    "vllm": ["benchmarks/rollout.py"],
+    "vllm": ["src/kairos/rollout/vllm/", "benchmarks/rollout.py"],
     "decord": ["src/kairos/video/", "benchmarks/"],  # benchmarks measure against bare decord
     "lightning": ["src/kairos/train/", "benchmarks/checkpoint.py"],
     "pytorch_lightning": [],

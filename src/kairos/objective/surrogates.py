@@ -46,7 +46,7 @@ class WeighingSurrogate(ClippedSurrogate):
     def __call__(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
         weight_BA = self.ratio(stats, batch).detach().clamp(1.0 - self.clip_low, 1.0 + self.clip_high)
         logprobs_BA = stats.logprobs_BA.masked_fill(batch.mask_BA <= 0, 0.0)
-        return -weight_BA * batch.advantages_B[:, None] * logprobs_BA
+        return -self.importance(stats, batch) * weight_BA * batch.advantages_B[:, None] * logprobs_BA
 
     def clipped(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
         """[B, A] bool, all False: no action loses its gradient."""

@@ -21,6 +21,9 @@ class ClippedSurrogate:
 
     clip_low: float = 0.2
     clip_high: float = 0.2
+    importance_limit: float | None = None
+    """Weigh every action by min(pi_old / the distribution that was sampled, limit), held fixed: corrects for a sampler
+    that rounds otherwise, truncates (top_p, top_k) or has older weights (Yao et al. 2025 take 2). None: no weight."""
 
     needs = Needs()
 
@@ -29,12 +32,23 @@ class ClippedSurrogate:
             raise ValueError(
                 f"clip_low must lie in [0, 1] and clip_high be >= 0, got {self.clip_low} and {self.clip_high}"
             )
+        if self.importance_limit is not None and self.importance_limit <= 0:
+            raise ValueError(f"importance_limit must be > 0, or null for no weight, got {self.importance_limit}")
 
     def __call__(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
         ratio_BA = self.ratio(stats, batch)
         advantages_B1 = batch.advantages_B[:, None]
         clipped_BA = ratio_BA.clamp(1.0 - self.clip_low, 1.0 + self.clip_high)
-        return _inside(-torch.minimum(ratio_BA * advantages_B1, clipped_BA * advantages_B1), batch)
+        surrogate_BA = torch.minimum(ratio_BA * advantages_B1, clipped_BA * advantages_B1)
+        return _inside(-self.importance(stats, batch) * surrogate_BA, batch)
+
+    def importance(self, stats: ActionStats, batch: RolloutBatch) -> Tensor | float:
+        """pi_old / the sampled distribution, truncated, [B, A]; 1 in rows that the policy did not sample."""
+        if self.importance_limit is None or batch.behavior_logprobs_BA is None:
+            return 1.0
+        old_BA = stats.logprobs_BA.detach() if batch.old_logprobs_BA is None else batch.old_logprobs_BA
+        log_BA = _difference(old_BA, batch.behavior_logprobs_BA, batch).nan_to_num(nan=0.0)
+        return log_BA.clamp(max=20.0).exp().clamp(max=self.importance_limit)
 
     def ratio(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
         """pi / pi_old [B, A]; 1 outside the mask."""

@@ -208,6 +208,19 @@ class LanguagePolicy(nn.Module):
                 self.chooser.for_batch(towers, batch, shared, compiled)
             return self.scorer(towers, batch, self._see(batch.prompts), entropy)
 
+    def score_text(self, batch: RolloutBatch) -> ActionStats:
+        """As `score`, for prompts whose layouts have no video tokens: the vision tower is left out."""
+        width = self.towers.text.embed_tokens.weight.shape[1]
+        with compute_precision(self.device):
+            return self.scorer(self.towers, batch, VideoFeatures(torch.zeros(0, width, device=self.device)), False)
+
+    @torch.no_grad()
+    def look(self, prompts: Sequence[Prompt], max_actions: int) -> tuple[list[Prompt], VideoFeatures]:
+        """The prompts with their layouts, and the features of their video tokens, for an engine that samples itself."""
+        laid_out = self._laid_out(prompts, max_actions)
+        with compute_precision(self.device), weights_cast_once():
+            return laid_out, self._see(laid_out)
+
     def forward(self, batch: RolloutBatch, entropy: bool = False) -> ActionStats:
         return self.score(batch, entropy)
 

@@ -17,6 +17,8 @@ from kairos.train.meter import Meter
 
 _ROUNDING = 1e-6
 _LEAST_SPREAD = 1e-3
+GAP_BOUND = 0.1
+"""`policy/sampling_gap_beyond` is the share of actions whose scored and sampled log-probs differ by more nats."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,8 @@ def measure_actions(meter: Meter, objective: Objective, stats: ActionStats, batc
         if batch.behavior_logprobs_BA is not None:
             gap_BA = (stats.logprobs_BA - batch.behavior_logprobs_BA).abs()
             meter.add("policy/sampling_gap", _mean(gap_BA, own), count)
+            meter.add("policy/sampling_gap_beyond", _mean((gap_BA > GAP_BOUND).float(), own), count)
+            meter.top("policy/sampling_gap_largest", torch.where(own, gap_BA, 0.0).max())
         if batch.old_logprobs_BA is not None:
             ratio_BA = (stats.logprobs_BA - batch.old_logprobs_BA).exp()
             meter.add("policy/ratio_off_by_a_tenth", _mean(((ratio_BA - 1).abs() > 0.1).float(), own), count)

@@ -8,7 +8,7 @@ Departures from the textbook algorithm (GRPO as published), whatever the configu
    micro-batches are cut: no mean of means. A denominator of 0 skips the optimiser's step on every rank.
 3. Old log-probs are computed only if several updates follow one roll-out. With one update the ratio is pi / pi held
    fixed: its value is 1, its gradient the policy gradient. The sampler's log-probs are only logged
-   (`policy/sampling_gap`); there is no importance weight for top_p, top_k or the sampler's rounding.
+   (`policy/sampling_gap`), unless `importance_limit` of the surrogate weighs actions by them.
 4. Rows that the policy did not write (injected annotations) have the same ratio as its own: their old log-probs are
    those of the policy.
 5. The advantage sees all groups of this rank's step, also those that over-sampling or a gate leaves out, but not those

@@ -18,6 +18,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._sums: dict[str, tuple[float | Tensor, float | Tensor]] = {}
+        self._largest: dict[str, list[float | Tensor]] = {}
         self.spans: dict[str, tuple[float, float]] = {}
         """When each phase last began and ended, by `time.perf_counter`."""
         self.doing = Doing()
@@ -36,6 +37,10 @@ class Meter:
         """Replace what was collected under `name` on this rank."""
         self._sums[name] = (value, 1.0)
 
+    def top(self, name: str, value: float | Tensor) -> None:
+        """Keep `value` if it is the largest of this iteration under `name`, of all ranks."""
+        self._largest.setdefault(name, []).append(value.detach() if isinstance(value, Tensor) else value)
+
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time this context as `time/<name>`; waits for the GPU, so that its work counts in its own phase."""
@@ -51,12 +56,17 @@ class Meter:
     def reduce(self) -> dict[str, float]:
         merged: dict[str, tuple[float, float]] = {}
         own = {name: (float(value), float(count)) for name, (value, count) in self._sums.items() if count > 0}
-        for sums in ranks.gather([own]):
+        own_largest = {name: max(map(float, values)) for name, values in self._largest.items()}
+        largest: dict[str, float] = {}
+        for sums, tops in ranks.gather([(own, own_largest)]):
+            for name, value in tops.items():
+                largest[name] = max(value, largest.get(name, value))
             for name, (value, count) in sums.items():
                 total, number = merged.get(name, (0.0, 0.0))
                 merged[name] = (total + value, number + count)
-        self._sums = {}
-        return {name: total / number for name, (total, number) in sorted(merged.items())}
+        self._sums, self._largest = {}, {}
+        means = {name: total / number for name, (total, number) in merged.items()}
+        return dict(sorted({**means, **largest}.items()))
 
 
 def _now() -> float:

@@ -1,0 +1,159 @@
+"""The rollout engine that samples with vLLM, beside the policy that is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+import torch
+
+from kairos.core.protocols import Policy
+from kairos.core.types import Prompt, RolloutGroup, Sampling
+from kairos.policy.language import LanguagePolicy
+from kairos.policy.network.layouts import layout_of
+from kairos.rollout.vllm import agreement, requests
+from kairos.rollout.vllm.hooks import Hooks
+from kairos.rollout.vllm.settings import Settings
+from kairos.rollout.vllm.starting import INSTALL, start
+from kairos.rollout.vllm.theirs import Engine, Model
+from kairos.rollout.vllm.weights import send
+
+_PROBED = Sampling(max_actions=4, group_size=1)
+
+
+class VLLM:
+    """One vLLM engine in each training process, started at the first `sync`.
+
+    It is given the policy's token ids, positions, video features and banned tokens, so it has no processor and no
+    vision tower. Every `sync` copies the policy's weights, drops what was cached under the old ones, and lets a probe
+    answer (`agreement.check_answer`); the first roll-out is scored both ways (`agreement.check_start`). Log-probs are
+    those of the distribution that is sampled. A row depends on (seed, uid, row) but, unlike `Live`'s, rounding depends
+    on what it is batched with.
+    """
+
+    asks_policy = True
+
+    def __init__(
+        self,
+        context: int = 16384,
+        kv_cache_gib: float = 16.0,
+        rows: int = 256,
+        sleeps: bool = True,
+        eager: bool = False,
+        dtype: str | None = None,
+        tolerance: float | None = 0.05,
+        checked_rows: int = 8,
+    ) -> None:
+        self.settings = Settings(context, kv_cache_gib, rows, sleeps, eager, dtype, tolerance, checked_rows)
+        self.device = torch.device("cpu")
+        self.syncs = 0
+        self.gap_of_probe = 0.0
+        self._engine: Engine | None = None
+        self._policy: LanguagePolicy | None = None
+        self._hooks: Hooks | None = None
+        self._asleep = self._compared = False
+
+    def setup(self, device: torch.device) -> None:
+        """ValueError where vLLM is not installed."""
+        if find_spec("vllm") is None:
+            raise ValueError(INSTALL)
+        self.device = device
+
+    def sync(self, policy: Policy) -> None:
+        """ValueError for a policy that is no language policy; NotSynced, Disagreement where weights did not arrive."""
+        if not isinstance(policy, LanguagePolicy):
+            raise ValueError(f"rollout=vllm samples from a language policy, not from a {type(policy).__name__}")
+        self._policy = policy
+        dtype = self.settings.dtype_on(self.device)
+        if self._engine is None:
+            self._engine = start(policy, self.device, self.settings)
+            self._hooks = Hooks(policy.towers.banned, dtype)
+            self._hooks.install(self.model)
+        engine = self._engine
+        if self._asleep:
+            engine.wake_up(["weights"])
+        send(policy, self.model, dtype)
+        if self._asleep:
+            engine.wake_up(["kv_cache"])
+        self._asleep, self.syncs = False, self.syncs + 1
+        self._forget()
+        self._probe()
+
+    def generate(self, prompts: Sequence[Prompt], group_size: int, sampling: Sampling, seed: int) -> list[RolloutGroup]:
+        policy, hooks = self._policy, self._hooks
+        if policy is None or hooks is None or self._asleep:
+            raise RuntimeError("vLLM has no weights: call sync(policy) first")
+        prompts, seen = policy.look(prompts, sampling.max_actions)
+        self._check_length(prompts, sampling)
+        video = policy.towers.video_token
+        counts = [int((layout_of(prompt).ids_L == video).sum()) for prompt in prompts]
+        names = [f"{self.syncs}-{number}" for number in range(len(prompts))]
+        for number, (name, prompt, part) in enumerate(zip(names, prompts, agreement.split(seen, counts), strict=True)):
+            hooks.offer(name, number, layout_of(prompt), part)
+        try:
+            groups = self._answered(prompts, names, group_size, sampling, seed)
+            if not self._compared and sampling.temperature and not (sampling.top_k or sampling.top_p < 1):
+                self._compare(groups, sampling.temperature, sorted(set(names) - hooks.asked))
+        finally:
+            hooks.clear()
+            self._forget()
+        return groups
+
+    def release(self) -> None:
+        """Give the GPU's memory back until the next `sync`."""
+        if self._engine is not None and self.settings.sleeps and self.device.type != "cpu" and not self._asleep:
+            self._engine.sleep(level=2)  # nothing is kept: the next sync sends every weight
+            self._asleep = True
+
+    @property
+    def model(self) -> Model:
+        """vLLM's model."""
+        assert self._engine is not None
+        return self._engine.apply_model(lambda model: model)[0]
+
+    def _answered(
+        self, prompts: Sequence[Prompt], names: Sequence[str], rows: int, sampling: Sampling, seed: int
+    ) -> list[RolloutGroup]:
+        assert self._policy is not None and self._engine is not None
+        processor, video = self._policy.processor, self._policy.towers.video_token
+        inputs = [
+            requests.engine_input(layout_of(prompt), name, number, video)
+            for number, (prompt, name) in enumerate(zip(prompts, names, strict=True))
+        ]
+        asked = [
+            requests.parameters(sampling, rows, requests.seed_of(seed, prompt), processor.end) for prompt in prompts
+        ]
+        replies = requests.answers(self._engine, inputs, asked)
+        return [
+            requests.group(prompt, reply, rows, sampling, processor)
+            for prompt, reply in zip(prompts, replies, strict=True)
+        ]
+
+    def _forget(self) -> None:
+        """Drop keys, values and features of earlier weights or of earlier prompts, whose names come again."""
+        assert self._engine is not None
+        self._engine.reset_prefix_cache()
+        self._engine.reset_mm_cache()
+        self._engine.llm_engine.reset_encoder_cache()
+
+    def _probe(self) -> None:
+        assert self._policy is not None
+        groups = self._answered([agreement.text_prompt(self._policy)], [agreement.PROBE], 1, _PROBED, self.syncs)
+        self.gap_of_probe = agreement.gap(self._policy, groups, _PROBED.temperature, video=False)
+        if self.settings.tolerance is not None:
+            agreement.check_answer(self.gap_of_probe, self.settings.tolerance)
+
+    def _compare(self, groups: Sequence[RolloutGroup], temperature: float, unasked: Sequence[str]) -> None:
+        assert self._policy is not None
+        if self.settings.tolerance is not None:
+            found = agreement.gap(self._policy, agreement.first_rows(groups, self.settings.checked_rows), temperature)
+            agreement.check_start(found, self.settings.tolerance, self.gap_of_probe, unasked)
+        self._compared = True
+
+    def _check_length(self, prompts: Sequence[Prompt], sampling: Sampling) -> None:
+        longest = max((len(layout_of(prompt)) for prompt in prompts), default=0) + sampling.max_actions
+        if longest > self.settings.context:
+            raise ValueError(
+                f"a prompt and its answer may have {longest} tokens together, and rollout.context is "
+                f"{self.settings.context}: set it to that, or lower sampling.max_actions or the frames' size"
+            )
