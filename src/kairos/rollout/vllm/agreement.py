@@ -46,17 +46,15 @@ def check_answer(found: float, tolerance: float) -> None:
     if not found <= tolerance:
         raise Disagreement(
             f"after a sync vLLM's log-probs of a plain text differ from the policy's by {found:.4f} nats a token "
-            f"(rollout.tolerance {tolerance}): it answers with other weights than it was sent, or in lower precision"
+            f"({tolerance:g} at most): it answers with other weights than it was sent, or in lower precision"
         )
 
 
-def check_start(found: float, tolerance: float, of_text: float, unasked: Sequence[str]) -> None:
-    """Disagreement where the first rollouts are scored too differently; it names what is likely wrong.
+def disagreement(found: float, tolerance: float, of_text: float, unasked: Sequence[str]) -> Disagreement:
+    """What is likely wrong where the first rollouts are scored too differently.
 
-    `of_text`: the gap of the probe; `unasked`: videos whose positions vLLM never asked for.
+    `of_text`: the gap of the probe; `unasked`: videos whose positions vLLM did not ask for.
     """
-    if found <= tolerance:
-        return
     if unasked:
         cause = f"positions: vLLM did not take ours for {len(unasked)} prompts"
     elif not of_text <= tolerance:
@@ -66,7 +64,7 @@ def check_start(found: float, tolerance: float, of_text: float, unasked: Sequenc
             f"layout or video features: a plain text agrees ({of_text:.4f}), so the weights are right; compare the "
             "model's configuration (mrope_section, deepstack_visual_indexes) with processor.family"
         )
-    raise Disagreement(
+    return Disagreement(
         f"vLLM and the policy give the first rollouts other probabilities: {found:.4f} nats a token on average, "
         f"rollout.tolerance is {tolerance}. Likely cause: {cause}. rollout=live samples with the policy itself"
     )

@@ -16,9 +16,12 @@ from kairos.rollout.vllm.hooks import Hooks
 from kairos.rollout.vllm.settings import Settings
 from kairos.rollout.vllm.starting import INSTALL, start
 from kairos.rollout.vllm.theirs import Engine, Model
-from kairos.rollout.vllm.weights import send
+from kairos.rollout.vllm.weights import NotSynced, send
 
-_PROBED = Sampling(max_actions=4, group_size=1)
+_PROBED = Sampling(max_actions=16, group_size=1)
+_SLACK = 4.0
+"""The probe's few tokens may differ by this many times `tolerance`: a run must not end by chance."""
+_LAST_STEPS = 8
 
 
 class VLLM:
@@ -26,7 +29,7 @@ class VLLM:
 
     It is given the policy's token ids, positions, video features and banned tokens, so it has no processor and no
     vision tower. Every `sync` copies the policy's weights, drops what was cached under the old ones, and lets a probe
-    answer (`agreement.check_answer`); the first roll-out is scored both ways (`agreement.check_start`). Log-probs are
+    answer (`agreement.check_answer`); the first roll-out is scored both ways (`agreement.disagreement`). Log-probs are
     those of the distribution that is sampled. A row depends on (seed, uid, row) but, unlike `Live`'s, rounding depends
     on what it is batched with.
     """
@@ -46,7 +49,7 @@ class VLLM:
     ) -> None:
         self.settings = Settings(context, kv_cache_gib, rows, sleeps, eager, dtype, tolerance, checked_rows)
         self.device = torch.device("cpu")
-        self.syncs = 0
+        self.syncs = self.rollouts = 0
         self.gap_of_probe = 0.0
         self._engine: Engine | None = None
         self._policy: LanguagePolicy | None = None
@@ -77,17 +80,20 @@ class VLLM:
             engine.wake_up(["kv_cache"])
         self._asleep, self.syncs = False, self.syncs + 1
         self._forget()
-        self._probe()
+        self.gap_of_probe = self._probe()
+        if self.settings.tolerance is not None:
+            agreement.check_answer(self.gap_of_probe, _SLACK * self.settings.tolerance)
 
     def generate(self, prompts: Sequence[Prompt], group_size: int, sampling: Sampling, seed: int) -> list[RolloutGroup]:
         policy, hooks = self._policy, self._hooks
-        if policy is None or hooks is None or self._asleep:
+        if policy is None or hooks is None or self._engine is None or self._asleep:
             raise RuntimeError("vLLM has no weights: call sync(policy) first")
         prompts, seen = policy.look(prompts, sampling.max_actions)
         self._check_length(prompts, sampling)
         video = policy.towers.video_token
         counts = [int((layout_of(prompt).ids_L == video).sum()) for prompt in prompts]
-        names = [f"{self.syncs}-{number}" for number in range(len(prompts))]
+        self.rollouts += 1
+        names = [f"{self.rollouts}-{number}" for number in range(len(prompts))]  # no name comes twice
         for number, (name, prompt, part) in enumerate(zip(names, prompts, agreement.split(seen, counts), strict=True)):
             hooks.offer(name, number, layout_of(prompt), part)
         try:
@@ -96,7 +102,7 @@ class VLLM:
                 self._compare(groups, sampling.temperature, sorted(set(names) - hooks.asked))
         finally:
             hooks.clear()
-            self._forget()
+            self._engine.llm_engine.reset_encoder_cache()
         return groups
 
     def release(self) -> None:
@@ -130,24 +136,29 @@ class VLLM:
         ]
 
     def _forget(self) -> None:
-        """Drop keys, values and features of earlier weights or of earlier prompts, whose names come again."""
+        """Drop keys, values and features that were computed with earlier weights. NotSynced where vLLM keeps them."""
         assert self._engine is not None
-        self._engine.reset_prefix_cache()
+        core = self._engine.llm_engine
+        for _ in range(_LAST_STEPS):
+            if self._engine.reset_prefix_cache():
+                break
+            core.step()  # its scheduler runs ahead: a step may be in flight although every row has ended
+        else:
+            raise NotSynced("vLLM does not give up the keys and values of earlier weights")
         self._engine.reset_mm_cache()
-        self._engine.llm_engine.reset_encoder_cache()
+        core.reset_encoder_cache()
 
-    def _probe(self) -> None:
+    def _probe(self) -> float:
+        """How far vLLM is from the policy on a text without a video, in nats a token."""
         assert self._policy is not None
         groups = self._answered([agreement.text_prompt(self._policy)], [agreement.PROBE], 1, _PROBED, self.syncs)
-        self.gap_of_probe = agreement.gap(self._policy, groups, _PROBED.temperature, video=False)
-        if self.settings.tolerance is not None:
-            agreement.check_answer(self.gap_of_probe, self.settings.tolerance)
+        return agreement.gap(self._policy, groups, _PROBED.temperature, video=False)
 
     def _compare(self, groups: Sequence[RolloutGroup], temperature: float, unasked: Sequence[str]) -> None:
         assert self._policy is not None
-        if self.settings.tolerance is not None:
-            found = agreement.gap(self._policy, agreement.first_rows(groups, self.settings.checked_rows), temperature)
-            agreement.check_start(found, self.settings.tolerance, self.gap_of_probe, unasked)
+        tolerance, checked = self.settings.tolerance, agreement.first_rows(groups, self.settings.checked_rows)
+        if tolerance is not None and not (found := agreement.gap(self._policy, checked, temperature)) <= tolerance:
+            raise agreement.disagreement(found, tolerance, self._probe(), unasked)
         self._compared = True
 
     def _check_length(self, prompts: Sequence[Prompt], sampling: Sampling) -> None:

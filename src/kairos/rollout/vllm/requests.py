@@ -42,11 +42,12 @@ def engine_input(layout: Layout, name: str, number: int, video: int) -> Mapping[
 def parameters(sampling: Sampling, rows: int, seed: int, end: int) -> object:
     """`rows` rows of one prompt; at temperature 0 they would be equal, so one is asked for."""
     from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
 
     return SamplingParams(
         n=rows if sampling.temperature else 1, temperature=sampling.temperature, top_p=sampling.top_p,
         top_k=sampling.top_k, max_tokens=sampling.max_actions, seed=seed, stop_token_ids=[end], ignore_eos=True,
-        logprobs=0, flat_logprobs=True, detokenize=False,
+        logprobs=0, flat_logprobs=True, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY,
     )  # fmt: skip
 
 
@@ -73,7 +74,11 @@ def group(prompt: Prompt, reply: Reply, rows: int, sampling: Sampling, processor
         values = torch.tensor(logprobs.logprobs if sampling.temperature else [0.0] * len(tokens))
         text = processor.decode([token for token in tokens if token != processor.end])
         written.append(Rollout(text, torch.tensor(tokens), values, truncated=row.finish_reason == "length"))
-    return RolloutGroup(prompt, tuple(written * (rows // len(written))))
+    if not sampling.temperature:
+        written *= rows
+    if len(written) != rows:
+        raise ValueError(f"vLLM gave {len(written)} answers to prompt {prompt.uid}, asked for were {rows}")
+    return RolloutGroup(prompt, tuple(written))
 
 
 def seed_of(seed: int, prompt: Prompt) -> int:

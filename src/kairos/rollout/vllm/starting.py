@@ -36,7 +36,7 @@ PROCESSORS = {
 """transformers' processors by model type: vLLM wants them at its start, though it never runs them."""
 _ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine is an object of this process
-    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_USE_FLASHINFER_SAMPLER": "0",  # it is compiled for minutes at its first use
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
@@ -65,7 +65,8 @@ def start(policy: LanguagePolicy, device: torch.device, settings: Settings) -> E
             kv_cache_memory_bytes=int(settings.kv_cache_gib * 2**30), gpu_memory_utilization=0.01,
             limit_mm_per_prompt={"image": 0, "video": 0}, enable_mm_embeds=True, mm_processor_cache_gb=0,
             enforce_eager=on_cpu or settings.eager, enable_sleep_mode=not on_cpu and settings.sleeps,
-            logprobs_mode="processed_logprobs", enable_prefix_caching=True, disable_log_stats=True,
+            logprobs_mode="processed_logprobs", enable_prefix_caching=True, mamba_ssm_cache_dtype="float32",
+            disable_log_stats=True,
             distributed_executor_backend="external_launcher" if world() > 1 else None,
         )  # fmt: skip
 
@@ -105,7 +106,7 @@ def _make_deepstack_buffers() -> None:
         buffers = getattr(self, "deepstack_input_embeds", None) or []
         self.deepstack_input_embeds = [torch.zeros(buffer.shape) for buffer in buffers]
 
-    __init__.makes_buffers = True  # type: ignore[attr-defined]
+    __init__.makes_buffers = True
     Model.__init__ = __init__
 
 
