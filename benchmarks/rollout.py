@@ -1,12 +1,15 @@
-"""Measures sampling: our live engine, transformers' `generate` and vLLM on the same prompts, in one run.
+"""Measures sampling: our engines, transformers' `generate` and vLLM on the same prompts, in one run.
 
     python benchmarks/rollout.py                               # Qwen2.5-VL-3B on one H200; vLLM where it is installed
+    python benchmarks/rollout.py --engines live rollout=vllm --prompts 4 16 64 --tokens 200 2048 --out results/long.json
     python benchmarks/rollout.py --model mini --frames 8 64 64 --tokens 8 --prompts 1 2 --device cpu      # tiny
 
 Random weights, 8 completions of 200 tokens for each of 1, 4 and 16 prompts of 4,096 visual tokens; frames go in, so the
-vision tower is part of it for everyone. `live, cached` is ours with a frozen tower's features kept; `vllm, cached` is
-vLLM with its caches of processed frames and of features, which hold part of 16 clips; prompts are prefilled anew by
-all. Each engine runs in a process of its own, one after the other, and is timed once warm. Finished lines are kept.
+vision tower is part of it for everyone. `live` and `rollout=vllm` are ours, with the policy's own tower; `cached`: with
+a frozen tower's features kept. `vllm` is vLLM alone, as it comes; `vllm, cached` with its caches of processed frames
+and of features, which hold part of 16 clips. Prompts are prefilled anew by all. Of `rollout=vllm` the seconds of a
+start and of a sync, the GPU's memory while it sleeps and the gap of its log-probs are measured too. Each engine runs in
+a process of its own, one after the other, and is timed once warm. Finished lines are kept.
 Writes results/rollout.json.
 """
 
@@ -24,7 +27,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from measuring import Clip, config_of, machine, policy, prompts, store, stored, timed
+from measuring import Clip, config_of, held, machine, policy, prompts, store, stored, timed
 from rich.console import Console
 from rich.table import Table
 from transformers import (
@@ -37,13 +40,16 @@ from transformers.models.qwen2_vl import Qwen2VLImageProcessor
 
 from kairos.core.installing import install_line
 from kairos.core.out_of_memory import OutOfMemory
-from kairos.core.types import Prompt, Sampling
+from kairos.core.types import Prompt, RolloutGroup, Sampling
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.network.layouts import layout_of
 from kairos.policy.network.vision.patches import frames_of
 from kairos.rollout.live import Live
+from kairos.rollout.vllm.agreement import gap
 
-ENGINES = ("live", "live, cached", "generate", "vllm", "vllm, cached")
+_SHORT = Sampling(max_actions=64)
+_FEATURES_KEPT = ("live, cached", "rollout=vllm, cached")
+ENGINES = ("live", "live, cached", "rollout=vllm", "rollout=vllm, cached", "generate", "vllm", "vllm, cached")
 
 
 def main() -> None:
@@ -52,7 +58,9 @@ def main() -> None:
     parser.add_argument("--frames", nargs=3, type=int, default=[64, 224, 448], metavar=("T", "H", "W"))
     parser.add_argument("--prompts", nargs="*", type=int, default=[1, 4, 16])
     parser.add_argument("--group", type=int, default=8)
-    parser.add_argument("--tokens", type=int, default=200)
+    parser.add_argument("--tokens", nargs="*", type=int, default=[200])
+    parser.add_argument("--kv-cache-gib", type=float, default=50.0, help="of rollout=vllm")
+    parser.add_argument("--rows", type=int, default=512, help="rows that rollout=vllm decodes at once")
     parser.add_argument("--engines", nargs="*", default=list(ENGINES), choices=ENGINES)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=8.5, help="no engine begins after this")
@@ -64,12 +72,12 @@ def main() -> None:
         run(options)
         return
     begun, console = time.monotonic(), Console(width=140)
-    if find_spec("vllm") is None and any(engine.startswith("vllm") for engine in options.engines):
+    if find_spec("vllm") is None and any("vllm" in engine for engine in options.engines):
         console.print(f"vllm is not installed, so it is left out: {install_line('vllm')}")
-        options.engines = [engine for engine in options.engines if not engine.startswith("vllm")]
+        options.engines = [engine for engine in options.engines if "vllm" not in engine]
     for engine in options.engines:
         have = set(cast("dict[str, object]", stored(options.out).get("lines", {})))
-        if all(key(engine, count) in have for count in options.prompts):
+        if all(key(engine, count, tokens) in have for count in options.prompts for tokens in options.tokens):
             continue
         if time.monotonic() - begun > 60 * options.minutes:
             break
@@ -79,35 +87,38 @@ def main() -> None:
     show(console, options)
 
 
-def key(engine: str, count: int) -> str:
-    return f"{engine}, {count} prompts"
+def key(engine: str, count: int, tokens: int) -> str:
+    return f"{engine}, {count} prompts" + ("" if tokens == 200 else f", {tokens} tokens")
 
 
 def run(options: argparse.Namespace) -> None:
     device, clip = torch.device(options.device), Clip(*options.frames)
-    kept = ["policy.freeze=[vision]", "features=memory"] if options.only == "live, cached" else []
+    kept = ["policy.freeze=[vision]", "features=memory"] if options.only in _FEATURES_KEPT else []
     language = policy(options.model, device, kept)
     asked = prompts(language, clip, max(options.prompts))
-    make = {"live": live, "generate": generate, "vllm": vllm}[options.only.removesuffix(", cached")]
+    make = {"live": live, "generate": generate, "rollout=vllm": ours, "vllm": vllm}[
+        options.only.removesuffix(", cached")
+    ]
     engine = make(language, options, device)
     del language
-    for count in options.prompts:
+    for tokens, count in ((tokens, count) for tokens in options.tokens for count in options.prompts):
         drawn: list[int] = []
 
-        def work(count: int = count, drawn: list[int] = drawn) -> None:
-            drawn[:] = engine(asked[:count])
+        def work(count: int = count, tokens: int = tokens, drawn: list[int] = drawn) -> None:
+            drawn[:] = engine(asked[:count], tokens)
 
         whole = stored(options.out)
         lines = cast("dict[str, object]", whole.setdefault("lines", {}))
-        if key(options.only, count) in lines:
+        place = key(options.only, count, tokens)
+        if place in lines:
             continue
         try:
             seconds = timed(work, device, options.repeats)
         except (OutOfMemory, torch.OutOfMemoryError):
-            lines[key(options.only, count)] = {"error": "out of memory"}
+            lines[place] = {"error": "out of memory"}
         else:
             rows = count * options.group
-            lines[key(options.only, count)] = {
+            lines[place] = {
                 "seconds": seconds,
                 "seconds_per_prompt": seconds / count,
                 "tokens_per_second": sum(drawn) / seconds,
@@ -116,21 +127,57 @@ def run(options: argparse.Namespace) -> None:
         store(options.out, {**whole, "machine": machine(device), "group": options.group, "tokens": options.tokens})
 
 
-Engine = Callable[[Sequence[Prompt]], list[int]]
-"""Answers prompts; how many tokens each row has."""
+Engine = Callable[[Sequence[Prompt], int], list[int]]
+"""Answers prompts with so many tokens; how many tokens each row has."""
 
 
 def live(language: LanguagePolicy, options: argparse.Namespace, device: torch.device) -> Engine:
     engine = Live()
     engine.setup(device)
     engine.sync(language)
-    sampling = Sampling(max_actions=options.tokens)
 
-    def answer(asked: Sequence[Prompt]) -> list[int]:
-        groups = engine.generate(asked, options.group, sampling, seed=0)
-        return [len(r.actions_A) for group in groups for r in group.rollouts if r.actions_A is not None]
+    def answer(asked: Sequence[Prompt], tokens: int) -> list[int]:
+        return lengths(engine.generate(asked, options.group, Sampling(max_actions=tokens), seed=0))
 
     return answer
+
+
+def ours(language: LanguagePolicy, options: argparse.Namespace, device: torch.device) -> Engine:
+    """rollout=vllm; its start, a sync after sleep, memory asleep and the gap of log-probs are stored as a line."""
+    from kairos.rollout.vllm.engine import VLLM
+
+    language.eval()
+    context = min(int(config_of(language).max_position_embeddings), 8192)
+    engine = VLLM(context=context, kv_cache_gib=options.kv_cache_gib, rows=options.rows, tolerance=None)
+    engine.setup(device)
+    seconds: list[float] = []
+    for _ in range(2):
+        begun = time.perf_counter()
+        engine.sync(language)
+        seconds.append(time.perf_counter() - begun)
+        engine.release()
+    asleep = torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)
+    engine.sync(language)
+    whole = stored(options.out)
+    lines = cast("dict[str, object]", whole.setdefault("lines", {}))
+    lines[f"{options.only}, sync"] = {
+        "start_seconds": seconds[0],
+        "sync_seconds": seconds[1],
+        "gib_used_asleep": (asleep[1] - asleep[0]) / 2**30,
+        "gib_of_policy": held(language) / 2**30,
+        "probe_gap": engine.gap_of_probe,
+        "rollout_gap": gap(language, engine.generate(prompts(language, Clip(*options.frames), 2), 4, _SHORT, 0), 1.0),
+    }
+    store(options.out, whole)
+
+    def answer(asked: Sequence[Prompt], tokens: int) -> list[int]:
+        return lengths(engine.generate(asked, options.group, Sampling(max_actions=tokens), seed=0))
+
+    return answer
+
+
+def lengths(groups: Sequence[RolloutGroup]) -> list[int]:
+    return [len(r.actions_A) for group in groups for r in group.rollouts if r.actions_A is not None]
 
 
 def generate(language: LanguagePolicy, options: argparse.Namespace, device: torch.device) -> Engine:
@@ -144,7 +191,7 @@ def generate(language: LanguagePolicy, options: argparse.Namespace, device: torc
         )
     model = model.eval()
 
-    def answer(asked: Sequence[Prompt]) -> list[int]:
+    def answer(asked: Sequence[Prompt], tokens: int) -> list[int]:
         layouts = [layout_of(prompt) for prompt in asked]
         ids_PL = torch.stack([layout.ids_L for layout in layouts]).to(device)
         pixels = torch.cat([family.cut.patches(frames_of(prompt, device)) for prompt in asked])  # type: ignore[attr-defined]
@@ -154,8 +201,8 @@ def generate(language: LanguagePolicy, options: argparse.Namespace, device: torc
             input_ids=ids_PL, attention_mask=torch.ones_like(ids_PL), pixel_values_videos=pixels.to(kind),
             video_grid_thw=torch.cat([layout.grid_thw_N3 for layout in layouts]).to(device),
             mm_token_type_ids=(2 * (ids_PL == video)).int(),
-            do_sample=True, num_return_sequences=options.group, max_new_tokens=options.tokens,
-            min_new_tokens=options.tokens, **timing,
+            do_sample=True, num_return_sequences=options.group, max_new_tokens=tokens,
+            min_new_tokens=tokens, **timing,
         )  # fmt: skip
         return [written.shape[1] - ids_PL.shape[1]] * len(written)
 
@@ -181,9 +228,9 @@ def vllm(language: LanguagePolicy, options: argparse.Namespace, device: torch.de
         limit_mm_per_prompt={"video": 1, "image": 0}, gpu_memory_utilization=0.85,
         enforce_eager=device.type == "cpu",
     )  # fmt: skip
-    wanted = SamplingParams(n=options.group, max_tokens=options.tokens, temperature=1.0, ignore_eos=True)
 
-    def answer(asked: Sequence[Prompt]) -> list[int]:
+    def answer(asked: Sequence[Prompt], tokens: int) -> list[int]:
+        wanted = SamplingParams(n=options.group, max_tokens=tokens, temperature=1.0, ignore_eos=True)
         inputs = []
         for prompt in asked:
             assert prompt.template is not None and prompt.clip.frames_TCHW is not None
@@ -207,23 +254,27 @@ def vllm(language: LanguagePolicy, options: argparse.Namespace, device: torch.de
 def show(console: Console, options: argparse.Namespace) -> None:
     whole = stored(options.out)
     lines = cast("dict[str, dict[str, float]]", whole.get("lines", {}))
-    table = Table(title=f"{options.group} completions of {options.tokens} tokens a prompt, {options.model}")
-    for column in ("engine", "prompts", "s", "s a prompt", "tokens/s", "x generate", "of vLLM's speed"):
+    table = Table(title=f"{options.group} completions a prompt, {options.model}")
+    for column in ("engine", "tokens", "prompts", "s", "s a prompt", "tokens/s", "x generate", "of vLLM's speed"):
         table.add_column(column, justify="left" if column == "engine" else "right")
-    for engine in ENGINES:
-        for count in options.prompts:
-            row = lines.get(key(engine, count), {})
-            if "seconds" not in row:
-                table.add_row(engine, str(count), str(row.get("error", "not run")))
-                continue
-            against = "vllm, cached" if engine.endswith("cached") else "vllm"
-            others = [lines.get(key(other, count), {}).get("seconds") for other in ("generate", against)]
-            ratios = ["" if other is None else f"{other / row['seconds']:.2f}" for other in others]
-            table.add_row(
-                engine, str(count), f"{row['seconds']:.2f}", f"{row['seconds_per_prompt']:.3f}",
-                f"{row['tokens_per_second']:.0f}", *ratios,
-            )  # fmt: skip
+    for engine, tokens, count in (
+        (engine, tokens, count) for engine in ENGINES for tokens in options.tokens for count in options.prompts
+    ):
+        row = lines.get(key(engine, count, tokens), {})
+        if "seconds" not in row:
+            table.add_row(engine, str(tokens), str(count), str(row.get("error", "not run")))
+            continue
+        against = "vllm, cached" if engine.endswith("cached") else "vllm"
+        others = [lines.get(key(other, count, tokens), {}).get("seconds") for other in ("generate", against)]
+        ratios = ["" if other is None else f"{other / row['seconds']:.2f}" for other in others]
+        table.add_row(
+            engine, str(tokens), str(count), f"{row['seconds']:.2f}", f"{row['seconds_per_prompt']:.3f}",
+            f"{row['tokens_per_second']:.0f}", *ratios,
+        )  # fmt: skip
     console.print(table)
+    for name in (f"{engine}, sync" for engine in ENGINES):
+        if name in lines:
+            console.print(name, {part: round(value, 4) for part, value in lines[name].items()})
     console.print(whole.get("machine"))
 
 

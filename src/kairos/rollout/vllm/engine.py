@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import torch
 
+from kairos.core.installing import install_line
 from kairos.core.protocols import Policy
 from kairos.core.types import Prompt, RolloutGroup, Sampling
 from kairos.policy.language import LanguagePolicy
@@ -14,7 +15,7 @@ from kairos.policy.network.layouts import layout_of
 from kairos.rollout.vllm import agreement, requests
 from kairos.rollout.vllm.hooks import Hooks
 from kairos.rollout.vllm.settings import Settings
-from kairos.rollout.vllm.starting import INSTALL, start
+from kairos.rollout.vllm.starting import start
 from kairos.rollout.vllm.theirs import Engine, Model
 from kairos.rollout.vllm.weights import NotSynced, send
 
@@ -59,7 +60,7 @@ class VLLM:
     def setup(self, device: torch.device) -> None:
         """ValueError where vLLM is not installed."""
         if find_spec("vllm") is None:
-            raise ValueError(INSTALL)
+            raise ValueError(f"rollout=vllm needs vLLM, which is not installed: {install_line('vllm')}")
         self.device = device
 
     def sync(self, policy: Policy) -> None:

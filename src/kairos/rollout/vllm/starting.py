@@ -27,7 +27,6 @@ from kairos.policy.language import LanguagePolicy
 from kairos.rollout.vllm.settings import Settings
 from kairos.rollout.vllm.theirs import Engine
 
-INSTALL = "rollout=vllm needs vLLM, which is not installed: pip install 'kairos-video[vllm]'"
 PROCESSORS = {
     "qwen2_5_vl": (Qwen2_5_VLProcessor, Qwen2VLVideoProcessor),
     "qwen3_vl": (Qwen3VLProcessor, Qwen3VLVideoProcessor),
