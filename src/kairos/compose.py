@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import lightning as L
 
     from kairos.evaluation.metrics import Share
+    from kairos.policy.network.attention.varlen import Attention
     from kairos.train.feed.datamodule import PromptDataModule
     from kairos.train.grpo import GRPOModule
 
@@ -88,15 +89,19 @@ def build(overrides: Sequence[str] = (), config_dir: str | None = None) -> Exper
 def assemble(config: DictConfig, overrides: Sequence[str] = (), folder: Path | None = None) -> Experiment:
     """Build the objects of a composed configuration; the run's folder is `folder`, or named after the overrides.
 
-    ValueError if an option without a default has no value.
+    ValueError if an option without a default has no value, or if this machine lacks the devices that are asked for.
     """
     if config.enrich.get("sampler") is not None and config.processor is None:
         raise ValueError(
             "sampler= chooses the frames that a language model is shown, and this policy is none: leave sampler=all"
         )
     from kairos.train.console import quieten
+    from kairos.train.devices.suits import check_devices, gpus
 
     quieten()
+    check_devices(
+        config.trainer.get("accelerator"), config.trainer.get("devices"), config.trainer.get("precision"), gpus()
+    )
     folder = folder or run_folder(config.run, config.name, overrides)
     with open_dict(config):
         config.folder = str(folder)
@@ -186,6 +191,7 @@ def carry_out(
     import torch
 
     from kairos.evaluation.metrics import displays
+    from kairos.policy.language import LanguagePolicy
     from kairos.policy.models.checkpoints import newest_intact
     from kairos.report.run_page.chosen import chosen_in
     from kairos.report.run_page.page import try_report
@@ -194,10 +200,14 @@ def carry_out(
     from kairos.runs.summary import summary_of, write_summary
     from kairos.runs.versions import versions
     from kairos.train.devices.ranks import main_process
+    from kairos.train.devices.suits import check_kernels, check_strategy
     from kairos.train.loggers import conclude, describe
 
     torch.manual_seed(config.seed)
     experiment = assemble(config, overrides, run.path)
+    check_strategy(experiment.trainer)
+    if isinstance(experiment.module.policy, LanguagePolicy):
+        check_kernels(cast("Attention", part(config.attn)), experiment.trainer.strategy.root_device)
     if main_process():
         says = wording(config)
         if changed := reworded(config.policy.get("weights"), says):

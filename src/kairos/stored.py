@@ -17,6 +17,9 @@ from kairos.runs.folder import RunError, RunFolder
 from kairos.runs.keys import key_of
 from kairos.runs.trusted import Foreign, Trusted
 
+ON_CPU = ("trainer=cpu", "trainer.devices=1", "strategy=single")
+"""Overrides for commands that only read a run, wherever it was trained."""
+
 
 def compose_stored(
     run: RunFolder,

@@ -24,7 +24,7 @@ from kairos.policy.frame_agent.agent import TemporalAgent
 from kairos.policy.models.checkpoints import policy_state
 from kairos.report.agent_curves import Step, animate, draw_steps
 from kairos.runs.folder import RunError, RunFolder, find_run
-from kairos.stored import compose_stored
+from kairos.stored import ON_CPU, compose_stored
 
 
 @command("agent_curves")
@@ -36,7 +36,7 @@ def main(config: DictConfig) -> None:
 
 def curves(run: Path, trust: bool) -> str:
     """Write figures/agent_curves.png and .gif into the run's folder; gives the mean rewards as one line."""
-    experiment = assemble(compose_stored(RunFolder(run), [], config_dir(), trust=trust), folder=run)
+    experiment = assemble(compose_stored(RunFolder(run), ON_CPU, config_dir(), trust=trust), folder=run)
     agent = experiment.module.policy
     if not isinstance(agent, TemporalAgent):
         raise RunError(f"{run}: its policy chooses no frames; train one with policy=frame_agent")

@@ -22,7 +22,7 @@ from kairos.compose import assemble, part
 from kairos.core.protocols import Policy
 from kairos.policy.models.publishing import check_hub_name, publish
 from kairos.runs.folder import RunError, RunFolder, find_run
-from kairos.stored import compose_stored
+from kairos.stored import ON_CPU, compose_stored
 from kairos.train.callbacks.checkpoint import restore
 from kairos.video.budget import PixelBudget
 
@@ -50,7 +50,7 @@ class Form(Protocol):
 
 def trained(run: Path, trust: bool) -> tuple[Policy, PixelBudget]:
     """The policy of a run with the weights of its newest checkpoint, on the CPU, and its pixel budget."""
-    experiment = assemble(compose_stored(RunFolder(run), [], config_dir(), trust=trust), folder=run)
+    experiment = assemble(compose_stored(RunFolder(run), ON_CPU, config_dir(), trust=trust), folder=run)
     experiment.module.configure_model()
     restore(experiment.module, run, "export")
     return experiment.module.trained, cast("PixelBudget", part(experiment.config.frames))

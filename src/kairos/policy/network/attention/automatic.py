@@ -39,6 +39,10 @@ class Automatic:
     def choice(self, machine: Machine) -> Choice:
         return automatic_attention(machine)
 
+    def lacking(self, machine: Machine) -> str | None:
+        del machine
+        return None
+
 
 @cache
 def fastest(device: torch.device) -> Varlen | Cudnn:

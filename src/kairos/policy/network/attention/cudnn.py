@@ -55,3 +55,6 @@ class Cudnn:
 
     def choice(self, machine: Machine) -> Choice:
         return cudnn_attention(machine)
+
+    def lacking(self, machine: Machine) -> str | None:
+        return self.flash.lacking(machine)

@@ -91,6 +91,10 @@ class Gathered:
         del machine
         return Choice("SDPA", "asked for: tokens are gathered into padded batches")
 
+    def lacking(self, machine: Machine) -> str | None:
+        del machine
+        return None
+
 
 def _ranges(start_P: Tensor, length_P: Tensor, spare_P: Tensor) -> tuple[Tensor, Tensor]:
     """Consecutive indices from each start, padded with `spare_P`, and which of them are valid: both [P, longest]."""

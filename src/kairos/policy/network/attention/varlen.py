@@ -15,7 +15,7 @@ from torch.nn.attention._registry import FlashAttentionHandle
 
 from kairos.core.carry import carried
 from kairos.policy.network.attention.shared_prompt_op import attend
-from kairos.policy.network.kernels.choices import flash_attention
+from kairos.policy.network.kernels.choices import flash_attention, flash_lacking
 from kairos.policy.network.kernels.dispatch import FLASH_PACKAGES, Choice, Machine, flash_module
 from kairos.policy.network.segments import Segments, starts
 
@@ -35,6 +35,10 @@ class Attention(Protocol):
 
     def choice(self, machine: Machine, /) -> Choice:
         """The kernels it takes on `machine`, and why."""
+        ...
+
+    def lacking(self, machine: Machine, /) -> str | None:
+        """What `machine` lacks for these kernels; None if nothing is missing."""
         ...
 
 
@@ -104,6 +108,9 @@ class Varlen:
 
     def choice(self, machine: Machine) -> Choice:
         return flash_attention(self.implementation, machine)
+
+    def lacking(self, machine: Machine) -> str | None:
+        return flash_lacking(self.implementation, machine)
 
 
 _REGISTER: dict[str, Callable[..., FlashAttentionHandle]] = {

@@ -59,7 +59,24 @@ def flash_attention(implementation: str | None, machine: Machine) -> Choice:
     package = FLASH_PACKAGES[implementation]
     found = next(filter(machine.has, package.modules), None)
     why = f"missing here, install {package.install}" if found is None else f"asked for; {found} brings its kernels"
-    return Choice(f"FlashAttention-{implementation.removeprefix('FA')}", why)
+    return Choice(_flash_name(implementation), why)
+
+
+def flash_lacking(implementation: str | None, machine: Machine) -> str | None:
+    """What `Varlen(implementation)` lacks on `machine`; None if nothing.
+
+    >>> flash_lacking("FA3", Machine("cpu"))
+    'FlashAttention-3 runs on a GPU, and this run is on a CPU'
+    """
+    if machine.kind != "cuda":
+        return f"{_flash_name(implementation)} runs on a GPU, and this run is on a CPU"
+    if implementation is None or any(map(machine.has, FLASH_PACKAGES[implementation].modules)):
+        return None
+    return f"{_flash_name(implementation)} is missing here, install {FLASH_PACKAGES[implementation].install}"
+
+
+def _flash_name(implementation: str | None) -> str:
+    return f"FlashAttention-{(implementation or 'FA2').removeprefix('FA')}"
 
 
 def cudnn_attention(machine: Machine) -> Choice:
