@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from kairos.curriculum.criteria import Chain, Difficulty, Mixed, Range, Variance, VarianceAware
+from kairos.curriculum.measures import measures_of
 from kairos.curriculum.rewards import PromptRewards, line, read_rewards
 from kairos.curriculum.strata import TARGETS, LengthByCoverage
 from kairos.curriculum.subsampling import Buckets, Gaussian, Linspace, Random, drawn, largest_remainder
@@ -25,6 +26,28 @@ def uids(rows: list[PromptRewards]) -> list[str]:
 ALWAYS_WRONG, ALWAYS_RIGHT = row("wrong", 0.0, 0.0), row("right", 0.9, 0.9)
 WIDE, NARROW = row("wide", 0.0, 0.8), row("narrow", 0.5, 0.6)
 ROWS = [ALWAYS_WRONG, WIDE, NARROW, ALWAYS_RIGHT]
+
+
+def test_a_selector_shows_the_numbers_and_bounds_that_it_went_by():
+    """Who lies within all bounds is kept, and nobody else; a prompt that is not asked for a number has none."""
+    rows = [*ROWS, row("chosen", choice=(0.0, 1.0)), row("sure", choice=(1.0, 1.0))]
+    share, spread, best = measures_of(VarianceAware(), rows)
+    assert share.label == "share of rollouts with choice >= 0.5" and share.values == (None,) * 4 + (0.5, 1.0)
+    assert spread.label == "standard deviation of iou" and spread.bounds == (0.1,) and best.bounds == (0.5,)
+    within = [
+        (a is None or 0 < a < 1) and (b is None or b >= 0.1) and (c is None or c >= 0.5)
+        for a, b, c in zip(share.values, spread.values, best.values, strict=True)
+    ]
+    assert [one.uid for one, inside in zip(rows, within, strict=True) if inside] == uids(VarianceAware()(rows))
+    (mean,) = measures_of(Range(0.0, 0.7), rows)
+    assert mean.label == "mean of iou or choice" and mean.bounds == (0.0, 0.7)
+    kept = [one.uid for one, value in zip(rows, mean.values, strict=True) if value is not None and 0 < value <= 0.7]
+    assert kept == uids(Range(0.0, 0.7)(rows))
+    (difficulty,) = measures_of(Difficulty(0.4, 0.9), ROWS)
+    assert difficulty.label == "difficulty, 1 - mean of iou" and difficulty.values == pytest.approx((1, 0.6, 0.45, 0.1))
+    chain = Chain({"range": Range(), "again": Range(), "mixed": Mixed(), "linspace": Linspace(1), "none": None})
+    assert [each.label for each in measures_of(chain, ROWS)] == ["mean of iou", "share of rollouts with iou >= 0.5"]
+    assert [each.label for each in measures_of(Random(2), ROWS)] == ["mean of total", "standard deviation of total"]
 
 
 def test_a_range_is_open_below_and_closed_above():

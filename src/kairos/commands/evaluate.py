@@ -91,9 +91,12 @@ def show(label: str, scores: dict[str, object]) -> None:
     for task, row in scores["tasks"].items():  # type: ignore[attr-defined]
         floors = row["floors"].get("constant", {}) | row["floors"].get("guess", {})
         failed = row.get("parse_failures")
+        count = f"{row['n']} ({row['without_truth']} without truth)" if "without_truth" in row else str(row["n"])
+        if not row["scores"]:  # nothing says what is right
+            table.add_row(task, count, "none", "", "", "", "" if failed is None else f"{failed:.3f}")
         for name, value in row["scores"].items():
             table.add_row(
-                task, str(row["n"]), name, f"{value['mean']:.3f}", f"{value['low']:.3f} to {value['high']:.3f}",
+                task, count, name, f"{value['mean']:.3f}", f"{value['low']:.3f} to {value['high']:.3f}",
                 f"{floors[name]:.3f}" if name in floors else "", "" if failed is None else f"{failed:.3f}",
             )  # fmt: skip
     Console().print(table)

@@ -24,6 +24,7 @@ from omegaconf import DictConfig
 from kairos.cli import command, user_errors
 from kairos.compose import Experiment, assemble, resolved, wording
 from kairos.core.types import Failure
+from kairos.curriculum.measures import measures_of
 from kairos.curriculum.rewards import read_rewards
 from kairos.curriculum.selections import Selection, write_selection
 from kairos.evaluation.prompt_rewards import done, failures, measure_rewards, write
@@ -63,7 +64,8 @@ def select(config: DictConfig) -> None:
         raise ValueError(f"selector={chosen} keeps none of {len(rows)} prompts: look at {measured}, or loosen it")
     selection = Selection(tuple(row.uid for row in kept))
     write_selection(folder / f"{chosen}.json", selection)
-    picture = histogram(rows, kept, folder / f"{chosen}.png")
+    uids = [row.uid for row in rows]
+    picture = histogram(uids, {row.uid for row in kept}, measures_of(selector, rows), folder / f"{chosen}.png")
     for uid, reason in list(failed.items())[:3]:
         print(f"failed: {uid}: {reason}")
     print(f"{len(rows)} prompts measured, {len(failed)} failed, {len(kept)} selected; {measured}, {picture}")

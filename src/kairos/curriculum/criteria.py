@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from kairos.curriculum.measures import Measure, Measuring, best_of, mean_of, right_of, spread_of
 from kairos.curriculum.rewards import ACCURACY, PromptRewards, Selector
 
 
@@ -23,6 +24,9 @@ class Range:
     def __call__(self, rows: Sequence[PromptRewards]) -> list[PromptRewards]:
         return [row for row in rows if self.low < row.mean(self.of) <= self.high]
 
+    def measures(self, rows: Sequence[PromptRewards]) -> list[Measure]:
+        return [mean_of(rows, self.of, self.low, self.high)]
+
 
 @dataclass(frozen=True)
 class Mixed:
@@ -33,6 +37,9 @@ class Mixed:
 
     def __call__(self, rows: Sequence[PromptRewards]) -> list[PromptRewards]:
         return [row for row in rows if 0 < sum(v >= self.right for v in row.values(self.of)) < len(row.values(self.of))]
+
+    def measures(self, rows: Sequence[PromptRewards]) -> list[Measure]:
+        return [right_of(rows, self.of, self.right, 0.0, 1.0)]
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,11 @@ class Difficulty:
         kept = [row for row in rows if self.low <= 1.0 - row.mean(self.of) <= self.high]
         return kept if self.count is None else sorted(kept, key=lambda row: row.mean(self.of))[: self.count]
 
+    def measures(self, rows: Sequence[PromptRewards]) -> list[Measure]:
+        found = mean_of(rows, self.of)
+        easy = [value for value in found.values if value is not None]
+        return [Measure(f"difficulty, 1 - {found.label}", tuple(1.0 - value for value in easy), (self.low, self.high))]
+
 
 @dataclass(frozen=True)
 class Variance:
@@ -66,6 +78,9 @@ class Variance:
     def __call__(self, rows: Sequence[PromptRewards]) -> list[PromptRewards]:
         kept = [row for row in rows if row.spread(self.of) >= self.least]
         return kept if self.count is None else sorted(kept, key=lambda row: -row.spread(self.of))[: self.count]
+
+    def measures(self, rows: Sequence[PromptRewards]) -> list[Measure]:
+        return [spread_of(rows, self.of, self.least)]
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,13 @@ class VarianceAware:
 
     def __call__(self, rows: Sequence[PromptRewards]) -> list[PromptRewards]:
         return [row for row in rows if self._teaches(row)]
+
+    def measures(self, rows: Sequence[PromptRewards]) -> list[Measure]:
+        found = [
+            right_of(rows, self.discrete, Mixed().right, 0.0, 1.0), spread_of(rows, self.continuous, self.least),
+            best_of(rows, self.continuous, self.good),
+        ]  # fmt: skip
+        return [measure for measure in found if any(value is not None for value in measure.values)]
 
     def _teaches(self, row: PromptRewards) -> bool:
         verdicts = []
@@ -108,3 +130,12 @@ class Chain:
         for step in self.steps.values():
             kept = kept if step is None else step(kept)
         return kept
+
+    def measures(self, rows: Sequence[PromptRewards]) -> list[Measure]:
+        """Those of its steps, each over all prompts; a number that several steps ask for has the bounds of all."""
+        found: dict[str, Measure] = {}
+        for step in self.steps.values():
+            for one in step.measures(rows) if isinstance(step, Measuring) else ():
+                before = found[one.label].bounds if one.label in found else ()
+                found[one.label] = replace(one, bounds=tuple(dict.fromkeys((*before, *one.bounds))))
+        return list(found.values())

@@ -35,7 +35,7 @@ class PromptRewards:
 
     def values(self, of: Sequence[str] = ACCURACY) -> tuple[float, ...]:
         """The K values of the first term in `of` that the prompt has; "total" stands for the rewards."""
-        held = {**self.terms, TOTAL: self.rewards}
+        held = self._held()
         found = next((name for name in of if held.get(name)), None)
         if found is None:
             raise ValueError(
@@ -43,6 +43,13 @@ class PromptRewards:
                 f"with selector.of=[...]"
             )
         return held[found]
+
+    def has(self, term: str) -> bool:
+        """Whether a term was measured; "total" stands for the rewards."""
+        return bool(self._held().get(term))
+
+    def _held(self) -> dict[str, tuple[float, ...]]:
+        return {**self.terms, TOTAL: self.rewards}
 
     def mean(self, of: Sequence[str] = ACCURACY) -> float:
         return fmean(self.values(of))

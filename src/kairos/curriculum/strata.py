@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kairos.core.seeds import uniforms
+from kairos.curriculum.measures import Measure
 from kairos.curriculum.rewards import PromptRewards
 from kairos.curriculum.subsampling import drawn, largest_remainder
 
@@ -57,6 +58,14 @@ class LengthByCoverage:
             for i in self._chosen(rows, have, want):
                 times[i] += 1
         return [row for row, count in zip(rows, times, strict=True) for _ in range(count)]
+
+    def measures(self, rows: Sequence[PromptRewards]) -> list[Measure]:
+        lengths = tuple(row.length for row in rows)
+        shares = tuple(row.length / row.duration if row.length and row.duration else None for row in rows)
+        return [
+            Measure("seconds of the annotated span", lengths, tuple(self.lengths)),
+            Measure("span's share of the clip", shares, tuple(self.coverages)),
+        ]
 
     def _chosen(self, rows: Sequence[PromptRewards], have: list[int], want: int) -> list[int]:
         index = {rows[i].uid: i for i in have}

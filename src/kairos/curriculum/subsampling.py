@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kairos.core.seeds import uniforms
+from kairos.curriculum.measures import Measure, mean_of, right_of
 from kairos.curriculum.rewards import ACCURACY, PromptRewards
 
 
@@ -58,6 +59,9 @@ class Gaussian:
             weights = [w / crowd[place] for w, place in zip(weights, places, strict=True)]
         return drawn(rows, weights, self.count, self.seed)
 
+    def measures(self, rows: Sequence[PromptRewards]) -> list[Measure]:
+        return [mean_of(rows, self.of)]
+
 
 @dataclass(frozen=True)
 class Linspace:
@@ -70,6 +74,9 @@ class Linspace:
         _enough(len(rows), self.count)
         ordered = sorted(rows, key=lambda row: -row.mean(self.of))
         return [ordered[i * (len(rows) - 1) // max(1, self.count - 1)] for i in range(self.count)]
+
+    def measures(self, rows: Sequence[PromptRewards]) -> list[Measure]:
+        return [mean_of(rows, self.of)]
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,9 @@ class Buckets:
         left = [row for row in alive if row.uid not in chosen]
         chosen |= {row.uid for row in self._some(left, self.count - len(chosen))}
         return [row for row in alive if row.uid in chosen]
+
+    def measures(self, rows: Sequence[PromptRewards]) -> list[Measure]:
+        return [right_of(rows, self.of, self.right, *self.edges)]
 
     def _some(self, rows: Sequence[PromptRewards], count: int) -> list[PromptRewards]:
         return drawn(rows, [row.spread(self.of) ** self.power for row in rows], count, self.seed)

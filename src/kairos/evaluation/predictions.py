@@ -13,7 +13,7 @@ from kairos.core.files import json_line
 from kairos.core.grammar import LENIENT
 from kairos.core.seals import check, replacing_state
 from kairos.core.spans import Span, answer_iou
-from kairos.core.types import Prompt, PromptBatch, Rollout, Sampling
+from kairos.core.types import Prompt, PromptBatch, Rollout, Sampling, Target
 
 if TYPE_CHECKING:
     from kairos.core.protocols import RolloutEngine
@@ -65,6 +65,8 @@ class Prediction:
     evidence."""
     evidence: tuple[Span, ...] = ()
     """Annotated stretches that show the right option, in seconds."""
+    labelled: bool = True
+    """False if nothing says what is right: neither `iou` nor `correct`, and no score that compares."""
 
     @property
     def answered(self) -> bool:
@@ -77,6 +79,7 @@ def predict(prompt: Prompt, rollout: Rollout) -> Prediction:
     target = prompt.target
     grammar = prompt.template.grammar if prompt.template is not None else LENIENT
     answer = read(rollout.text, grammar)
+    labelled = _labelled(target)
     return Prediction(
         uid=prompt.uid,
         task=prompt.task,
@@ -87,7 +90,7 @@ def predict(prompt: Prompt, rollout: Rollout) -> Prediction:
         truncated=rollout.truncated,
         spans=tuple(answer.spans),
         choice=answer.choice,
-        reason=target.reason(answer),
+        reason=target.reason(answer) if labelled else answer.choice_reason if prompt.options else answer.span_reason,
         target_spans=tuple(target.spans),
         target_choice=target.choice,
         options=len(prompt.options),
@@ -97,6 +100,7 @@ def predict(prompt: Prompt, rollout: Rollout) -> Prediction:
         many=grammar.many,
         frames=_shown(prompt, rollout),
         evidence=tuple(target.evidence),
+        labelled=labelled,
     )
 
 
@@ -131,7 +135,12 @@ def unanswered(uid: str, reason: str, record: Record | None = None, many: bool =
         iou=0.0 if target is None or target.spans else None,
         correct=False if target is None or target.choice is not None else None,
         many=many,
+        labelled=target is None or _labelled(target),
     )
+
+
+def _labelled(target: Target) -> bool:
+    return bool(target.spans or target.choice or target.highlights)
 
 
 def answer(

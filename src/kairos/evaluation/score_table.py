@@ -74,6 +74,7 @@ def _task(rows: Sequence[Prediction], metrics: Mapping[str, Share], seed: int) -
     better = [name for name in applied(rows) if (metric := metrics.get(name)) and metric.higher_is_better]
     return {
         "n": len(rows),
+        **({"without_truth": lacking} if (lacking := sum(not row.labelled for row in rows)) else {}),
         "scores": {name: interval(values(rows, name), seed=seed)._asdict() for name in better},
         "floors": floors(rows, metrics),
         **{name: value for name, value in found.items() if name not in better},

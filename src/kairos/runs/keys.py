@@ -50,6 +50,7 @@ KEYS = {
     "callbacks.evaluation.metrics": _BESIDE,
     "callbacks.probes.metrics": _BESIDE,
     "folder": _BESIDE,
+    "unlabelled": _BESIDE,
     "workers": _BESIDE,
     "datamodule.workers": _BESIDE,
     "store": Meaning(compared=False),

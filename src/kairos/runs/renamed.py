@@ -61,6 +61,8 @@ ADDED: Mapping[str, object] = {
     "*frames.shown": None,
     "*loader.budget.shown": None,
     "*.invalid": "error",
+    "unlabelled": "error",
+    "*.unlabelled": "error",
     "*objective.terms.*.reference": "start",
     "*policy.unused_projection": False,
     "*policy.weights": None,

@@ -152,6 +152,24 @@ def test_scores_on_other_prompts_have_no_difference(tmp_path: Path):
     assert "n = 2" in page and "n = 3" in page and "other prompts" in page
 
 
+def test_runs_that_validate_on_other_prompts_are_not_compared_by_their_validation(tmp_path: Path):
+    def run(name: str, shape: str, count: int = 64, template: str = "Answer", **records: object) -> Path:
+        data = {"val": {"records": {"_target_": "Mine", "clips": 9, **records}, "template": {"_target_": template}}}
+        callbacks = {"validation": {"count": count}}
+        found = finished(tmp_path / name, shape, 0, [0.5], data=data, callbacks=callbacks)
+        with (found / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps({"iteration": 20, "val/miou": 0.5}) + "\n")
+        return found
+
+    def compared(*runs: Path) -> bool:
+        return any(row.name == "val/miou" for row in standings(grouped([read_run(each) for each in runs])))
+
+    first = run("first", "A")
+    assert compared(first, run("reworded", "B", template="Think"))
+    assert not compared(first, run("fewer", "B", count=16))
+    assert not compared(first, run("others", "B", clips=8))
+
+
 def test_groups_are_made_by_configuration_and_not_by_name(tmp_path):
     first = finished(tmp_path / "quick", "A", 0, [0.1])
     again = finished(tmp_path / "quick-seed1", "A", 1, [0.1])

@@ -16,7 +16,8 @@
 | `difficulty` | a number on a scale of your own, for filters |
 | `uid`, `source` | stable name of the row (default: file and row), name of the data set (default: the file's) |
 
-Other fields are ignored.
+Other fields are ignored. With `unlabelled="keep"` neither `spans` nor `choice` is required: such a row is answered, and
+has no score.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from kairos.core.spans import Span
 from kairos.core.types import Target, VideoSource
@@ -38,6 +40,8 @@ _NEEDS = {
     "grounded_qa": ("spans", "options", "choice"),
     "needle": ("options", "choice"),
 }
+_TRUTH = ("spans", "choice")
+_UNTIL = "; to have such rows answered, without a score, evaluate them (unlabelled=keep)"
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,13 @@ class Jsonl(AnnotationFile[str]):
 
     videos: str = "."
     invalid: OnProblem = field(default="error", kw_only=True)
+    unlabelled: Literal["error", "keep"] = field(default="error", kw_only=True)
+    """A row that asks and does not say what is right: stop, or keep it, to be answered without a score."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.unlabelled not in ("error", "keep"):
+            raise ValueError(f"unlabelled must be error or keep, got {self.unlabelled!r}")
 
     def rows(self) -> list[tuple[str, str]]:
         return lines_of(self.file)
@@ -57,7 +68,9 @@ class Jsonl(AnnotationFile[str]):
         fields = Fields.parse(self.where(key), row)
         task = fields.text("task", "grounding")
         for name in ("video", "question", *_NEEDS.get(task, ())):
-            fields.require(name, f"a row of task {task} needs it")
+            if name in _TRUTH and self.unlabelled == "keep":
+                continue
+            fields.require(name, f"a row of task {task} needs it{_UNTIL if name in _TRUTH else ''}")
         source = self._video(key, fields)
         duration = fields.number("duration")
         if duration is None and source.end is not None:

@@ -10,6 +10,8 @@ from kairos.runs.series import TOTAL_REWARD, reward_terms
 _PLACES = ("reward", "module.reward")
 _SCALES = ("shape", "weight")
 """What makes a part of the total of a term, and leaves its raw value as it is."""
+_READING = ("template", "loader", "processor", "enrich", "progress", "folder", "workers", "_partial_")
+"""What says how the prompts of a split are worded and read, not which they are."""
 
 
 def rewards(groups: Sequence[Group]) -> list[str]:
@@ -26,9 +28,25 @@ def rewards(groups: Sequence[Group]) -> list[str]:
     return [name for name in terms if all(name in names for names in logged) and _defined_alike(name, known)]
 
 
+def one_validation_set(groups: Sequence[Group]) -> bool:
+    """Whether all groups are known to validate on the same prompts while they train: same data, as many of them.
+
+    How prompts are worded and how clips are read may differ. A group without a configuration says nothing against it.
+    """
+    known = [_validated(group.config) for group in groups if group.config]
+    return all(each == known[0] for each in known)
+
+
 def another_set(mine: Mapping[str, float], theirs: Mapping[str, float]) -> bool:
     """Whether two scores by prompt are known to be over different prompts."""
     return bool(mine) and bool(theirs) and mine.keys() != theirs.keys()
+
+
+def _validated(config: Mapping[str, object]) -> dict[str, object]:
+    records = _below(config, ["data.val.records"])
+    asked = records or _below(config, ["data.val"])
+    counted = _below(config, ["data.seed", "callbacks.validation.count", "callbacks.validation.split"])
+    return counted | {key: value for key, value in asked.items() if not set(key.split(".")) & set(_READING)}
 
 
 def _defined_alike(logged: str, configs: Sequence[Mapping[str, object]]) -> bool:

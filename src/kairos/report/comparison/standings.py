@@ -13,7 +13,7 @@ from kairos.evaluation.display import Display, Displays
 from kairos.evaluation.predictions import UNKNOWN, Prediction
 from kairos.evaluation.scores import applied, scores_of
 from kairos.report.comparison.groups import Group
-from kairos.report.comparison.same import another_set, rewards
+from kairos.report.comparison.same import another_set, one_validation_set, rewards
 from kairos.runs.read import Run
 
 TRAINING = "training, last tenth"
@@ -98,9 +98,11 @@ def displays_of(groups: Sequence[Group]) -> Displays:
 def logged(shown: Displays, groups: Sequence[Group]) -> list[str]:
     """The logged metrics to compare at the end of training: rewards of one meaning, and validation's headline metrics.
 
-    See `same.rewards`: runs that differ in their reward or its shape are compared by its raw terms, never by totals.
+    See `same`: runs that differ in their reward or its shape are compared by its raw terms, never by totals, and runs
+    that validate on other prompts not by their validation.
     """
-    return [*rewards(groups), *(f"val/{name}" for name in shown.names("headline"))]
+    validated = one_validation_set(groups)
+    return [*rewards(groups), *(f"val/{name}" for name in shown.names("headline") if validated)]
 
 
 def means(groups: Sequence[Group]) -> dict[str, dict[tuple[str, str], dict[str, float]]]:
