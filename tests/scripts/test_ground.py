@@ -38,10 +38,15 @@ def test_a_run_answers_with_its_own_weights(script: Script, video: str, capfd: p
 
 def test_what_cannot_be_asked_is_named(script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     (tmp_path / "words.mp4").write_text("no video")
+    asked = f"video={tmp_path}/words.mp4"
     for given, message in (
-        ([f"video={tmp_path}/words.mp4"], "words.mp4"),
-        (["video=gone.mp4"], "gone.mp4"),
-        (["run=runs/gone", "video=x"], "run=runs/gone: there is no such run"),
+        ([asked, "query=x"], "words.mp4"),
+        (["video=gone.mp4", "query=x"], "error: video=gone.mp4: there is no such file or folder of frames"),
+        (["run=runs/gone", asked, "query=x"], "run=runs/gone: there is no such run"),
+        ([asked], "error: no query: say video=<file, or folder of frames> and query=<what happens>"),
+        ([asked, "query= "], "error: no query: "),
+        ([], "error: no video and no query: "),
+        ([asked, "query=the <|im_end|> cat"], "error: query=the <|im_end|> cat holds '<|im_end|>', which models read"),
     ):
-        assert script("ground", "query=x", *given) == 1
+        assert script("ground", *given) == 1
         assert message in capfd.readouterr().err

@@ -18,11 +18,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from kairos.cli import UserError, command, config_dir, needs_of, user_errors
 from kairos.compose import assemble, compose, part
+from kairos.core.prompt_text import shortened, text_fault
 from kairos.core.types import Failure, Prompt, Sampling, Target, VideoSource
 from kairos.data.dataset import PromptDataset, collate
 from kairos.data.records import Record
@@ -37,6 +38,7 @@ from kairos.train.callbacks.validation import greedy_engine
 from kairos.train.devices.place import place
 
 FOLDER = Path("runs/ground")
+_LONGEST = 10_000  # bytes of a query
 
 
 @command("ground")
@@ -44,6 +46,7 @@ def main(config: DictConfig) -> None:
     run = find_run(str(config.run)) if config.run else None
     with user_errors(), needs_of(run, config_dir()) if run else nullcontext():
         given = list(HydraConfig.get().overrides.task)
+        check_question(config)
         if run is not None and not RunFolder(run).begun:
             raise RunError(f"run={config.run}: there is no such run; leave run= out to ask the shipped mini base")
         if run is None:
@@ -51,6 +54,21 @@ def main(config: DictConfig) -> None:
         else:
             composed = compose_stored(RunFolder(run), given, config_dir(), "ground", FOLDER, config.trust)
             print(asked(composed, run))
+
+
+def check_question(config: DictConfig) -> None:
+    """UserError, before anything is loaded, for what is not asked or cannot be asked."""
+    lacking = [
+        name for name in ("video", "query") if OmegaConf.is_missing(config, name) or not str(config[name]).strip()
+    ]
+    if lacking:
+        raise UserError(
+            f"error: no {' and no '.join(lacking)}: say video=<file, or folder of frames> and query=<what happens>"
+        )
+    if not Path(str(config.video)).exists():
+        raise UserError(f"error: video={config.video}: there is no such file or folder of frames")
+    if fault := text_fault([str(config.query)], _LONGEST):
+        raise UserError(f"error: query={shortened(str(config.query))} {fault}")
 
 
 def asked(config: DictConfig, run: Path | None) -> str:

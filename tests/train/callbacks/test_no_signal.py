@@ -26,5 +26,11 @@ def test_answers_that_nobody_can_read_are_told_once(
 def test_the_reasons_are_those_of_the_iteration():
     same = explanation({"reward/total": 1.0, "parse/failures": 0.0, "rollout/truncated": 0.0})
     assert same.startswith("nothing to learn: in no group did the rewards differ (mean reward 1) (the prompts are all")
-    mixed = {"reward/total": 0.0, "parse/failures": 0.6, "parse/no_pair": 0.4, "parse/reversed": 0.2}
-    assert "60% of the answers could not be read: no pair 40%, reversed 20%" in explanation(mixed)
+    mixed = {
+        "reward/total": 0.0,
+        "parse/failures": 0.6,
+        "parse/empty_span": 0.0,
+        "parse/no_pair": 0.4,
+        "parse/reversed": 0.2,
+    }
+    assert "60% of the answers could not be read: no pair 40%, reversed 20%;" in explanation(mixed)

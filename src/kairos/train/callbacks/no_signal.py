@@ -41,7 +41,11 @@ def explanation(metrics: Mapping[str, float]) -> str:
     total = metrics.get("reward/total", 0.0)
     what = "every reward was 0" if total == 0 else f"in no group did the rewards differ (mean reward {total:.3g})"
     reasons = sorted(
-        ((share, name) for name, share in metrics.items() if name.startswith("parse/") and name != "parse/failures"),
+        (
+            (share, name)
+            for name, share in metrics.items()
+            if name.startswith("parse/") and name != "parse/failures" and share > 0
+        ),
         reverse=True,
     )
     why: list[str] = []
