@@ -21,7 +21,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from kairos.cli import command, config_dir, needs_of, user_errors
 from kairos.compose import assemble, compose, metrics_of, wording
@@ -87,7 +87,16 @@ def save(output: Path, label: str, predictions: list[Prediction], scores: dict[s
 
 
 def show(label: str, scores: dict[str, object]) -> None:
-    table = Table("task", "n", "score", "value", "95 % interval", "floor", "parse failures", title=f"template {label}")
+    table = Table(
+        "task",
+        Column("n", no_wrap=True),
+        "score",
+        "value",
+        "95 % interval",
+        "floor",
+        "parse failures",
+        title=f"template {label}",
+    )
     for task, row in scores["tasks"].items():  # type: ignore[attr-defined]
         floors = row["floors"].get("constant", {}) | row["floors"].get("guess", {})
         failed = row.get("parse_failures")
