@@ -19,6 +19,7 @@ from kairos.rollout.vllm.engine import VLLM
 from kairos.rollout.vllm.weights import NotSynced
 
 SAMPLING = Sampling(max_actions=12)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_samples_of_every_family_have_the_log_probs_of_the_scorer_before_and_aft
             assert row.text == policy.processor.decode([token for token in written if token != end])
 
     optimizer = torch.optim.SGD(policy.parameters(), lr=0.02)  # of the vision tower, too
-    policy.score(agreement._batch(first, 1.0)).logprobs_BA.sum().backward()
+    policy.score(agreement.batch_of(agreement.first_rows(first, 1), 1.0)).logprobs_BA.sum().backward()
     torch.nn.utils.clip_grad_norm_(policy.parameters(), 10.0)
     optimizer.step()
     assert agreement.gap(policy, first, 1.0) > 10 * tolerance  # the update is far larger than the tolerance
@@ -144,6 +145,6 @@ def test_what_cannot_be_sampled_is_refused(qwen3: tuple[LanguagePolicy, VLLM], f
     with pytest.raises(ValueError, match=r"rollout\.context is 1024"):
         engine.generate(SERVED["qwen3_vl"].prompts(), 2, replace(SAMPLING, max_actions=1000), seed=1)
     with pytest.raises(ValueError, match="from a language policy, not from a Linear"):
-        engine.sync(torch.nn.Linear(2, 2))
+        engine.sync(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match=r"call sync\(policy\) first"):
         engine_for("qwen3_vl").generate([], 2, SAMPLING, seed=1)

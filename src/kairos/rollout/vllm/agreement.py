@@ -24,7 +24,7 @@ def gap(policy: LanguagePolicy, groups: Sequence[RolloutGroup], temperature: flo
 
     `video`: the prompts show a clip; without it the vision tower is left out.
     """
-    batch = _batch(groups, temperature)
+    batch = batch_of(groups, temperature)
     with torch.no_grad():
         scored_BA = policy.score(batch).logprobs_BA if video else policy.score_text(batch).logprobs_BA
     assert batch.behavior_logprobs_BA is not None
@@ -76,7 +76,8 @@ def first_rows(groups: Sequence[RolloutGroup], rows: int) -> list[RolloutGroup]:
     return [replace(group, rollouts=group.rollouts[:each]) for group in groups[: -(-rows // each)]]
 
 
-def _batch(groups: Sequence[RolloutGroup], temperature: float) -> RolloutBatch:
+def batch_of(groups: Sequence[RolloutGroup], temperature: float) -> RolloutBatch:
+    """The rows of all groups, to be scored; every row has its tokens and log-probs."""
     rows = [rollout for group in groups for rollout in group.rollouts]
     actions = [row.actions_A for row in rows if row.actions_A is not None]
     logprobs = [row.behavior_logprobs_A for row in rows if row.behavior_logprobs_A is not None]

@@ -76,6 +76,8 @@ class VLLM:
         engine = self._engine
         if self._asleep:
             engine.wake_up(["weights"])
+            for buffer in getattr(self.model, "deepstack_input_embeds", []):
+                buffer.zero_()  # added to every token that has no video feature; sleep leaves what it finds
         send(policy, self.model, dtype)
         if self._asleep:
             engine.wake_up(["kv_cache"])

@@ -47,12 +47,15 @@ class Hooks:
     def install(self, model: Model) -> None:
         """Replace the three methods on this one model."""
         logits_of = model.compute_logits
+        banned: dict[torch.device, Tensor] = {}  # copied to a device once: no step waits for it
 
         def compute_logits(hidden_states: Tensor) -> Tensor | None:
             logits = logits_of(hidden_states)
-            if logits is not None:
-                logits[..., list(self.banned)] = -torch.inf
-            return logits
+            if logits is None:
+                return None
+            if logits.device not in banned:
+                banned[logits.device] = torch.tensor(self.banned, dtype=torch.long, device=logits.device)
+            return logits.index_fill_(-1, banned[logits.device], -torch.inf)
 
         model.get_mrope_input_positions = self.positions
         model.embed_multimodal = self.embed

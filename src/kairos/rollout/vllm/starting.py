@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from transformers import (
     PreTrainedTokenizerBase,
     Qwen2_5_VLProcessor,
@@ -52,6 +53,9 @@ def start(policy: LanguagePolicy, device: torch.device, settings: Settings) -> E
         os.environ.setdefault(name, value)
     from vllm import LLM
 
+    if world() > 1:  # torchrun sets these; Lightning's own launcher only some
+        for name, value in (("RANK", dist.get_rank()), ("LOCAL_RANK", device.index or 0), ("WORLD_SIZE", world())):
+            os.environ.setdefault(name, str(value))
     on_cpu = device.type == "cpu"
     with _undisturbed(), tempfile.TemporaryDirectory() as folder:
         if on_cpu:
