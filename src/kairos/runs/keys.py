@@ -54,6 +54,14 @@ KEYS = {
     "workers": _BESIDE,
     "datamodule.workers": _BESIDE,
     "store": Meaning(compared=False),
+    # how large vLLM may be beside the policy, and what is checked of it
+    "rollout.context": _BESIDE,
+    "rollout.kv_cache_gib": _BESIDE,
+    "rollout.rows": _BESIDE,
+    "rollout.sleeps": _BESIDE,
+    "rollout.eager": _BESIDE,
+    "rollout.tolerance": _BESIDE,
+    "rollout.checked_rows": _BESIDE,
     # how long it runs, and what is done beside the training
     "iterations": Meaning(fixed=False),
     "module.iterations": Meaning(fixed=False),
