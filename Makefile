@@ -32,7 +32,7 @@ help:
 	@echo "make test-vllm    the tests of rollout=vllm with vLLM itself on the CPU, in an environment of their own: $(VENV_VLLM)"
 	@echo "make faults       the tests of what breaks: killed runs, full disks, flipped bytes, hostile files and folders"
 	@echo "make lint         ruff, then pyright"
-	@echo "make doctor       versions, GPU, memory, disk, and what is missing"
+	@echo "make doctor       versions, GPU, memory, disk; decodes, stores and answers about a clip; says OK or what to do"
 	@echo "make venv         only the environment, in $(VENV)"
 	@echo "make clean        caches and build folders; never runs/ nor the environment"
 	@$(ENTER)
@@ -67,7 +67,7 @@ lint: $(READY)
 	$(PY) -m pyright --pythonpath $(PY)
 
 doctor: $(READY)
-	$(PY) -m kairos.runs.versions
+	$(PY) -m kairos.doctor
 
 clean:
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis src/*.egg-info

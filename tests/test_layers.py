@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A room may import any room of an earlier line, and never one of its own line.
 ARROWS = ["core", "progress"], ["credit", "objective", "curriculum"], ["video"], ["data", "policy"], \
-    ["rollout", "evaluation"], ["runs"], ["train", "report"], ["options"], ["compose"], ["stored"], ["command_line"], \
-    ["cli"], ["commands"], ["entry"], \
+    ["rollout", "evaluation"], ["runs"], ["train", "report"], ["options"], ["compose"], ["stored", "doctor"], \
+    ["command_line"], ["cli"], ["commands"], ["entry"], \
     ["hydra_plugins", "__main__", "scripts", "notebooks", "benchmarks"]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ARROWS) for room in rooms}
 # The same inside `policy`, where a room is a folder or a file, and those of `network` are rooms of their own.

@@ -121,7 +121,3 @@ def given_up() -> str:
     gone = ", ".join(name for name, given in found.items() if given) or "nothing"
     kept = ", ".join(name for name, given in found.items() if not given)
     return f"a decoding process gives up: {gone}{f'; cannot here: {kept}' if kept else ''}\n"
-
-
-if __name__ == "__main__":
-    print(versions() + given_up(), end="")

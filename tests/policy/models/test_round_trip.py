@@ -24,6 +24,8 @@ from kairos.policy.models.export import HuggingFaceFolder
 from kairos.policy.models.lora import LoRA
 from kairos.policy.models.mini_config import MiniConfig
 from kairos.policy.models.mini_tokenizer import CHAT_TEMPLATE
+from kairos.policy.models.pretrained import TransformersFamily
+from kairos.policy.network.vision.patches import Cut
 from kairos.policy.processor import LanguageProcessor
 from kairos.video.budget import PixelBudget
 from kairos.video.loader import ClipLoader
@@ -92,8 +94,13 @@ def grown(policy: LanguagePolicy) -> LanguagePolicy:
 def budget_of(frames: str, policy: LanguagePolicy) -> PixelBudget:
     budget = part(compose([f"frames={frames}"]).frames)
     assert isinstance(budget, PixelBudget)
-    side = policy.processor.family.cut.patch * 2  # type: ignore[attr-defined]
-    return replace(budget, factor=side)
+    return replace(budget, factor=cut_of(policy).patch * cut_of(policy).merge)
+
+
+def cut_of(policy: LanguagePolicy) -> Cut:
+    family = policy.processor.family
+    assert isinstance(family, TransformersFamily)
+    return family.cut
 
 
 def kairos(policy: LanguagePolicy, question: Prompt) -> list[int]:
@@ -150,5 +157,5 @@ def assert_same_patches(folder: Path, policy: LanguagePolicy, question: Prompt) 
     processor = AutoProcessor.from_pretrained(folder)
     assert isinstance(processor, ProcessorMixin)
     frames = question.clip.frames_TCHW
-    theirs = processor.video_processor(frames, do_sample_frames=False, return_tensors="pt")  # type: ignore[attr-defined]
-    assert torch.equal(theirs["pixel_values_videos"], policy.processor.family.cut.patches(frames))
+    theirs = processor.video_processor(frames, do_sample_frames=False, return_tensors="pt")
+    assert torch.equal(theirs["pixel_values_videos"], cut_of(policy).patches(frames))

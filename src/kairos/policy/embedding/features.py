@@ -46,8 +46,8 @@ class ClipFeatures:
             raise ValueError(f"enrich.clip.dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
         if self.batch < 1:
             raise ValueError(f"enrich.clip.batch must be >= 1 frame, got {self.batch}")
-        if self.device is not None:
-            torch.device(self.device)
+        if self.device is not None and torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"enrich.clip.device={self.device}: torch sees no GPU here: say null, or cpu")
 
     def __call__(self, prompt: Prompt) -> Prompt:
         """PromptError for a prompt without a question; ValueError where features are of another clip or encoder."""
