@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -23,11 +22,25 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
-def qwen3(folder: str) -> Iterator[tuple[LanguagePolicy, VLLM]]:
-    """A policy and an engine that holds its weights; a test that changes the policy syncs again."""
-    policy, engine = SERVED["qwen3_vl"].policy(folder).eval(), engine_for("qwen3_vl")
-    engine.sync(policy)
-    yield policy, engine
+def engines() -> dict[str, VLLM]:
+    """An engine for each family, as one is first asked for: starting one takes seconds."""
+    return {}
+
+
+def synced(engines: dict[str, VLLM], family: str, policy: LanguagePolicy) -> VLLM:
+    """The family's engine with the policy's weights; it will compare its next roll-out, as at the start of a run."""
+    if family not in engines:
+        engines[family] = engine_for(family)
+    engines[family].sync(policy)
+    engines[family]._compared = False
+    return engines[family]
+
+
+@pytest.fixture
+def qwen3(folder: str, engines: dict[str, VLLM]) -> tuple[LanguagePolicy, VLLM]:
+    """A policy, and an engine that holds its weights."""
+    policy = SERVED["qwen3_vl"].policy(folder).eval()
+    return policy, synced(engines, "qwen3_vl", policy)
 
 
 def tokens(groups: list[RolloutGroup]) -> list[list[int]]:
@@ -36,11 +49,11 @@ def tokens(groups: list[RolloutGroup]) -> list[list[int]]:
 
 @pytest.mark.parametrize("family", SERVED)
 def test_samples_of_every_family_have_the_log_probs_of_the_scorer_before_and_after_an_update(
-    folder: str, family: str
+    folder: str, engines: dict[str, VLLM], family: str
 ) -> None:
     tiny, tolerance = SERVED[family], TOLERANCE[family]
-    policy, engine, prompts = tiny.policy(folder).eval(), engine_for(family), tiny.prompts()
-    engine.sync(policy)
+    policy, prompts = tiny.policy(folder).eval(), tiny.prompts()
+    engine = synced(engines, family, policy)
     assert engine.gap_of_probe <= tolerance
     first = engine.generate(prompts, 4, SAMPLING, seed=1)
     assert [len(group) for group in first] == [4, 4, 4]
@@ -63,12 +76,12 @@ def test_samples_of_every_family_have_the_log_probs_of_the_scorer_before_and_aft
     assert agreement.gap(policy, second, 1.0) <= tolerance
 
 
-def test_frames_with_times_of_their_own_and_a_temperature_agree_too(folder: str) -> None:
+def test_frames_with_times_of_their_own_and_a_temperature_agree_too(folder: str, engines: dict[str, VLLM]) -> None:
     tiny = SERVED["qwen2_5_vl"].with_single_frames()
-    policy, engine, prompts = tiny.policy(folder).eval(), engine_for("qwen2_5_vl"), tiny.prompts()
+    policy, prompts = tiny.policy(folder).eval(), tiny.prompts()
     late = replace(prompts[0].clip, seconds_T=torch.linspace(0.0, 3.0, len(prompts[0].clip)) ** 2, duration=9.5)
     prompts[0] = replace(prompts[0], clip=late)
-    engine.sync(policy)
+    engine = synced(engines, "qwen2_5_vl", policy)
     groups = engine.generate(prompts, 4, replace(SAMPLING, temperature=0.7), seed=1)
     assert agreement.gap(policy, groups, 0.7) <= TOLERANCE["qwen2_5_vl"]
 
@@ -102,11 +115,11 @@ def test_an_adapter_is_merged_into_the_weights_that_vllm_gets(qwen3: tuple[Langu
         assert agreement.gap(adapted, groups, 1.0) > 0.01  # so the adapter matters
 
 
-def test_training_does_not_begin_where_both_disagree_and_the_cause_is_named(folder: str) -> None:
-    policy, engine = SERVED["qwen3_vl"].policy(folder).eval(), engine_for("qwen3_vl")
-    prompts = SERVED["qwen3_vl"].prompts()
-    engine.sync(policy)
-    model = engine.model
+def test_training_does_not_begin_where_both_disagree_and_the_cause_is_named(
+    qwen3: tuple[LanguagePolicy, VLLM],
+) -> None:
+    policy, engine = qwen3
+    prompts, model = SERVED["qwen3_vl"].prompts(), engine.model
     ours = model.get_mrope_input_positions, model.embed_multimodal
 
     model.get_mrope_input_positions = lambda tokens, videos: (torch.arange(len(tokens)).expand(3, -1).clone(), 0)
@@ -140,7 +153,7 @@ def test_weights_that_do_not_arrive_stop_the_sync(qwen3: tuple[LanguagePolicy, V
     engine.sync(policy)
 
 
-def test_what_cannot_be_sampled_is_refused(qwen3: tuple[LanguagePolicy, VLLM], folder: str) -> None:
+def test_what_cannot_be_sampled_is_refused(qwen3: tuple[LanguagePolicy, VLLM]) -> None:
     _, engine = qwen3
     with pytest.raises(ValueError, match=r"rollout\.context is 1024"):
         engine.generate(SERVED["qwen3_vl"].prompts(), 2, replace(SAMPLING, max_actions=1000), seed=1)
