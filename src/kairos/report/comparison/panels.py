@@ -47,7 +47,7 @@ def draw_groups(axis: Axes, metric: str, heading: str, groups: Sequence[Group]) 
                 axis.plot(series.at, series.smooth(), color=color, linestyle=style, linewidth=1.5, marker=marker)
     low, high = axis.dataLim.intervaly
     if low == high == 0.0:  # else 0 stands in the middle of the axis
-        axis.set_ylim(0.0, 1.0)
+        axis.set_ylim(-0.02, 1.0)
     title(axis, heading)
     iterations(axis)
 
