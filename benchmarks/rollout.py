@@ -48,6 +48,7 @@ from kairos.rollout.live import Live
 from kairos.rollout.vllm.agreement import gap
 
 _SHORT = Sampling(max_actions=64)
+_LONG = 1000  # tokens of answers that are timed once, warm from the shorter ones
 _FEATURES_KEPT = ("live, cached", "rollout=vllm, cached")
 ENGINES = ("live", "live, cached", "rollout=vllm", "rollout=vllm, cached", "generate", "vllm", "vllm, cached")
 
@@ -113,7 +114,8 @@ def run(options: argparse.Namespace) -> None:
         if place in lines:
             continue
         try:
-            seconds = timed(work, device, options.repeats)
+            long = tokens >= _LONG
+            seconds = timed(work, device, 1 if long else options.repeats, warm=int(not long))
         except (OutOfMemory, torch.OutOfMemoryError):
             lines[place] = {"error": "out of memory"}
         else:

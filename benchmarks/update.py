@@ -290,7 +290,7 @@ def main() -> None:
 def kernels_of(attn: Attention, device: torch.device) -> str:
     """In words, the kernels of long prompts."""
     if isinstance(attn, Automatic) and device.type == "cuda":
-        return described(fastest(device))
+        return described(fastest(torch.device("cuda", torch.cuda.current_device())))
     return attn.choice(Machine.of(device)).path
 
 

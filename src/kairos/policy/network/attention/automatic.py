@@ -17,9 +17,7 @@ from kairos.policy.network.kernels.dispatch import FLASH_PACKAGES, Choice, Machi
 from kairos.policy.network.segments import Segments
 
 _log = logging.getLogger(__name__)
-_TRIAL = Segments(
-    (4096,), (256,) * 4, (0,) * 4
-)  # of one group, large enough that kernels take longer than their launch
+_TRIAL = Segments((16384,), (256,) * 4, (0,) * 4)  # at 4,096 tokens the host's launches hide what the kernels take
 _HEADS, _KEY_HEADS, _WIDTH = 16, 2, 128
 
 
@@ -33,8 +31,10 @@ class Automatic:
     def plan(self, segments: Segments, device: torch.device) -> AttentionPlan:
         if not packs(device):
             return Gathered().plan(segments, device)
-        long = max(segments.prompts, default=0) >= Cudnn.shortest
-        return (fastest(device) if long else Varlen()).plan(segments, device)
+        if max(segments.prompts, default=0) < Cudnn.shortest:
+            return Varlen().plan(segments, device)
+        here = torch.cuda.current_device() if device.index is None else device.index
+        return fastest(torch.device("cuda", here)).plan(segments, device)
 
     def choice(self, machine: Machine) -> Choice:
         return automatic_attention(machine)
