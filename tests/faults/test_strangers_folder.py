@@ -186,6 +186,7 @@ def test_no_script_runs_what_a_folder_brings(
     name: str, arguments: list[str], script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
     run = stranger(tmp_path / "run", [f"+callbacks.evil={OPEN}", f"+datamodule.evil={OPEN}"])
+    (tmp_path / "v.mp4").touch()  # ground looks for it first
     before = sorted(path.name for path in run.path.rglob("*"))
     assert script(name, "run=run", *arguments) == 1
     said = capfd.readouterr().err
