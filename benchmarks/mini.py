@@ -27,7 +27,8 @@ from kairos.compose import CONF
 from kairos.report.published.definition import TableDefinition, TableRow, read_definition
 from kairos.report.published.results import write_result
 from kairos.runs.folder import RunFolder
-from kairos.runs.names import folder_name
+from kairos.runs.keys import key_of
+from kairos.runs.names import job_folder
 from kairos.runs.packs import archive, pack, unpack
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
@@ -54,7 +55,7 @@ class Study:
 
     def folder(self, row: TableRow, seed: int) -> Path:
         chosen = [f"experiment={row.experiment}", f"seed={seed}", *row.overrides, *self.overrides]
-        return self.runs / folder_name(chosen)
+        return job_folder(self.runs, chosen, {key_of(override) for override in chosen})
 
     def folders(self, row: TableRow) -> list[Path]:
         return [self.folder(row, seed) for seed in self.seeds]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from kairos.cli import user_errors
 from kairos.compose import CONF, assemble, compose, part, resolved, wording
 from kairos.core.types import Sampling
 from kairos.credit.rewards.grounding import TimestampAwareIoU
-from kairos.runs.names import folder_name
+from kairos.runs.names import job_folder, job_name, run_folder, short_name
 from kairos.train.grpo import GRPOModule
 
 OPTIONS = sorted(
@@ -260,11 +261,18 @@ def test_an_unexpected_error_keeps_its_stack_trace():
         assemble(compose(["policy=toy", "data=toy", "gate._target_=kairos.credit.gates.lacking"]), [])
 
 
-def test_the_same_overrides_are_the_same_folder():
-    assert folder_name(["b=2", "a=1", "trainer=gpu", "overwrite=true", "strategy=ddp"]) == folder_name(
-        ["strategy=ddp", "a=1", "b=2"]
-    )
-    assert folder_name([]) == "default"
-    assert folder_name(["policy.weights=runs/a/b", "+x.y=[1, 2]"]) == "+x.y=_1,_2_,policy.weights=runs_a_b"
-    long = folder_name([f"key{i}=value" for i in range(60)])
-    assert len(long) < 250 and long != folder_name([f"key{i}=value" for i in range(61)])
+def test_the_same_overrides_are_the_same_folder(tmp_path: Path):
+    """Short names that need no quotes; a folder of the name that older versions gave is found again."""
+    given = ["b=2", "a=1", "trainer=gpu", "overwrite=true", "strategy=ddp"]
+    assert short_name(given) == short_name(["strategy=ddp", "a=1", "b=2"]) != short_name(["strategy=ddp", "a=1"])
+    assert re.fullmatch(r"timezero-mini-[0-9a-f]{6}", short_name([]))
+    assert short_name(["experiment=timezero_charades_7b"]).startswith("timezero-charades-")
+    assert short_name(["experiment=mine/of_my_own"]).startswith("mine_of_my_own-")
+    long = job_name([f"key{i}=value" for i in range(60)])
+    assert len(long) < 70 and long != job_name([f"key{i}=value" for i in range(61)])
+    job = job_name(["data.weights={a: 2}", "policy.weights=runs/a/b", "seed=0", "+x.y=[1, 2]"], ["data.weights"])
+    assert re.fullmatch(r"y_1_2-b-seed0-[0-9a-f]{6}", job), job
+    older = tmp_path / "a=1,b=2"
+    assert run_folder(None, None, ["b=2", "a=1"], tmp_path).parent == tmp_path != older
+    older.mkdir()
+    assert run_folder(None, None, ["b=2", "a=1"], tmp_path) == job_folder(tmp_path, ["b=2", "a=1"]) == older

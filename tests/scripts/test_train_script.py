@@ -40,7 +40,7 @@ def test_a_run_leaves_one_folder_and_nothing_beside_it(script: Script, tmp_path:
 def test_without_a_name_the_same_overrides_are_the_same_folder(script: Script, tmp_path: Path):
     assert script("train", *TOY, "seed=3") == 0
     (folder,) = (tmp_path / "runs").iterdir()
-    assert "seed=3" in folder.name and "trainer" not in folder.name
+    assert re.fullmatch(r"timezero-toy-[0-9a-f]{6}", folder.name)
     assert script("train", "seed=3", *reversed(TOY)) == 1, "it is finished"
 
 
@@ -205,12 +205,12 @@ def test_a_sweep_has_a_folder_a_job_and_one_picture(script: Script, tmp_path: Pa
     sweep = ["-m", *TOY, "shape=identity,log_exp", "seed=0,1"]
     assert script("train", *sweep) == 0
     (folder,) = (tmp_path / "runs").iterdir()
-    assert folder.name.startswith("sweep-seed,shape-") and "policy=toy" in folder.name and "trainer" not in folder.name
+    assert re.fullmatch(r"sweep-seed-shape-toy-[0-9a-f]{6}", folder.name)
     jobs = sorted(path for path in folder.iterdir() if path.is_dir())
     assert len(jobs) == 4
     for shape in ("identity", "log_exp"):
         for seed in (0, 1):
-            (job,) = [j for j in jobs if f"shape={shape}" in j.name and f"seed={seed}" in j.name]
+            (job,) = [j for j in jobs if re.fullmatch(rf"{shape}-seed{seed}-[0-9a-f]{{6}}", j.name)]
             assert len(rows(job / "metrics.jsonl")) == 2 and (job / "report.html").exists()
     assert (folder / "curves.png").stat().st_size > 10_000
     assert "shape=log_exp | 2 |" in (folder / "report.md").read_text()

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from kairos.cli import literal
 from kairos.runs.folder import LOG, RunError, RunFolder
-from kairos.runs.names import folder_name
+from kairos.runs.names import job_folder
 
 _AGENT = "hydra_plugins.kairos_torchrun.agent"
 _SWEEPS = (
@@ -24,6 +24,7 @@ _SWEEPS = (
     "hydra.sweep",
     "hydra.mode",
     "hydra.run",
+    "hydra.job.config.override_dirname",
 )
 
 
@@ -57,6 +58,8 @@ class Command:
     """How often torchrun starts a job again when one of its processes has died."""
     stop_seconds: int = 120
     """How long torchrun leaves its processes to end after a signal."""
+    fixed: tuple[str, ...] = ()
+    """The keys that all jobs share."""
 
     @classmethod
     def of(
@@ -71,10 +74,11 @@ class Command:
         own = [o for o in config.hydra.overrides.hydra if not o.startswith(_SWEEPS)]
         extra = [s.path for s in config.hydra.runtime.config_sources if s.provider == "command-line"]
         flags = ["--config-name", config.hydra.job.config_name, *(f for path in extra for f in ("--config-dir", path))]
-        return cls((*_program(task), *flags), tuple(own), processes, restarts, stop_seconds)
+        fixed = tuple(config.hydra.job.config.override_dirname.exclude_keys)
+        return cls((*_program(task), *flags), tuple(own), processes, restarts, stop_seconds, fixed)
 
     def job(self, name: str, overrides: Sequence[str], sweep: Path) -> Job:
-        run = RunFolder(sweep / folder_name(overrides))
+        run = RunFolder(job_folder(sweep, overrides, self.fixed))
         devices = (
             [] if any(o.startswith("trainer.devices=") for o in overrides) else [f"trainer.devices={self.processes}"]
         )

@@ -31,7 +31,7 @@ from kairos.evaluation.prompt_rewards import done, failures, measure_rewards, wr
 from kairos.progress import showing_progress
 from kairos.report.selection_histogram import histogram
 from kairos.runs.folder import RunFolder
-from kairos.runs.names import folder_name
+from kairos.runs.names import folder_name, run_folder
 from kairos.runs.versions import versions
 from kairos.train.callbacks.validation import greedy_engine
 from kairos.train.devices.place import place
@@ -46,8 +46,10 @@ def main(config: DictConfig) -> None:
 def select(config: DictConfig) -> None:
     chosen = str(HydraConfig.get().runtime.choices["selector"])
     overrides = list(HydraConfig.get().overrides.task)
-    plain = folder_name(overrides).replace("=", "-").replace(",", "_")  # a path that needs no quotes as an override
-    folder = Path(config.output or Path("runs") / "selections" / (config.name or plain))
+    there = Path("runs") / "selections"
+    older = there / folder_name(overrides).replace("=", "-").replace(",", "_")
+    usual = older if older.is_dir() and not config.name else run_folder(None, config.name, overrides, there)
+    folder = Path(config.output or usual)
     selector = instantiate(config.selector, _convert_="all")
     if min(config.repeats, config.size) < 1:
         raise ValueError(f"repeats and size must be >= 1, got {config.repeats} and {config.size}")

@@ -11,7 +11,7 @@ import yaml
 
 from kairos.runs.folder import PlainLoader
 from kairos.runs.keys import key_of, meaning
-from kairos.runs.names import in_name
+from kairos.runs.names import digest, in_name
 from kairos.runs.read import Run
 from kairos.runs.renamed import added, with_new_names
 
@@ -92,7 +92,7 @@ def _names(firsts: Sequence[Run]) -> list[str]:
 
 
 def _parts(run: Run) -> list[str]:
-    if "=" not in run.name:
+    if "=" not in run.name and not run.name.endswith(f"-{digest(_overrides(run))}"):
         return [run.name]
     overrides = [o for o in _overrides(run) if in_name(o) and key_of(o) != "seed"]
     return sorted(overrides) or without_seed(run.name).split(",")
