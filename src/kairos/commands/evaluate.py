@@ -28,6 +28,8 @@ from kairos.compose import assemble, compose, metrics_of, wording
 from kairos.evaluation.predictions import Prediction, write
 from kairos.evaluation.score_table import score_table
 from kairos.evaluation.scores import scored
+from kairos.policy.models.checkpoints import newest_checkpoint
+from kairos.runs.evaluations import new_evaluation
 from kairos.runs.folder import RunFolder, reworded
 from kairos.runs.lock import locked_run_of
 from kairos.stored import compose_stored
@@ -54,6 +56,7 @@ def evaluate(config: DictConfig) -> None:
     if run is not None and (outdated := run.outdated()):
         print(outdated)
     scores: dict[str, object] = {}
+    output = Path(config.output) if config.output else None
     module = None
     for name in config.templates or [None]:
         chosen = [*overrides, f"template={name}"] if name else overrides
@@ -76,8 +79,12 @@ def evaluate(config: DictConfig) -> None:
         label = name or "default"
         scores[label] = found = score_table(predictions, metrics)
         show(label, found)
-        if config.output:
-            save(Path(config.output), label, predictions, scores)
+        if output is None and run is not None:
+            output = new_evaluation(run.path, newest_checkpoint(run.path), config.split, overrides) / "scores.json"
+        if output is not None:
+            save(output, label, predictions, scores)
+    if output is not None:
+        print(f"written: {output}, predictions beside it")
 
 
 def save(output: Path, label: str, predictions: list[Prediction], scores: dict[str, object]) -> None:
