@@ -193,6 +193,7 @@ def carry_out(
     from kairos.evaluation.metrics import displays
     from kairos.policy.language import LanguagePolicy
     from kairos.policy.models.checkpoints import newest_intact
+    from kairos.report.ends import opening
     from kairos.report.run_page.chosen import chosen_in
     from kairos.report.run_page.page import try_report
     from kairos.report.run_page.strips import save_strips
@@ -208,12 +209,15 @@ def carry_out(
     check_strategy(experiment.trainer)
     if isinstance(experiment.module.policy, LanguagePolicy):
         check_kernels(cast("Attention", part(config.attn)), experiment.trainer.strategy.root_device)
+    fresh = False
     if main_process():
         says = wording(config)
         if changed := reworded(config.policy.get("weights"), says):
             print(changed)
         if run.begun and (outdated := run.outdated()):
             print(outdated)
+        fresh = not run.begun
+        print(opening(resolved(config), overrides, run.path))
         run.begin(resolved(config), overrides, versions(), config.allow_changes, says)
         write_displays(run.path, displays(metrics_of(config)))
         Environment.given(config_dir).write(run.path)
@@ -226,9 +230,10 @@ def carry_out(
             print(f"continuing {run.path} from {checkpoint.name}")
         describe(experiment.trainer.loggers, resolved(config))
     loggers = experiment.trainer.loggers
-    experiment.trainer.fit(
-        experiment.module, experiment.datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None
-    )
+    with run.withdrawn_unless_started() if fresh else nullcontext():
+        experiment.trainer.fit(
+            experiment.module, experiment.datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None
+        )
     done, asked = experiment.module.iteration, experiment.module.iterations
     if done < asked and not experiment.trainer.should_stop:
         raise RunError(f"{run.path}: the training ended after iteration {done} of {asked} and nothing says why")

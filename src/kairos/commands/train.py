@@ -23,13 +23,16 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from rich.console import Console
 
 from kairos.cli import command, config_dir, literal, needs_of, user_errors
 from kairos.compose import alone, carry_out
 from kairos.core.stop_signals import Stopped
 from kairos.report.comparison.page import draw_sweep
+from kairos.report.ends import end_table
 from kairos.runs.folder import LOG, RunError, RunFolder
-from kairos.runs.names import folder_name, run_folder
+from kairos.runs.names import job_folder, run_folder
+from kairos.runs.typed import typed_again
 from kairos.stored import compose_stored
 from kairos.train.callbacks.checkpoint import newest
 from kairos.train.devices.ranks import main_process
@@ -46,7 +49,9 @@ def main(config: DictConfig) -> None:
             train(config, started, sweep)
     except Stopped:
         if sweep:
-            print(f"the sweep is stopped at job #{HydraConfig.get().job.num}: repeat the command for what is left")
+            command = typed_again()
+            repeat = "repeat the command for what is left" + (f":\n  {command}" if command else "")
+            print(f"the sweep is stopped at job #{HydraConfig.get().job.num}: {repeat}")
         raise
     finally:
         if sweep and main_process():
@@ -65,7 +70,8 @@ def train(config: DictConfig, started: float, sweep: bool) -> None:
             checkpoint = _checkpoint(config, run)
             summary = carry_out(config, overrides, run, checkpoint, started, config_dir())
         if summary is not None:
-            print(f"{summary}\nreport: {run.path / 'report.html'}")
+            Console().print(end_table(run.path, summary))
+            print(f"report: {run.path / 'report.html'}")
 
 
 def _draw(sweep: Path) -> None:
@@ -88,7 +94,7 @@ def _open(config: DictConfig, sweep: bool) -> tuple[DictConfig, list[str], RunFo
         folder = Path(HydraConfig.get().sweep.dir)
         if RunFolder(folder).begun:
             raise RunError(f"{folder} is a run, so it cannot hold a sweep: choose another name=")
-        run = RunFolder(folder / folder_name(overrides))
+        run = RunFolder(job_folder(folder, overrides, HydraConfig.get().job.config.override_dirname.exclude_keys))
         run.path.mkdir(parents=True, exist_ok=True)
         (run.path / LOG).touch()  # the sweep's page counts a job by it that fails before it begins
     elif config.run:

@@ -94,10 +94,11 @@ class Deferred:
     """Takes over the handlers of SIGTERM and SIGINT: while `on`, the first signal is noted and delivered later.
 
     Otherwise, and from the second signal on, whoever handled them before gets them at once. Nothing is taken over
-    outside the main thread.
+    outside the main thread. `told`, if given, is called inside the handler when the first signal is noted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[int], None] | None = None) -> None:
+        self.told = told
         self.on = False
         self.received: int | None = None
         """The number of the first signal while it was on."""
@@ -124,6 +125,8 @@ class Deferred:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.on and self.received is None:
             self.received = number
+            if self.told is not None:
+                self.told(number)
         else:
             self.deliver(number)
 

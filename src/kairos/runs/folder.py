@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -27,6 +28,10 @@ LOCK = ".lock"
 
 _FIRST_FILES = ("overrides.yaml", "versions.txt", "template.yaml", "config.yaml")
 """In the order in which they are written: a run that was killed among them leaves no others, but for their seals."""
+
+
+_COMPUTED = ("metrics.jsonl", "rollouts.jsonl", "predictions", "checkpoints")
+"""What there is of a run as soon as it has computed something."""
 
 
 class RunError(ValueError):
@@ -118,6 +123,19 @@ class RunFolder:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+    @contextmanager
+    def withdrawn_unless_started(self) -> Iterator[None]:
+        """Context of a run that has just begun: an error before anything was computed empties the folder again.
+
+        A folder with a log stays: it is a job's, and its sweep counts it.
+        """
+        try:
+            yield
+        except Exception:
+            if not (self.path / LOG).exists() and not any((self.path / name).exists() for name in _COMPUTED):
+                self.clear()
+            raise
 
     def sweep(self) -> list[Path]:
         """Remove files that killed processes of this machine were writing; returns them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -9,8 +10,9 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 
-from kairos.core.stop_signals import Deferred
+from kairos.core.stop_signals import Deferred, Stopped
 from kairos.core.types import PromptBatch
+from kairos.runs.typed import typed_again
 from kairos.train.callbacks.checkpoint import SaveEvery
 from kairos.train.callbacks.fitted import callbacks_of, module_of
 from kairos.train.devices import ranks
@@ -23,7 +25,7 @@ class StopAtSignal(Callback):
 
     Ranks agree on the iteration, if only one of them gets the signal. Before the first iteration and after the last one
     the signal ends the run where it stands, for there is nothing to save: repeated, it evaluates again. A second signal
-    ends the run at once.
+    ends the run at once. What continues the run is said on stderr: the command as it was typed.
     """
 
     turn = Turn.READ  # before the checkpoint, which is saved where the trainer stops
@@ -31,10 +33,11 @@ class StopAtSignal(Callback):
     def __init__(self) -> None:
         self.signals = Deferred()
         self._number = 0
+        self._said = False
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         trainer._signal_connector = _NoHandlers(trainer)
-        self.signals = Deferred()
+        self.signals = Deferred(_told if trainer.is_global_zero else None)
         self.signals.install()
 
     def on_train_batch_start(
@@ -53,12 +56,7 @@ class StopAtSignal(Callback):
         number = self._number or self.signals.received
         if not number:
             return
-        if trainer.is_global_zero:
-            module = module_of(pl_module)
-            saved = any(isinstance(callback, SaveEvery) for callback in callbacks_of(trainer))
-            how = "repeat the command to go on" if saved else "nothing is saved, because callbacks.checkpoint is null"
-            name, done = signal.Signals(number).name, f"iteration {module.iteration} of {module.iterations}"
-            print(f"{name}: the run ends after {done}; {how}", file=sys.stderr, flush=True)
+        self._say(trainer, pl_module, number)
         self.signals.deliver(number)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -66,6 +64,39 @@ class StopAtSignal(Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         self.signals.remove()
+        if isinstance(exception, Stopped):
+            self._say(trainer, pl_module, exception.number)
+
+    def _say(self, trainer: L.Trainer, pl_module: L.LightningModule, number: int) -> None:
+        """Once: where the run ends, and what goes on with it."""
+        if self._said or not trainer.is_global_zero:
+            return
+        self._said = True
+        module, command = module_of(pl_module), typed_again()
+        saved = any(isinstance(callback, SaveEvery) for callback in callbacks_of(trainer))
+        done = f"after iteration {module.iteration} of {module.iterations}"
+        if module.iteration == 0:
+            done, how = "before its first iteration", "begin"
+        elif not saved:
+            print(f"{_name(number)}: the run ends {done}; {_UNSAVED}", file=sys.stderr, flush=True)
+            return
+        else:
+            how = "go on"
+        line = f"repeat the command to {how}" + (f":\n  {command}" if command else "")
+        print(f"{_name(number)}: the run ends {done}; {line}", file=sys.stderr, flush=True)
+
+
+_UNSAVED = "nothing is saved, because callbacks.checkpoint is null"
+
+
+def _name(number: int) -> str:
+    return signal.Signals(number).name
+
+
+def _told(number: int) -> None:
+    """Runs inside the signal's handler: print may have been interrupted, so the line is written by itself."""
+    line = f"\n{_name(number)}: the run ends after this iteration, with a checkpoint; at once, if it comes again\n"
+    os.write(2, line.encode())
 
 
 class _NoHandlers(_SignalConnector):
