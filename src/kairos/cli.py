@@ -17,7 +17,7 @@ from hydra.errors import CompactHydraException, HydraException, InstantiationExc
 from omegaconf import DictConfig
 
 from kairos.command_line import with_quotes
-from kairos.compose import CONF
+from kairos.compose import CONF, check
 from kairos.core.files import NotWritten
 from kairos.core.parent import end_with_launcher
 from kairos.core.stop_signals import StopSignals
@@ -43,7 +43,13 @@ def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
     """
 
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
-        parsed = hydra.main(version_base="1.3", config_path=CONF, config_name=name)(main)
+        @functools.wraps(main)
+        def checked(config: DictConfig) -> None:
+            with user_errors():
+                check(config)
+            main(config)
+
+        parsed = hydra.main(version_base="1.3", config_path=CONF, config_name=name)(checked)
 
         @functools.wraps(main)
         def run() -> None:

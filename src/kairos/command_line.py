@@ -1,4 +1,4 @@
-"""The command line before anything heavy is imported: values without quotes, and misspelt options."""
+"""The command line before anything heavy is imported: values without quotes, options and values that are refused."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 from kairos.compose import compose
 from kairos.options.overrides import OverrideError, swept
 from kairos.options.quoting import quoted
+from kairos.options.values import ValueRefused
 from kairos.runs.keys import KEYS
 
 _ASKS = ("help", "hydra_help", "info", "shell_completion", "config_name", "config_path")
@@ -25,7 +26,7 @@ def with_quotes(arguments: Sequence[str]) -> list[str]:
 
 
 def refuse_misspelt(name: str, arguments: Sequence[str]) -> None:
-    """End the program with one line if the `arguments` of command `name` name an option that there is not.
+    """End the program with one line if the `arguments` of command `name` name no option, or a value that it refuses.
 
     `arguments` are `with_quotes`. Costs one composition.
     """
@@ -35,7 +36,7 @@ def refuse_misspelt(name: str, arguments: Sequence[str]) -> None:
     try:
         for overrides in swept(flags.overrides) if flags.multirun else [flags.overrides]:
             compose(overrides, flags.config_dir, name)
-    except OverrideError as error:
+    except (OverrideError, ValueRefused) as error:
         sys.exit(f"error: {error}")
 
 

@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from kairos.options.overrides import composed, refuse_new_at_the_top
+from kairos.options.values import check_options, check_parts
 from kairos.runs.environment import Environment
 from kairos.runs.folder import RunError, RunFolder, reworded
 from kairos.runs.names import run_folder
@@ -65,7 +66,8 @@ def compose(
     """The configuration of the command line `scripts/train.py <overrides>`.
 
     `config_dir`: a folder of your own config groups, as `--config-dir`. OverrideError for an override that names no
-    option, with what may be meant; overrides that a run has `stored` may add options at the top.
+    option, with what may be meant; overrides that a run has `stored` may add options at the top. ValueRefused for a
+    value that an option at the top cannot take.
     """
     GlobalHydra.instance().clear()
     extra = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
@@ -78,7 +80,8 @@ def compose(
         config = composed(overrides, plain, folders)
         if not stored:
             refuse_new_at_the_top(overrides, plain, folders)
-        return config
+    check(config)
+    return config
 
 
 def build(overrides: Sequence[str] = (), config_dir: str | None = None) -> Experiment:
@@ -89,7 +92,8 @@ def build(overrides: Sequence[str] = (), config_dir: str | None = None) -> Exper
 def assemble(config: DictConfig, overrides: Sequence[str] = (), folder: Path | None = None) -> Experiment:
     """Build the objects of a composed configuration; the run's folder is `folder`, or named after the overrides.
 
-    ValueError if an option without a default has no value, or if this machine lacks the devices that are asked for.
+    ValueError if an option without a default has no value, or if this machine lacks the devices that are asked for;
+    ValueRefused for a value that a part does not take.
     """
     if config.enrich.get("sampler") is not None and config.processor is None:
         raise ValueError(
@@ -106,6 +110,7 @@ def assemble(config: DictConfig, overrides: Sequence[str] = (), folder: Path | N
     with open_dict(config):
         config.folder = str(folder)
     with values_given(config):
+        check(config, "callbacks", "logger", "trainer", "module", "datamodule")
         callbacks = _present(config.callbacks)
         loggers = _present(config.logger)
         trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers or False, _convert_="all")
@@ -136,6 +141,13 @@ def _without_value(node: object, prefix: str = "") -> Iterator[str]:
     if isinstance(node, dict):
         for name, value in node.items():
             yield from [f"{prefix}{name}"] if value == "???" else _without_value(value, f"{prefix}{name}.")
+
+
+def check(config: DictConfig, *names: str) -> None:
+    """ValueRefused for a value that an option at the top does not take, or a part at or below one of these nodes."""
+    check_options(config, Path(CONF))
+    for name in names:
+        check_parts(config[name], config, name)
 
 
 def part(node: DictConfig) -> object:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from kairos.options.spelling import close, did_you_mean, meant
+from kairos.options.values import signature_of
 
 Compose = Callable[[Sequence[str]], DictConfig]
 """The configuration of overrides. Hydra's errors."""
@@ -23,7 +24,9 @@ class OverrideError(ValueError):
 
 def composed(overrides: Sequence[str], compose: Compose, folders: Sequence[Path]) -> DictConfig:
     """`compose(overrides)`; OverrideError for one that it cannot apply. `folders` hold the groups of options."""
-    _parsed(overrides)
+    for one in _parsed(overrides):
+        if not one.is_delete() and _of_group(one, folders) and not isinstance(one.value(), str | list | None):
+            raise OverrideError(f"{_line(one)}: {one.key_or_group} takes the name of an option; {_MORE}")
     try:
         return compose(overrides)
     except MissingConfigException as error:
@@ -119,15 +122,24 @@ def _no_option(
     key = wrong.key_or_group.replace("/", ".")
     # Hydra chooses the options of groups first, and then applies the others in their order.
     sound = [_line(one) for n, one in enumerate(parsed) if n < place or (n > place and _of_group(one, folders))]
-    options = _options(compose(sound))
+    config = compose(sound)
+    options = _options(config)
     misspelt, above = key, key.rpartition(".")[0]
     while above and above not in options:  # the first part of a.b.c that is no option
         misspelt, above = above, above.rpartition(".")[0]
     if misspelt in options:
         return _joined(error)
+    if _takes(config, above, misspelt):
+        return f"{_line(wrong)}: {above} has its default of {misspelt.rpartition('.')[2]}; add it: +{_line(wrong)}"
     rest = key.removeprefix(misspelt)
     likely = [option + rest if option + rest in options else option for option in _likely(misspelt, options, folders)]
     return f"{_line(wrong)}: there is no option {misspelt}; {did_you_mean(likely) or _below(above, options)}"
+
+
+def _takes(config: DictConfig, above: str, name: str) -> bool:
+    """Whether the part at `above` has a parameter of this name, which the configuration leaves at its default."""
+    target = OmegaConf.select(config, f"{above}._target_") if above else None
+    return target is not None and name.rpartition(".")[2] in signature_of(str(target)).names
 
 
 def _likely(misspelt: str, options: Sequence[str], folders: Sequence[Path]) -> list[str]:

@@ -34,8 +34,9 @@ class Optimizer:
             raise ValueError(f"optimizer.kind must be adamw or sgd, got {self.kind!r}")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"optimizer.schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
-        if self.learning_rate < 0 or self.warmup < 0:
-            raise ValueError(f"optimizer: learning_rate and warmup must be >= 0, got {self}")
+        for name in ("learning_rate", "weight_decay", "warmup"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"optimizer.{name} must be >= 0, got {getattr(self, name)}")
         if not 0 <= self.floor <= 1:
             raise ValueError(f"optimizer.floor is a share of the learning rate, in [0, 1], got {self.floor}")
 
