@@ -172,7 +172,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run():
 
 
 def test_a_group_of_one_survivor_and_one_without_spread_train():
-    run = fit("name=one", "sampling.group_size=1", "iterations=2", "objective=surrogate")
+    run = fit("name=one", "sampling.group_size=1", "iterations=2", "objective=surrogate", "advantage=one")
     assert curve(run.folder, "advantage/magnitude") == [0.0, 0.0]
     assert curve(run.folder, "reward/no_spread") == [1.0, 1.0]
     assert curve(run.folder, "learn/gradient_norm") == [0.0, 0.0]

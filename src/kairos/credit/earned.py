@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kairos.core.protocols import Advantage, Gate
+from kairos.core.types import Sampling
 
 
 @dataclass(frozen=True)
@@ -61,3 +62,27 @@ def refuse_group_rule(advantage: Advantage) -> None:
             "step with the groups in a list: wrap it in PerGroup (yaml: _target_: kairos.credit.advantages.PerGroup, "
             "and the rule under `rule`)"
         )
+
+
+def refuse_equal_groups(advantage: Advantage, sampling: Sampling) -> None:
+    """ValueError where groups of this size, or at temperature 0, get advantage 0 whatever their rewards.
+
+    For a run without injected rows. The advantage is tried on made-up rewards.
+    """
+    count = sampling.group_size
+    if count == 1 and _nothing(advantage, [torch.zeros(1), torch.ones(1)]):
+        raise ValueError(
+            f"sampling.group_size=1: the advantage ({advantage!r}) compares the rollouts of a group, so one alone "
+            "teaches nothing; say sampling.group_size=2 or more, or another advantage="
+        )
+    if count > 1 and sampling.temperature == 0 and _nothing(advantage, [torch.zeros(count), torch.ones(count)]):
+        raise ValueError(
+            f"sampling.temperature=0: the {count} rollouts of a group would be equal, and the advantage "
+            f"({advantage!r}) compares them; say sampling.temperature=1, or another advantage="
+        )
+
+
+def _nothing(advantage: Advantage, rewards: Sequence[Tensor]) -> bool:
+    """Whether no rollout has an advantage and a weight."""
+    found = advantage(rewards, [torch.ones(len(one), dtype=torch.bool) for one in rewards])
+    return not any((advantages_G * weights_G).any() for advantages_G, weights_G in found)

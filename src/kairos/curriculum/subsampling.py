@@ -153,4 +153,7 @@ def largest_remainder(shares: Sequence[float], count: int) -> list[int]:
 
 def _enough(have: int, count: int) -> None:
     if not 0 <= count <= have:
-        raise ValueError(f"{count} prompts are to be drawn from {have}: lower the selector's count")
+        raise ValueError(
+            f"{count} prompts are to be drawn, and only {have} can be: lower selector.count (in select_prompts), or "
+            "curriculum.subset.selector.count (in training), to that number"
+        )

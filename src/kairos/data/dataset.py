@@ -35,7 +35,8 @@ class PromptDataset(Dataset[Prompt | Failure]):
     add features to a decoded prompt, applied in order (None: left out), then the one that chooses frames (`Shown`). A
     video that cannot be decoded, a PromptError of `enrich` or of the processor, a target span without length, and texts
     that are longer than `text_bytes` together or hold what is no text (`text_fault`) are failures of one prompt; all
-    other errors stop the run.
+    other errors stop the run. A span that lies wholly behind the decoded clip is a failure too, and stops the run where
+    the reader says `invalid="error"`.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class PromptDataset(Dataset[Prompt | Failure]):
     ) -> None:
         if text_bytes < 1:
             raise ValueError(f"text_bytes must be >= 1 (of question, options and demonstration), got {text_bytes}")
+        self.invalid = "skip" if isinstance(records, Sequence) else getattr(records, "invalid", "skip")
         self.records = list(records) if isinstance(records, Sequence) else records.records()
         if not self.records:
             raise ValueError("no records to learn from: check the paths and the filters of `data`")
@@ -74,7 +76,9 @@ class PromptDataset(Dataset[Prompt | Failure]):
 
     def of(self, records: Sequence[Record]) -> PromptDataset:
         """The same data set with other records."""
-        return PromptDataset(records, self.loader, self.template, self.processor, self.enrich, self.text_bytes)
+        same = PromptDataset(records, self.loader, self.template, self.processor, self.enrich, self.text_bytes)
+        same.invalid = self.invalid
+        return same
 
     def __len__(self) -> int:
         return len(self.records)
@@ -91,11 +95,24 @@ class PromptDataset(Dataset[Prompt | Failure]):
         try:
             prompt = self._decoded(record)
             missed = filled(prompt.clip)
+            self._refuse_spans_behind(prompt)
             for add in self._in_order:
                 prompt = add(prompt)
             return prompt if self.processor is None else replace(prompt, layout=self.processor(prompt))
         except PromptError as error:
             return Failure(record.uid, str(error), missed)
+
+    def _refuse_spans_behind(self, prompt: Prompt) -> None:
+        """PromptError, or ValueError with invalid="error", for a span that begins after the clip has ended."""
+        seconds = prompt.clip.duration if prompt.clip is not None else 0.0
+        for span in (*prompt.target.spans, *prompt.target.evidence):
+            if 0 < seconds <= span.start:
+                fault = f"span {span.start:g} to {span.end:g} lies behind the clip, which ends after {seconds:g} s"
+                if self.invalid == "error":
+                    raise ValueError(
+                        f"{prompt.uid}: {fault}; correct the annotation, or leave such rows out with data.invalid=skip"
+                    )
+                raise PromptError(f"{fault}: correct the annotation")
 
     def _decoded(self, record: Record) -> Prompt:
         return self._prompt(record, self.loader.load(record.video))

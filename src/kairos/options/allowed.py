@@ -58,7 +58,7 @@ def allows(annotation: object, value: object) -> bool:
         return True  # refers to another option
     if origin is Annotated:
         return allows(inside[0], value) and all(
-            bound(value) for bound in cast("Sequence[Bound]", inside[1:]) if _is_number(value)
+            bound(cast("float", value)) for bound in cast("Sequence[Bound]", inside[1:]) if _is_number(value)
         )
     if origin in (Union, types.UnionType):
         return any(allows(one, value) for one in inside)

@@ -15,7 +15,7 @@ from kairos.policy.family import Family
 from kairos.policy.models.chat_template import render
 from kairos.policy.models.hub_processor import with_thinking
 from kairos.policy.models.mini_tokenizer import CHAT_TEMPLATE
-from kairos.policy.models.weights import locate
+from kairos.policy.models.weights import check_reachable, locate
 from kairos.policy.network.layouts import Markers, frames_in
 from kairos.policy.network.special_tokens import check_prompt, special_tokens
 from kairos.video.budget import PixelBudget
@@ -90,7 +90,9 @@ class LanguageProcessor:
     @cached_property
     def loaded(self) -> PreTrainedTokenizerBase:
         """The tokenizer, loaded when it is first asked for."""
-        return AutoTokenizer.from_pretrained(locate(self.tokenizer).base, trust_remote_code=False)
+        base = locate(self.tokenizer).base
+        check_reachable(base)
+        return AutoTokenizer.from_pretrained(base, trust_remote_code=False)
 
     @cached_property
     def end(self) -> int:

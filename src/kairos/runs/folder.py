@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -148,13 +149,24 @@ class RunFolder:
                 path.unlink(missing_ok=True)
         return left
 
+    def _refuse_absent(self) -> None:
+        """RunError where there is no folder, with the runs beside it that may be meant."""
+        if self.path.is_dir():
+            return
+        beside = sorted(p.name for p in self.path.parent.iterdir() if p.is_dir()) if self.path.parent.is_dir() else []
+        near = [str(self.path.parent / name) for name in difflib.get_close_matches(self.path.name, beside, 3)]
+        likely = f"did you mean {' or '.join(near)}?" if near else "name the folder of one, such as runs/<name>"
+        raise RunError(f"there is no run {self.path}; {likely}")
+
     def _config(self) -> Mapping[str, object]:
+        self._refuse_absent()
         config = read_yaml(self.path / "config.yaml")
         if not isinstance(config, Mapping):
             raise BrokenFile(f"{self.path / 'config.yaml'} holds no configuration. {_REMEDY}")
         return cast("Mapping[str, object]", config)
 
     def _overrides(self) -> list[str]:
+        self._refuse_absent()
         listed = read_yaml(self.path / "overrides.yaml")
         if not isinstance(listed, list) or not all(isinstance(override, str) for override in listed):
             raise RunError(

@@ -49,7 +49,8 @@ from kairos.core.seeds import mix
 from kairos.core.stop_iteration import no_stop_iteration
 from kairos.core.threads import one_host_thread
 from kairos.core.types import START, ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
-from kairos.credit.earned import Earned, earned, refuse_group_rule
+from kairos.credit.earned import Earned, earned, refuse_equal_groups, refuse_group_rule
+from kairos.credit.injections import NoInjection
 from kairos.objective.objective import Objective
 from kairos.train import diagnostics, oversampling
 from kairos.train.batch import collate
@@ -261,6 +262,11 @@ class GRPOModule(L.LightningModule):
         return functools.lru_cache(maxsize=65536)(self.trained.encode)
 
     # Lightning's hooks
+
+    def setup(self, stage: str) -> None:
+        """Before weights are loaded. ValueError if no rollout could ever have an advantage."""
+        if stage == "fit" and isinstance(self.injection, NoInjection):
+            refuse_equal_groups(self.advantage, self.sampling.at(0, self.iterations))
 
     def configure_model(self) -> None:
         """Load weights, once; the reference `start` is taken from the policy here, before any update."""

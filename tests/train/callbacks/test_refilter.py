@@ -90,7 +90,8 @@ def test_a_pass_asks_every_prompt_of_the_run_greedily():
     run = fit("name=a", *options, "curriculum.refilter.selector.high=1.0", "iterations=14")
     one, two = (read_selection(run.folder / "selections" / f"{epoch}.json").uids for epoch in (1, 2))
     assert one == two and 2 <= len(one) < 16
-    greedy = fit("name=b", "sampling.temperature=0", "optimizer.learning_rate=0", "prompts=16", "iterations=1")
+    greedy = fit("name=b", "sampling.temperature=0", "optimizer.learning_rate=0", "prompts=16", "iterations=1",
+                 "advantage=one")  # fmt: skip
     iou = {str(row["uid"]): row["terms"]["iou"] for row in rows(greedy.folder / "rollouts.jsonl")}  # type: ignore[index]
     assert set(one) == {uid for uid, value in iou.items() if 0.05 < value <= 1.0}  # type: ignore[operator]
 

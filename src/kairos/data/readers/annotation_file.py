@@ -79,7 +79,10 @@ class AnnotationFile(ABC, Generic[Row]):
 
     def records(self) -> list[Record]:
         """The records of all usable rows; logs the others once. ValueError if no row is usable."""
-        return _report(self.file, self.read())
+        reading = self.read()
+        if reading.missing and not reading.records and not Path(self.videos).is_dir():
+            raise ValueError(f"{self.file}: there is no folder of videos {self.videos}; correct data.videos")
+        return _report(self.file, reading)
 
     def missing_videos(self) -> tuple[Failure, ...]:
         """The rows whose video is absent."""

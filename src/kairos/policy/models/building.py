@@ -13,7 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from kairos.policy.family import Family
 from kairos.policy.models.freezing import freeze
-from kairos.policy.models.weights import locate
+from kairos.policy.models.weights import check_reachable, locate
 from kairos.policy.network.towers import Towers
 
 
@@ -55,6 +55,7 @@ class Adapter(Protocol):
 def load_model(family: Family, weights: str) -> Towers:
     """Load the model that `weights` names; `locate` says what it may be."""
     found = locate(weights)
+    check_reachable(found.base)
     model = family.load(found.base)
     found.put_into(model)
     return family.towers(model)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 import yaml
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from torch import Tensor, nn
 
 from kairos.core.seals import check_folder, read_state
@@ -19,6 +21,8 @@ from kairos.policy.models.foreign_code import check_model_folder
 SHIPPED = "mini_base"
 SHIPPED_ANSWERER = "mini_answerer"
 SHIPPED_CLIP = "mini_clip"
+_UNANSWERED = (OSError, HfHubHTTPError.__mro__[1])
+"""No network, or none for Hugging Face's library (HF_HUB_OFFLINE); the second is its HTTP client's base class."""
 _log = logging.getLogger(__name__)
 
 
@@ -67,6 +71,27 @@ def check_exists(weights: str, followed: tuple[str, ...] = ()) -> None:
             f"policy.weights={chain}: there is no such folder; a Hugging Face id is owner/name, and no folder of the "
             "owner's name may lie in the working directory"
         )
+
+
+@cache
+def check_reachable(weights: str) -> None:
+    """ValueError for an id that Hugging Face does not have, or that is not here while it cannot be reached.
+
+    One question, before its library asks for every file of a model six times over.
+    """
+    if Path(weights).is_dir():
+        return
+    try:
+        if isinstance(try_to_load_from_cache(weights, "config.json"), str):
+            return
+        HfApi().model_info(weights, timeout=10)
+    except (RepositoryNotFoundError, HFValidationError):
+        why = "Hugging Face has no such model, or a private one (`hf auth login`)"
+    except _UNANSWERED as error:
+        why = f"it is not on this machine, and Hugging Face does not answer ({type(error).__name__})"
+    else:
+        return
+    raise ValueError(f"policy.weights={weights}: no folder of this name, and {why}; name a folder or an id owner/name")
 
 
 def _looks_like_a_path(weights: str) -> bool:
