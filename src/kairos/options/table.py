@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Annotated, Literal
 
 from kairos.options.allowed import Above, AtLeast
 
 Count = Annotated[int, AtLeast(1)]
 Seconds = Annotated[float, AtLeast(0)]
+
+
+def or_null(annotation: object) -> object:
+    """The annotation, or None (of an expression, which a type checker does not take for a type)."""
+    return operator.or_(annotation, None)
+
 
 OPTIONS: dict[str, object] = {
     # of a run
@@ -19,28 +26,28 @@ OPTIONS: dict[str, object] = {
     "updates.minibatches": Count,
     "updates.microbatch": Annotated[int, AtLeast(0)],
     "clip_norm": Annotated[float, AtLeast(0)],
-    "shown_frames": Count | None,
-    "only_first": Count | None,
+    "shown_frames": or_null(Count),
+    "only_first": or_null(Count),
     "workers": Annotated[int, AtLeast(0)],
     "timeout_minutes": Annotated[float, Above(0)],
     "memory_check": Literal["refuse", "warn", "off"],
-    "memory_gib": Annotated[float, Above(0)] | None,
+    "memory_gib": or_null(Annotated[float, Above(0)]),
     # of what is read and written
-    "count": Count | None,
+    "count": or_null(Count),
     "size": Count,
     "repeats": Count,
     "split": str,
     "splits": list[str],
-    "templates": list[str] | None,
-    "fps": Annotated[float, Above(0)] | None,
-    "start": Seconds | None,
-    "end": Seconds | None,
+    "templates": or_null(list[str]),
+    "fps": or_null(Annotated[float, Above(0)]),
+    "start": or_null(Seconds),
+    "end": or_null(Seconds),
     "options": list[str | int | float],
     "compat": Literal["ours", "paper"],
     "runs": list[str | int],
     # of rollouts.py
-    "limit": Count | None,
-    "max_text": Count | None,
+    "limit": or_null(Count),
+    "max_text": or_null(Count),
     "poll": Annotated[float, Above(0)],
     # of mini_clip.py
     "steps": Count,

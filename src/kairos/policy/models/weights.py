@@ -21,7 +21,7 @@ from kairos.policy.models.foreign_code import check_model_folder
 SHIPPED = "mini_base"
 SHIPPED_ANSWERER = "mini_answerer"
 SHIPPED_CLIP = "mini_clip"
-_UNANSWERED = (OSError, HfHubHTTPError.__mro__[1])
+_UNANSWERED: tuple[type[Exception], ...] = (OSError, *HfHubHTTPError.__bases__)
 """No network, or none for Hugging Face's library (HF_HUB_OFFLINE); the second is its HTTP client's base class."""
 _log = logging.getLogger(__name__)
 
