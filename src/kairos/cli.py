@@ -17,7 +17,7 @@ from hydra.errors import CompactHydraException, HydraException, InstantiationExc
 from omegaconf import DictConfig
 
 from kairos.command_line import with_quotes
-from kairos.compose import CONF, check
+from kairos.compose import CONF, check_values
 from kairos.core.files import NotWritten
 from kairos.core.parent import end_with_launcher
 from kairos.core.stop_signals import StopSignals
@@ -46,7 +46,7 @@ def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
         @functools.wraps(main)
         def checked(config: DictConfig) -> None:
             with user_errors():
-                check(config)
+                check_values(config)
             main(config)
 
         parsed = hydra.main(version_base="1.3", config_path=CONF, config_name=name)(checked)

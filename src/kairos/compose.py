@@ -80,7 +80,7 @@ def compose(
         config = composed(overrides, plain, folders)
         if not stored:
             refuse_new_at_the_top(overrides, plain, folders)
-    check(config)
+    check_values(config)
     return config
 
 
@@ -110,7 +110,7 @@ def assemble(config: DictConfig, overrides: Sequence[str] = (), folder: Path | N
     with open_dict(config):
         config.folder = str(folder)
     with values_given(config):
-        check(config, "callbacks", "logger", "trainer", "module", "datamodule")
+        check_values(config, "callbacks", "logger", "trainer", "module", "datamodule")
         callbacks = _present(config.callbacks)
         loggers = _present(config.logger)
         trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers or False, _convert_="all")
@@ -143,7 +143,7 @@ def _without_value(node: object, prefix: str = "") -> Iterator[str]:
             yield from [f"{prefix}{name}"] if value == "???" else _without_value(value, f"{prefix}{name}.")
 
 
-def check(config: DictConfig, *names: str) -> None:
+def check_values(config: DictConfig, *names: str) -> None:
     """ValueRefused for a value that an option at the top does not take, or a part at or below one of these nodes."""
     check_options(config, Path(CONF))
     for name in names:

@@ -18,7 +18,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from kairos.cli import command, user_errors
-from kairos.compose import check
+from kairos.compose import check_values
 from kairos.core.protocols import Embeds
 from kairos.data.dataset import records_of
 from kairos.data.embedding import fill
@@ -28,7 +28,7 @@ from kairos.video.store.caching import cache
 @command("cache_videos")
 def main(config: DictConfig) -> None:
     with user_errors():
-        check(config, "datamodule", "loader", "enrich")
+        check_values(config, "datamodule", "loader", "enrich")
         datamodule = instantiate(config.datamodule, _convert_="all")
         records = [record for split in config.splits for record in records_of(datamodule.dataset(split))]
         if not records:

@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from kairos.cli import command, user_errors
-from kairos.compose import check
+from kairos.compose import check_values
 from kairos.data.dataset import records_of
 from kairos.data.filters import Keep
 from kairos.data.writing import write_jsonl
@@ -28,7 +28,7 @@ from kairos.data.writing import write_jsonl
 @command("convert")
 def main(config: DictConfig) -> None:
     with user_errors():
-        check(config, "keep", "datamodule")
+        check_values(config, "keep", "datamodule")
         keep: Keep = instantiate(config.keep, _convert_="all")
         output = Path(config.output)
         records = records_of(instantiate(config.datamodule, _convert_="all").dataset(config.split))

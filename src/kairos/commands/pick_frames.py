@@ -29,7 +29,7 @@ from rich.console import Console
 from torch import Tensor
 
 from kairos.cli import UserError, command, config_dir, literal, needs_of, user_errors
-from kairos.compose import check, compose, values_given
+from kairos.compose import check_values, compose, values_given
 from kairos.core.answers import read
 from kairos.core.files import write_whole
 from kairos.core.protocols import Answerer, Enrich
@@ -57,7 +57,7 @@ def main(config: DictConfig) -> None:
         given = list(HydraConfig.get().overrides.task)
         chosen = composed(run, given, config.trust)
         named = [override for override in given if key_of(override).partition(".")[0] == "answerer"]
-        check(chosen, "enrich", "loader", "answerer")
+        check_values(chosen, "enrich", "loader", "answerer")
         with values_given(chosen):
             if chosen.video:
                 print(of_video(chosen, named not in ([], ["answerer=none"])))

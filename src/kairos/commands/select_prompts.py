@@ -22,7 +22,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from kairos.cli import command, user_errors
-from kairos.compose import Experiment, assemble, check, resolved, wording
+from kairos.compose import Experiment, assemble, check_values, resolved, wording
 from kairos.core.types import Failure
 from kairos.curriculum.measures import measures_of
 from kairos.curriculum.rewards import read_rewards
@@ -50,7 +50,7 @@ def select(config: DictConfig) -> None:
     older = there / folder_name(overrides).replace("=", "-").replace(",", "_")
     usual = older if older.is_dir() and not config.name else run_folder(None, config.name, overrides, there)
     folder = Path(config.output or usual)
-    check(config, "selector")
+    check_values(config, "selector")
     selector = instantiate(config.selector, _convert_="all")
     if min(config.repeats, config.size) < 1:
         raise ValueError(f"repeats and size must be >= 1, got {config.repeats} and {config.size}")
