@@ -34,7 +34,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
         yield found
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_reward_rises_as_with_the_live_engine(runs: dict[str, Path]) -> None:
     live, vllm = (curve(runs[engine], "reward/total") for engine in ("live", "vllm"))
     assert len(live) == len(vllm) == ITERATIONS

@@ -69,7 +69,7 @@ def start(policy: LanguagePolicy, device: torch.device, settings: Settings) -> E
             limit_mm_per_prompt={"image": 0, "video": 0}, enable_mm_embeds=True, mm_processor_cache_gb=0,
             enforce_eager=on_cpu or settings.eager, enable_sleep_mode=not on_cpu and settings.sleeps,
             logprobs_mode="processed_logprobs", enable_prefix_caching=True, mamba_ssm_cache_dtype="float32",
-            disable_log_stats=True,
+            disable_log_stats=True, **(_whole_prompts(settings) if on_cpu else {}),
             distributed_executor_backend="external_launcher" if world() > 1 else None,
         )  # fmt: skip
 
@@ -86,6 +86,11 @@ def write_folder(policy: LanguagePolicy, folder: Path) -> None:
     whole(Qwen2VLImageProcessor(), tokenizer, video(do_sample_frames=False, do_resize=False)).save_pretrained(folder)
     kind = type(config).from_dict({**config.to_dict(), "architectures": [type(policy.towers.model).__name__]})
     kind.save_pretrained(folder)
+
+
+def _whole_prompts(settings: Settings) -> dict[str, object]:
+    """On a CPU vLLM cannot put back the random number of a row whose prompt it has cut: "does not use offset"."""
+    return {"enable_chunked_prefill": False, "max_num_batched_tokens": max(settings.context, 2048)}
 
 
 def _keep_weights_as_they_are() -> None:
