@@ -62,6 +62,11 @@ def test_an_option_of_a_part_says_what_it_takes(typed: str, answer: str):
         assemble(compose([*TOY, "shape=log_exp", typed]))
 
 
+def test_a_value_that_a_part_builds_is_let_through():
+    """The tokenizer of policy=qwen2_5_vl_3b is a text that a function finds."""
+    assemble(compose(["policy=qwen2_5_vl_3b", "data=toy"]))
+
+
 def test_groups_in_which_nothing_differs_are_refused():
     compares = PerGroup(GroupNormalized())
     with pytest.raises(ValueError, match=r"sampling.group_size=1: .* say sampling.group_size=2"):

@@ -32,7 +32,7 @@ def test_a_warm_up_below_one_is_a_share_of_the_run():
     ("fields", "message"),
     [
         ({"schedule": "step"}, "optimizer.schedule must be one of constant, linear, cosine, got 'step'"),
-        ({"warmup": -1}, "learning_rate and warmup must be >= 0"),
+        ({"warmup": -1}, "optimizer.warmup must be >= 0, got -1"),
         ({"floor": 2.0}, r"optimizer.floor is a share of the learning rate, in \[0, 1\], got 2.0"),
     ],
 )

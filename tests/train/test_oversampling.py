@@ -44,5 +44,5 @@ def test_without_oversampling_nothing_changes():
     plain = fit("name=a", "iterations=2", "gate=minimum_spread")
     batch = plain.module.rollouts
     assert batch is not None and len(batch.prompts) == 4 and not curve(plain.folder, "data/shortfall")
-    with pytest.raises(UserError, match="oversample must be >= 1, got 0"), user_errors():
+    with pytest.raises(UserError, match="oversample=0: oversample must be a whole number of at least 1"), user_errors():
         build([*TOY, "oversample=0"])

@@ -54,8 +54,8 @@ def allows(annotation: object, value: object) -> bool:
     (False, True, True, False)
     """
     origin, inside = get_origin(annotation), get_args(annotation)
-    if isinstance(value, str) and value.startswith("${"):
-        return True  # refers to another option
+    if (isinstance(value, str) and value.startswith("${")) or (isinstance(value, dict) and "_target_" in value):
+        return True  # refers to another option; is what a part builds
     if origin is Annotated:
         return allows(inside[0], value) and all(
             bound(cast("float", value)) for bound in cast("Sequence[Bound]", inside[1:]) if _is_number(value)

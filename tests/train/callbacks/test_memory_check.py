@@ -103,7 +103,7 @@ def test_a_refused_run_goes_on_in_its_folder_when_it_is_only_to_be_warned(capsys
 
 
 def test_an_unknown_check_is_one_clear_line():
-    with pytest.raises(Exception, match="memory_check must be refuse, warn or off, got 'perhaps'"):
+    with pytest.raises(Exception, match="memory_check=perhaps: memory_check must be refuse or warn or off"):
         build(["policy=toy", "data=toy", "memory_check=perhaps"])
 
 
