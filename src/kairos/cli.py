@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import sys
 import sysconfig
@@ -14,6 +15,7 @@ from typing import Self
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException, HydraException, InstantiationException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from kairos.command_line import with_quotes
@@ -32,7 +34,10 @@ _WORKER_LINE = re.compile(r'^  File "(.+)", line (\d+), in (.+)$', re.MULTILINE)
 
 
 class UserError(CompactHydraException):
-    """An error that a user can fix: Hydra prints only its message, without a stack trace, and exits with 1."""
+    """An error that a user can fix: only its message is printed, without a stack trace, and the exit code is 1."""
+
+    said_all = False
+    """Whether the message says all there is to know; else the line that tells how to see the trace follows it."""
 
 
 def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
@@ -45,9 +50,16 @@ def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
         @functools.wraps(main)
         def checked(config: DictConfig) -> None:
-            with user_errors():
-                check_values(config)
-            main(config)
+            try:
+                with user_errors():
+                    check_values(config)
+                main(config)
+            except UserError as error:
+                job_of_a_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+                if job_of_a_sweep or not error.said_all or os.environ.get("HYDRA_FULL_ERROR") == "1":
+                    raise
+                print(error, file=sys.stderr)
+                raise SystemExit(1) from error
 
         parsed = hydra.main(version_base="1.3", config_path=CONF, config_name=name)(checked)
 
@@ -94,7 +106,9 @@ class user_errors:
         ):
             message = _message(error, trace)
             if message is not None:
-                raise UserError(f"error: {message}") from error
+                told = UserError(f"error: {message}")
+                told.said_all = message == str(_root(error)) and not isinstance(_root(error), RewardError)
+                raise told from error
 
 
 class needs_of:
@@ -123,9 +137,7 @@ class needs_of:
 
 def _message(error: Exception, trace: TracebackType | None) -> str | None:
     """The one-line message of an error; None if it should keep its stack trace."""
-    cause: BaseException = error
-    while isinstance(cause, InstantiationException | ImportError) and cause.__cause__ is not None:
-        cause = cause.__cause__
+    cause = _root(error)
     if isinstance(cause.__cause__, StopIteration) and not isinstance(cause, RewardError):
         cause = cause.__cause__
     crash = cause.__cause__ if isinstance(cause, RewardError) else None
@@ -142,6 +154,13 @@ def _message(error: Exception, trace: TracebackType | None) -> str | None:
         key = re.search(r"full_key: (\S+)", str(error))
         return f"{key[1] if key else 'a part'}: {target[1]}: {_summary(cause)}"
     return None
+
+
+def _root(error: BaseException) -> BaseException:
+    """What Hydra's instantiation, or an import, failed with."""
+    while isinstance(error, InstantiationException | ImportError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _summary(error: BaseException) -> str:
