@@ -89,7 +89,7 @@ def test_the_best_are_printed_first(run: Path, script: Script, capsys: pytest.Ca
         (["sort=question"], "error: sort='question': this is no number"),
         (["iteration=two"], "error: iteration must be a number, a range such as 10:20, 10: or :20, last or null"),
         (["limit=0"], "error: limit=0: limit must be a whole number of at least 1 or null"),
-        (["limit=all"], "error: limit must be >= 1 rollout, or null for all, got 'all'"),
+        (["limit=all"], "error: limit=all: limit must be a whole number of at least 1 or null"),
         (["max_text=x"], "error: max_text=x: max_text must be a whole number of at least 1 or null"),
         (["poll=0"], "error: poll=0: poll must be a number above 0"),
         (["follow=true", "sort=reward"], "leave sort= out"),
