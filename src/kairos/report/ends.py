@@ -13,10 +13,13 @@ from kairos.runs.read import read_run
 from kairos.runs.series import TOTAL_REWARD, Series
 
 _NEITHER = ("", "", "")
+_VALIDATES_ON_TRAINING = (
+    "\nvalidation asks the very rows that are trained on: data.val_annotations=<file> gives it others"
+)
 
 
 def opening(config: Mapping[str, object], overrides: Sequence[str], folder: Path) -> str:
-    """Two lines: what is trained on what, how long and by which method, and where the run lies."""
+    """What is trained on what, how, how long and where; and whether it validates on what it learns from."""
     policy, sampling, trainer = (_below(config, name) for name in ("policy", "sampling", "trainer"))
     method, data = option("method", overrides) or "own method", option("data", overrides) or "own data"
     weights = policy.get("weights") or option("policy", overrides)
@@ -25,7 +28,14 @@ def opening(config: Mapping[str, object], overrides: Sequence[str], folder: Path
     return (
         f"{method} on {data}: policy {weights}, {count} iterations of {prompts} prompts x {answers} answers{device}\n"
         f"in {folder}: report.html at the end; Ctrl-C ends the run after its iteration, to go on later"
+        + (_VALIDATES_ON_TRAINING if _validates_on_training(_below(config, "data")) else "")
     )
+
+
+def _validates_on_training(data: Mapping[str, object]) -> bool:
+    """Whether one file is read for both."""
+    train, val = (_below(_below(data, name), "records").get("annotations") for name in ("train", "val"))
+    return "val_annotations" in data and train is not None and train == val
 
 
 def end_table(folder: Path, summary: Mapping[str, object]) -> Table:

@@ -44,9 +44,12 @@ def test_rows_without_their_video_are_counted_named_and_not_fatal(
     assert [failure.uid for failure in charades.missing_videos()] == ["sta.txt:2", "sta.txt:3"]
     assert "2 of 3 rows left out, without their video" in caplog.text
     assert "row 2: no video" in caplog.text and "BBBBB.mp4" in caplog.text
-    with pytest.raises(MissingVideo, match=r"row 2: no video .*BBBBB.mp4; put it there \(missing=skip"):
+    with pytest.raises(MissingVideo, match=r"row 2: no video .*BBBBB.mp4; put it there \(data.missing=skip"):
         reader(folder, "AAAAA 1 2##a.", "BBBBB 1 2##b.", missing="error").records()
-    with pytest.raises(ValueError, match=r"none of 1 rows can be used; the first: .*BBBBB.mp4"):
+    with pytest.raises(
+        ValueError,
+        match=r"none of 1 rows can be used; no video was found: is data.videos right\?; the first: .*BBBBB.mp4",
+    ):
         reader(folder, "BBBBB 1 2##b.").records()
 
 

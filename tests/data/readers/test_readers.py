@@ -327,7 +327,7 @@ def test_an_absent_video_is_counted_and_named_and_fatal_when_asked(
 ) -> None:
     reading = make(place, row).read()
     assert not reading.records and not reading.invalid and name in reading.missing[0].reason
-    with pytest.raises(MissingVideo, match=r"put it there \(missing=skip leaves such rows out\)"):
+    with pytest.raises(MissingVideo, match=r"put it there \(data.missing=skip leaves such rows out\)"):
         make(place, row, missing="error").records()
 
 

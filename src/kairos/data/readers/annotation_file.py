@@ -134,7 +134,7 @@ class AnnotationFile(ABC, Generic[Row]):
             if self._known.setdefault(str(path), os.path.exists(path)):  # noqa: PTH110 - takes any name
                 return str(path)
         shown = " or ".join([str(candidates[0]), *(path.suffix for path in candidates[1:])])
-        problem = f"no video {shown}; put it there (missing=skip leaves such rows out)"
+        problem = f"no video {shown}; put it there (data.missing=skip leaves such rows out)"
         raise MissingVideo(f"{self.where(key)}: {problem}")
 
 
@@ -154,7 +154,8 @@ def _report(file: Path, reading: Reading) -> list[Record]:
     if not reading.records:
         first = (*reading.missing, *reading.invalid)
         why = f"; the first: {first[0].reason}" if first else ""
-        raise ValueError(f"{file}: none of {total} rows can be used{why}")
+        absent = "; no video was found: is data.videos right?" if len(reading.missing) == total > 0 else ""
+        raise ValueError(f"{file}: none of {total} rows can be used{absent}{why}")
     return list(reading.records)
 
 
