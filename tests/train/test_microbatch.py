@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from kairos.compose import build
 from kairos.core.types import Failure, PromptBatch
-from kairos.credit.advantages import PerGroup
+from kairos.credit.advantages import GroupNormalized, PerGroup
 from kairos.train.devices import ranks
 from kairos.train.grpo import GRPOModule
 
@@ -171,13 +171,12 @@ def test_a_gradient_that_is_not_finite_stops_the_run():
         stepped(module, toy_batch(2))
 
 
-def test_a_group_of_one_survivor_and_one_without_spread_train():
-    run = fit("name=one", "sampling.group_size=1", "iterations=2", "objective=surrogate", "advantage=one")
-    assert curve(run.folder, "advantage/magnitude") == [0.0, 0.0]
-    assert curve(run.folder, "reward/no_spread") == [1.0, 1.0]
-    assert curve(run.folder, "learn/gradient_norm") == [0.0, 0.0]
-    start = build([*TOY, "name=start"]).module.policy.state_dict()
-    assert torch.equal(last(run.folder)["policy.head"], start["head"])
+def test_a_group_of_one_is_refused_and_one_without_spread_trains():
+    """A group of one has advantage 0 under a rule that compares: a run of such groups is refused before it begins."""
+    with pytest.raises(ValueError, match="sampling.group_size=1: the advantage"):
+        fit("name=one", "sampling.group_size=1", "iterations=2", "objective=surrogate")
+    ((advantages_G, _),) = PerGroup(GroupNormalized())([torch.tensor([0.3])], [torch.tensor([True])])
+    assert advantages_G.tolist() == [0.0]
     same = fit(
         "name=same", "rollout=scripted", "sampling.group_size=4", "iterations=1", "objective=surrogate"
     )  # fmt: skip
