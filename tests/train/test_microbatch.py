@@ -173,7 +173,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run():
 
 def test_a_group_of_one_is_refused_and_one_without_spread_trains():
     """A group of one has advantage 0 under a rule that compares: a run of such groups is refused before it begins."""
-    with pytest.raises(ValueError, match="sampling.group_size=1: the advantage"):
+    with pytest.raises(ValueError, match=r"sampling\.group_size=1: the advantage"):
         fit("name=one", "sampling.group_size=1", "iterations=2", "objective=surrogate")
     ((advantages_G, _),) = PerGroup(GroupNormalized())([torch.tensor([0.3])], [torch.tensor([True])])
     assert advantages_G.tolist() == [0.0]
