@@ -25,7 +25,7 @@ class OverrideError(ValueError):
 def composed(overrides: Sequence[str], compose: Compose, folders: Sequence[Path]) -> DictConfig:
     """`compose(overrides)`; OverrideError for one that it cannot apply. `folders` hold the groups of options."""
     for one in _parsed(overrides):
-        if not one.is_delete() and _of_group(one, folders) and not isinstance(one.value(), str | list | None):
+        if not one.is_delete() and _of_group(one, folders) and not isinstance(one.value(), str | list | dict | None):
             raise OverrideError(f"{_line(one)}: {one.key_or_group} takes the name of an option; {_MORE}")
     try:
         return compose(overrides)
