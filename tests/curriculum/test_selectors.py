@@ -100,7 +100,7 @@ def test_linspace_picks_at_even_distances_from_the_highest_to_the_lowest():
     rows = [row(str(i), i / 10) for i in range(11)]
     assert uids(Linspace(3)(rows)) == ["10", "5", "0"]
     assert uids(Linspace(1)(rows)) == ["10"] and len(Linspace(11)(rows)) == 11
-    with pytest.raises(ValueError, match="12 prompts are to be drawn from 11"):
+    with pytest.raises(ValueError, match=r"12 prompts are to be drawn, and only 11 can be: lower selector\.count"):
         Linspace(12)(rows)
 
 

@@ -53,7 +53,7 @@ def test_the_survivor_says_which_rank_was_lost_in_what_and_since_when(
     while not list(Path("runs/a/checkpoints").glob("*.ckpt")):
         assert process.poll() is None and time.monotonic() < deadline, Path("said.txt").read_text()
         time.sleep(0.05)
-    (other,) = (c for c in psutil.Process(process.pid).children() if "train.py" in " ".join(c.cmdline()))
+    (other,) = (c for c in psutil.Process(process.pid).children() if "train" in " ".join(c.cmdline()))
     other.send_signal(number)
     assert process.wait(60) == 76, Path("said.txt").read_text()
     said = Path("said.txt").read_text()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 from helpers.running import rows
 from helpers.scripting import Script
 from hydra import compose, initialize_config_dir
@@ -23,6 +24,7 @@ from hydra.types import HydraContext
 from hydra_plugins.kairos_torchrun._places import Place, shared, visible
 from hydra_plugins.kairos_torchrun.launcher import TorchrunLauncher
 from kairos.compose import CONF
+from kairos.runs.names import folder_name
 
 TOY = [
     "policy=toy", "data=toy", "template=answer", "trainer=cpu", "callbacks.progress=null", "callbacks.validation=null",
@@ -64,7 +66,9 @@ def test_a_sweep_of_torchruns_is_interrupted_and_repeated(
     assert not list(folder.glob("*/summary.json"))
     done = len(rows(begun.parent / "metrics.jsonl"))
     sweep = [*sweep, f"iterations={done + 2}"]
-    begun.parent.rename(str(begun.parent).replace("iterations=2000", sweep[-1]))  # as if it had been asked for that few
+    asked = yaml.safe_load((begun.parent / "overrides.yaml").read_text())
+    asked = [sweep[-1] if override == "iterations=2000" else override for override in asked]
+    begun.parent.rename(folder / folder_name(asked))  # as if it had been asked for that few
     assert script("train", *sweep, "hydra.launcher.jobs=2") == 0, capfd.readouterr().err
     said = capfd.readouterr().out
     assert "#0 continues on CPU" in said and "#1 begins on CPU" in said and "2 at once" in said

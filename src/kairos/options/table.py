@@ -43,7 +43,7 @@ OPTIONS: dict[str, object] = {
     "start": or_null(Seconds),
     "end": or_null(Seconds),
     "options": list[str | int | float],
-    "compat": Literal["ours", "paper"],
+    "compat": Literal["training", "ours", "paper"] | None,
     "runs": list[str | int],
     # of rollouts.py
     "limit": or_null(Count),
