@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from kairos.core.spelling import close, did_you_mean
 from kairos.entry.options import options_of
 from kairos.options.quoting import quoted
 
@@ -73,9 +73,8 @@ def _folder(command: str, word: str) -> str:
     there = _folders(Path(word).parent) if "/" in word else [*_folders(Path("runs"))]
     if word in {option.name for option in options_of(command)}:
         raise ValueError(f"{word} is an option: say {word}=<value>")
-    close = difflib.get_close_matches(word, [*there, *(Path(name).name for name in there)], 1)
-    said = f"did you mean {close[0]}?" if close else "name one as runs/<name>, and options as <option>=<value>"
-    raise ValueError(f"no run folder {word}; {said}")
+    said = did_you_mean(close(word, [*there, *(Path(name).name for name in there)], 1))
+    raise ValueError(f"no run folder {word}; {said or 'name one as runs/<name>, and options as <option>=<value>'}")
 
 
 def _folders(parent: Path) -> Iterable[str]:

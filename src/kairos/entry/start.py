@@ -5,13 +5,13 @@ Imported by whatever Python a user has, so it needs only the standard library un
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import os
 import runpy
 import sys
 from pathlib import Path
 
+from kairos.core.spelling import close, did_you_mean
 from kairos.entry.described import commands, summary
 
 NEEDED = ("hydra", "lightning", "torch", "transformers", "yaml")
@@ -28,9 +28,8 @@ def main() -> None:
         usage = "usage: kairos <command> [<option>=<value> ...]; kairos <command> --help says which options\n"
         _say("\n".join([usage, *(f"  {command:<{width}}  {summary(command)}" for command in commands())]))
     elif name not in commands():
-        close = difflib.get_close_matches(name, commands(), 1)
-        meant = f"did you mean {close[0]}?" if close else "`kairos` lists them"
-        sys.exit(f"error: there is no command {name}; {meant}")
+        meant = did_you_mean(close(name, commands(), 1))
+        sys.exit(f"error: there is no command {name}; {meant or '`kairos` lists them'}")
     else:
         _run(name, f"kairos {name}", rest)
 

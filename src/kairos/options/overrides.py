@@ -11,7 +11,8 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kairos.options.spelling import close, did_you_mean, meant
+from kairos.core.spelling import close, did_you_mean
+from kairos.options.spelling import meant
 from kairos.options.values import signature_of
 
 Compose = Callable[[Sequence[str]], DictConfig]

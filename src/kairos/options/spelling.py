@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+
+from kairos.core.spelling import close
 
 ELSEWHERE = {
     "accelerator": "trainer.accelerator",
@@ -28,8 +29,6 @@ ELSEWHERE = {
     "weights": "policy.weights",
 }
 """What other programs call an option of ours."""
-_ALIKE = 0.6  # share of the letters
-_NEARLY = 0.1  # less than the likeliest
 
 
 def meant(typed: str, options: Sequence[str], most: int = 3) -> list[str]:
@@ -46,26 +45,3 @@ def meant(typed: str, options: Sequence[str], most: int = 3) -> list[str]:
     same = sorted((o for o in options if o.rpartition(".")[2] == name), key=lambda option: option.count("."))
     found = [*known, *(alike or same)] or close(name, [option for option in options if "." not in option], most)
     return list(dict.fromkeys(found))[:most]
-
-
-def close(word: str, words: Iterable[str], most: int = 3) -> list[str]:
-    """The words that are spelt much like this one, the likeliest first; those that continue it, if none is.
-
-    >>> close("qwen2_5_vl", ["mini", "qwen2_5_vl_3b", "qwen2_5_vl_7b"]), close("timezer", ["timezero", "time_r1"])
-    (['qwen2_5_vl_3b', 'qwen2_5_vl_7b'], ['timezero'])
-    """
-    alike = {one: difflib.SequenceMatcher(None, word.lower(), one).ratio() for one in sorted(words)}
-    least = max(_ALIKE, max(alike.values(), default=0.0) - _NEARLY)
-    found = sorted((one for one in alike if alike[one] >= least), key=lambda one: -alike[one])
-    return (found or [one for one in alike if len(word) > 2 and one.startswith(word.lower())])[:most]
-
-
-def did_you_mean(options: Sequence[str]) -> str:
-    """The options as a question; empty without any.
-
-    >>> did_you_mean(["a", "b", "c"])
-    'did you mean a, b or c?'
-    """
-    *others, last = [*options] or [""]
-    listed = f"{', '.join(others)} or {last}" if others else last
-    return f"did you mean {listed}?" if last else ""

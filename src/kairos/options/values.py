@@ -16,8 +16,8 @@ from hydra.errors import HydraException
 from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from kairos.core.spelling import close, did_you_mean
 from kairos.options.allowed import allows, shown
-from kairos.options.spelling import close, did_you_mean
 from kairos.options.table import OPTIONS
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ import yaml
 
 from kairos.core.files import UNFINISHED
 from kairos.core.seals import BrokenFile, read_state, write_state
+from kairos.core.spelling import close, did_you_mean
 from kairos.runs.keys import key_of, meaning
 from kairos.runs.renamed import added, new_overrides, old_names, with_new_names
 
@@ -154,9 +154,8 @@ class RunFolder:
         if self.path.is_dir():
             return
         beside = sorted(p.name for p in self.path.parent.iterdir() if p.is_dir()) if self.path.parent.is_dir() else []
-        near = [str(self.path.parent / name) for name in difflib.get_close_matches(self.path.name, beside, 3)]
-        likely = f"did you mean {' or '.join(near)}?" if near else "name the folder of one, such as runs/<name>"
-        raise RunError(f"there is no run {self.path}; {likely}")
+        likely = did_you_mean([str(self.path.parent / name) for name in close(self.path.name, beside)])
+        raise RunError(f"there is no run {self.path}; {likely or 'name the folder of one, such as runs/<name>'}")
 
     def _config(self) -> Mapping[str, object]:
         self._refuse_absent()
