@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from kairos.cli import literal
 from kairos.compose import compose
 from kairos.data.mini.world import MiniWorld
+from kairos.options.quoting import literal
 from kairos.runs.keys import KEYS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -24,7 +24,6 @@ from kairos.core.files import NotWritten
 from kairos.core.parent import end_with_launcher
 from kairos.core.stop_signals import StopSignals
 from kairos.credit.rewards.rubric import RewardError
-from kairos.options.quoting import quoted
 from kairos.runs.environment import Environment
 
 _END_SECONDS = 1800.0  # in which a script has ended after a signal
@@ -73,15 +72,6 @@ def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
         return run
 
     return decorate
-
-
-def literal(key: str, value: str) -> str:
-    """The override that gives `key` exactly this text.
-
-    >>> literal("run", "runs/a=1,b=2")
-    "run='runs/a=1,b=2'"
-    """
-    return f"{key}={quoted(value)}"
 
 
 def config_dir() -> str | None:

@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 
 from kairos.compose import compose
 from kairos.options.overrides import OverrideError, swept
-from kairos.options.quoting import quoted
+from kairos.options.quoting import literal
 from kairos.options.values import ValueRefused
 from kairos.runs.keys import KEYS
 
@@ -48,4 +48,4 @@ def _with_quotes(argument: str, multirun: bool) -> str:
         readable = multirun or not OverridesParser.create().parse_override(argument).is_sweep_override()
     except HydraException:  # no override, or not even words of Hydra's grammar
         readable = False
-    return argument if readable else f"{key}={quoted(value)}"
+    return argument if readable else literal(key, value)

@@ -12,13 +12,13 @@ import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from kairos.cli import literal
 from kairos.compose import compose
 from kairos.entry.bare import with_names
 from kairos.entry.described import commands, summary
 from kairos.entry.groups import groups, groups_of, listed, purpose
 from kairos.entry.help import examples, help_text
 from kairos.entry.options import CONF, keys_of, options_of
+from kairos.options.quoting import literal
 from kairos.runs.keys import KEYS
 
 WITH_OPTIONS = [command for command in commands() if (CONF / f"{command}.yaml").exists()]

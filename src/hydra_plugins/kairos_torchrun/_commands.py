@@ -11,7 +11,7 @@ from pathlib import Path
 from hydra.types import TaskFunction
 from omegaconf import DictConfig
 
-from kairos.cli import literal
+from kairos.options.quoting import literal
 from kairos.runs.folder import LOG, RunError, RunFolder
 from kairos.runs.names import job_folder
 

@@ -10,6 +10,8 @@ from hydra.core.override_parser.types import Override
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
+from kairos.options.quoting import literal, quoted
+
 
 class SweepFolder(Callback):
     """Sets `hydra.sweep.dir` before a sweep starts, for every launcher, and the keys that all jobs share.
@@ -28,11 +30,11 @@ class SweepFolder(Callback):
         with read_write(config), open_dict(config):
             said = config.hydra.overrides.hydra
             config.hydra.job.config.override_dirname.exclude_keys = fixed
-            listed = ",".join(f"'{key}'" for key in fixed)
+            listed = ",".join(map(quoted, fixed))
             said.append(f"hydra.job.config.override_dirname.exclude_keys=[{listed}]")
             if folder is not None:
                 config.hydra.sweep.dir = str(folder)
-                said.append(_literal("hydra.sweep.dir", str(folder)))
+                said.append(literal("hydra.sweep.dir", str(folder)))
 
 
 def _folder(parsed: Sequence[Override]) -> Path:
@@ -48,9 +50,3 @@ def _folder(parsed: Sequence[Override]) -> Path:
     if names:
         return Path("runs") / names[-1]
     return sweep_folder(swept, [o.input_line or "" for o in parsed if not o.is_sweep_override()])
-
-
-def _literal(key: str, value: str) -> str:
-    from kairos.cli import literal
-
-    return literal(key, value)

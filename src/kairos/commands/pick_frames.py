@@ -28,7 +28,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from torch import Tensor
 
-from kairos.cli import UserError, command, config_dir, literal, needs_of, user_errors
+from kairos.cli import UserError, command, config_dir, needs_of, user_errors
 from kairos.compose import check_values, compose, values_given
 from kairos.core.answers import read
 from kairos.core.files import write_whole
@@ -36,6 +36,7 @@ from kairos.core.protocols import Answerer, Enrich
 from kairos.core.types import Failure, Prompt, Reply, Target, Template, VideoSource
 from kairos.data.dataset import size_of
 from kairos.data.templates.answer import AnswerOnly
+from kairos.options.quoting import literal
 from kairos.policy.frame_agent.scores import AgentScores
 from kairos.progress import showing_progress
 from kairos.report.picked_frames import Picked, clock, draw_picked

@@ -25,9 +25,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
-from kairos.cli import command, config_dir, literal, needs_of, user_errors
+from kairos.cli import command, config_dir, needs_of, user_errors
 from kairos.compose import alone, carry_out
 from kairos.core.stop_signals import Stopped
+from kairos.options.quoting import literal
 from kairos.report.comparison.page import draw_sweep
 from kairos.report.ends import end_table
 from kairos.runs.folder import LOG, RunError, RunFolder
