@@ -24,6 +24,7 @@ from kairos.core.files import NotWritten
 from kairos.core.parent import end_with_launcher
 from kairos.core.stop_signals import StopSignals
 from kairos.credit.rewards.rubric import RewardError
+from kairos.options.overrides import OverrideError
 from kairos.runs.environment import Environment
 
 _END_SECONDS = 1800.0  # in which a script has ended after a signal
@@ -114,7 +115,7 @@ class needs_of:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
-        if not isinstance(error, HydraException):
+        if not isinstance(error, HydraException | OverrideError):
             return
         lacking = Environment.read(self.run).lacking(self.given)
         if lacking:

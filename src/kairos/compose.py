@@ -29,6 +29,7 @@ from kairos.options.values import check_options, check_parts
 from kairos.runs.environment import Environment
 from kairos.runs.folder import RunError, RunFolder, reworded
 from kairos.runs.names import run_folder
+from kairos.runs.options import CONF as CONF_FOLDER
 from kairos.runs.sessions import begin_session, end_session
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from kairos.train.feed.datamodule import PromptDataModule
     from kairos.train.grpo import GRPOModule
 
-CONF = str(Path(__file__).parent / "conf")
+CONF = str(CONF_FOLDER)
 
 
 @runtime_checkable

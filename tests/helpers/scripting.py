@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +37,10 @@ def script(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             return stopped.code if isinstance(stopped.code, int) else int(bool(stopped.code))
         return 0
 
+    root = logging.getLogger()
+    before = root.level, [*root.handlers]
     yield run
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]  # Hydra's write to the output of this test, which is closed after it
     GlobalHydra.instance().clear()
     HydraConfig.instance().cfg = None

@@ -492,7 +492,7 @@ def test_the_rollouts_of_a_run_are_read_and_rewarded_as_the_run_did(
         (["output=y.jsonl"], "error: say input=<file.jsonl>"), (["input=x.jsonl"], "error: say output=<file.jsonl>"),
         (["input=no.jsonl", "output=y.jsonl"], "error: input=no.jsonl: there is no such file"),
         (["input=x.jsonl", "output=x.jsonl"], "error: output=x.jsonl is the input"),
-        (["input=x.jsonl", "output=y.jsonl", "compat=me"], "error: compat=me: compat must be training or ours"),
+        (["input=x.jsonl", "output=y.jsonl", "compat=me"], "error: compat must be one of training, ours, paper"),
         (["input=bad.jsonl", "output=y.jsonl"], "error: bad.jsonl, line 1: not JSON in UTF-8"),
         (["input=empty.jsonl", "output=y.jsonl"], "error: input=empty.jsonl holds no rows"),
     ],

@@ -7,7 +7,10 @@ import torch
 from helpers.running import curve, fit
 
 from kairos.core.types import ActionStats, Prompt, RolloutBatch, Target, VideoClip
-from kairos.train.diagnostics import measure_learning
+from kairos.objective.aggregations import TokenMean
+from kairos.objective.objective import Objective
+from kairos.objective.terms import Entropy
+from kairos.train.diagnostics import measure_actions
 from kairos.train.meter import Meter
 
 
@@ -18,9 +21,9 @@ def test_the_gap_counts_own_actions_alone():
         torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), torch.tensor([0, 0, 1]), torch.zeros(3), torch.ones(3),
         behavior_logprobs_BA=torch.tensor([[-1.0, -1.5], [-1.04, 9.0], [float("nan"), float("nan")]]),
     )  # fmt: skip
-    meter = Meter()
+    meter, objective = Meter(), Objective({"bonus": Entropy(0.1)}, TokenMean())
     for _ in range(2):
-        measure_learning(meter, torch.ones(3, 2), {}, ActionStats(torch.full((3, 2), -1.0)), batch)
+        measure_actions(meter, objective, ActionStats(torch.full((3, 2), -1.0)), batch)
     found = meter.reduce()
     assert found["policy/sampling_gap"] == pytest.approx(0.54 / 3)
     assert found["policy/sampling_gap_largest"] == pytest.approx(0.5)

@@ -40,8 +40,6 @@ def show(config: DictConfig) -> None:
         order=None if config.sort is None else order_by(str(config.sort)),
         limit=config.limit,
     )
-    if not isinstance(config.poll, int | float) or config.poll <= 0:
-        raise UserError(f"error: poll must be above 0 seconds, got {config.poll!r}")
     iteration = None if config.iteration is None else str(config.iteration)
     view = RolloutView(Console(), config.show_prompt, config.max_text)
     try:

@@ -52,8 +52,6 @@ def select(config: DictConfig) -> None:
     folder = Path(config.output or usual)
     check_values(config, "selector")
     selector = instantiate(config.selector, _convert_="all")
-    if min(config.repeats, config.size) < 1:
-        raise ValueError(f"repeats and size must be >= 1, got {config.repeats} and {config.size}")
     experiment = assemble(config, overrides, folder)
     run = RunFolder(folder)
     if config.overwrite:

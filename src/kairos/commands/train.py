@@ -33,7 +33,7 @@ from kairos.report.comparison.page import draw_sweep
 from kairos.report.ends import end_table
 from kairos.runs.folder import LOG, RunError, RunFolder
 from kairos.runs.names import job_folder, run_folder
-from kairos.runs.typed import typed_again
+from kairos.runs.typed import repeat_to
 from kairos.stored import compose_stored
 from kairos.train.callbacks.checkpoint import newest
 from kairos.train.devices.ranks import main_process
@@ -50,9 +50,7 @@ def main(config: DictConfig) -> None:
             train(config, started, sweep)
     except Stopped:
         if sweep:
-            command = typed_again()
-            repeat = "repeat the command for what is left" + (f":\n  {command}" if command else "")
-            print(f"the sweep is stopped at job #{HydraConfig.get().job.num}: {repeat}")
+            print(f"the sweep is stopped at job #{HydraConfig.get().job.num}: {repeat_to('for what is left')}")
         raise
     finally:
         if sweep and main_process():

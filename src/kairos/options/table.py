@@ -43,7 +43,6 @@ OPTIONS: dict[str, object] = {
     "start": or_null(Seconds),
     "end": or_null(Seconds),
     "options": list[str | int | float],
-    "compat": Literal["training", "ours", "paper"] | None,
     "runs": list[str | int],
     # of rollouts.py
     "limit": or_null(Count),

@@ -58,7 +58,7 @@ class LanguagePolicy(nn.Module):
 
     def __init__(
         self,
-        processor: LanguageProcessor,
+        processor: LanguageProcessor | None,
         weights: str | None = None,
         config: Callable[[PreTrainedTokenizerBase], PreTrainedConfig] | None = None,
         scorer: CompletionScorer | None = None,

@@ -10,7 +10,8 @@ import yaml
 import kairos
 from kairos.runs.keys import key_of
 
-_CONF = Path(kairos.__file__).parent / "conf"
+CONF = Path(kairos.__file__).parent / "conf"
+"""The yaml files of all options."""
 
 
 def option(group: str, overrides: Sequence[str]) -> str:
@@ -25,7 +26,7 @@ def option(group: str, overrides: Sequence[str]) -> str:
     found = _last(group, overrides) or (_of_experiment(group, experiment) if experiment else "")
     if found or (experiment and not _file(experiment).is_file()):
         return found
-    return next((str(line[group]) for line in _defaults(_CONF / "train.yaml") if group in line), "")
+    return next((str(line[group]) for line in _defaults(CONF / "train.yaml") if group in line), "")
 
 
 def _last(group: str, overrides: Sequence[str]) -> str:
@@ -46,7 +47,7 @@ def _of_experiment(group: str, name: str) -> str:
 
 
 def _file(experiment: str) -> Path:
-    return _CONF / "experiment" / f"{experiment}.yaml"
+    return CONF / "experiment" / f"{experiment}.yaml"
 
 
 def _defaults(file: Path) -> list[Mapping[str, object]]:

@@ -26,6 +26,12 @@ def typed_again() -> str | None:
     return again(words)
 
 
+def repeat_to(do: str) -> str:
+    """What to repeat, and with what effect: `repeat the command to go on`, and the command below where it is known."""
+    command = typed_again()
+    return f"repeat the command {do}" + (f":\n  {command}" if command else "")
+
+
 def again(words: Sequence[str]) -> str | None:
     """The command of these words without what begins a run again, and with the PYTHONPATH of a user's own parts.
 

@@ -95,9 +95,7 @@ def _measure_injection(meter: Meter, rewards: list[float], advantages: list[floa
         meter.add("injected/spread_ratio", pstdev(totals) / spread)
 
 
-def measure_learning(
-    meter: Meter, weight_BA: Tensor, terms: dict[str, Tensor], stats: ActionStats, batch: RolloutBatch
-) -> None:
+def measure_learning(meter: Meter, weight_BA: Tensor, terms: dict[str, Tensor], stats: ActionStats) -> None:
     """Log the objective's terms and the entropy as weighted means."""
     with torch.no_grad():
         total = weight_BA.sum()

@@ -216,7 +216,7 @@ class GRPOModule(L.LightningModule):
             values, terms = self.objective.values(stats, micro)
             loss = (weights * values).sum() * (ranks.world() / whole)
             self.manual_backward(loss)
-            diagnostics.measure_learning(self.meter, weights, terms, stats, micro)
+            diagnostics.measure_learning(self.meter, weights, terms, stats)
             diagnostics.measure_actions(self.meter, self.objective, stats, micro)
         norm = self._clip()
         optimizer.step()

@@ -193,7 +193,7 @@ class _Bounded(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self, **options: object) -> None:
-        super().__init__(**options)  # type: ignore[arg-type]
+        super().__init__(**options)
         del self.globals["lipsum"]
         self.globals |= {"raise_exception": _raise, "strftime_now": _now}
         self.filters |= {"tojson": _to_json, "format": _format}

@@ -12,7 +12,7 @@ from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnect
 
 from kairos.core.stop_signals import Deferred, Stopped
 from kairos.core.types import PromptBatch
-from kairos.runs.typed import typed_again
+from kairos.runs.typed import repeat_to
 from kairos.train.callbacks.checkpoint import SaveEvery
 from kairos.train.callbacks.fitted import callbacks_of, module_of
 from kairos.train.devices import ranks
@@ -72,7 +72,7 @@ class StopAtSignal(Callback):
         if self._said or not trainer.is_global_zero:
             return
         self._said = True
-        module, command = module_of(pl_module), typed_again()
+        module = module_of(pl_module)
         saved = any(isinstance(callback, SaveEvery) for callback in callbacks_of(trainer))
         done = f"after iteration {module.iteration} of {module.iterations}"
         if module.iteration == 0:
@@ -82,8 +82,7 @@ class StopAtSignal(Callback):
             return
         else:
             how = "go on"
-        line = f"repeat the command to {how}" + (f":\n  {command}" if command else "")
-        print(f"{_name(number)}: the run ends {done}; {line}", file=sys.stderr, flush=True)
+        print(f"{_name(number)}: the run ends {done}; {repeat_to(f'to {how}')}", file=sys.stderr, flush=True)
 
 
 _UNSAVED = "nothing is saved, because callbacks.checkpoint is null"
