@@ -97,7 +97,7 @@ BROKEN = {
     "module.advantage": ("BrokenAdvantage", ""),
     "module.injection": ("BrokenInjection", ""),
     "module.gate": ("BrokenGate", ""),
-    "module.engine": ("BrokenEngine", ""),
+    "module.engine.engine": ("BrokenEngine", ""),
     "+callbacks.mine": ("BrokenCallback", ""),
     "datamodule.train": ("BrokenData", ""),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -133,6 +133,33 @@ class RolloutEngine(Protocol):
     ) -> list[RolloutGroup]: ...
 
     def release(self) -> None: ...
+
+
+@runtime_checkable
+class Foresees(RolloutEngine, Protocol):
+    """An engine that samples one iteration ahead. `foresee` is called before `generate`, with what will be asked next.
+
+    Its rows say their `staleness`. `state_dict` holds the rows that are sampled and not yet asked for, as plain numbers
+    and text, so that a resumed run learns from the same; `load_state_dict` takes those of all ranks.
+    """
+
+    def foresee(self, prompts: Sequence[Prompt], group_size: int, sampling: Sampling, seed: int) -> None: ...
+
+    def state_dict(self) -> dict[str, object]: ...
+
+    def load_state_dict(self, states: Sequence[Mapping[str, object]]) -> None: ...
+
+
+@runtime_checkable
+class Begins(Protocol):
+    """An engine whose rows are sampled elsewhere: `begin` asks for them, and what it returns waits for the reply.
+
+    The policy may be trained meanwhile.
+    """
+
+    def begin(
+        self, prompts: Sequence[Prompt], group_size: int, sampling: Sampling, seed: int
+    ) -> Callable[[], list[RolloutGroup]]: ...
 
 
 class Answerer(Protocol):

@@ -199,6 +199,8 @@ class PromptBatch:
     failures: tuple[Failure, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     """Counts by name, logged as `throughput/<name>`, summed over ranks. "misses": clips that the store lacked."""
+    following: PromptBatch | None = None
+    """The next iteration's batch, where the engine asks for it (`Foresees`); None: unknown, or there is none."""
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -254,6 +256,8 @@ class Rollout:
     """Indices of the frames that the policy chose (int64, in order of time), where its actions are frames."""
     option_probs_O: Tensor | None = None
     """fp32: probability of each option's letter, in the options' order, where an answerer scored the letters."""
+    staleness: int | None = None
+    """Iterations that the policy has learned since it sampled the row; None: none, as with every engine by itself."""
 
 
 @dataclass(frozen=True)
@@ -325,7 +329,7 @@ class Needs:
 
 _ROW_FIELDS = (
     "group_of_B", "actions_BA", "mask_BA", "origin_B", "advantages_B", "weights_B",
-    "behavior_logprobs_BA", "old_logprobs_BA",
+    "behavior_logprobs_BA", "old_logprobs_BA", "staleness_B",
 )  # fmt: skip
 
 
@@ -352,6 +356,8 @@ class RolloutBatch:
     """Of the distribution that was sampled; NaN in rows that the policy did not sample."""
     old_logprobs_BA: Tensor | None = None
     """Of the policy before this iteration's updates; None if only one update follows."""
+    staleness_B: Tensor | None = None
+    """Iterations that were learned since each row was sampled; None where nothing is sampled ahead."""
     reference_logprobs: Mapping[str, Tensor] = field(default_factory=dict)
     """Of frozen scorers by name, each [B, A]."""
 

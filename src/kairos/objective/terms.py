@@ -23,7 +23,9 @@ class ClippedSurrogate:
     clip_high: float = 0.2
     importance_limit: float | None = None
     """Weigh every action by min(pi_old / the distribution that was sampled, limit), held fixed: corrects for a sampler
-    that rounds otherwise, truncates (top_p, top_k) or has older weights (Yao et al. 2025 take 2). None: no weight."""
+    that rounds otherwise or truncates (top_p, top_k) (Yao et al. 2025 take 2). None: no weight."""
+    stale_limit: float = 2.0
+    """That limit, where `importance_limit` is None, for rows that older weights sampled (`rollout.ahead`)."""
 
     needs = Needs()
 
@@ -34,6 +36,8 @@ class ClippedSurrogate:
             )
         if self.importance_limit is not None and self.importance_limit <= 0:
             raise ValueError(f"importance_limit must be > 0, or null for no weight, got {self.importance_limit}")
+        if self.stale_limit <= 0:
+            raise ValueError(f"stale_limit must be > 0, got {self.stale_limit}")
 
     def __call__(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
         ratio_BA = self.ratio(stats, batch)
@@ -44,11 +48,15 @@ class ClippedSurrogate:
 
     def importance(self, stats: ActionStats, batch: RolloutBatch) -> Tensor | float:
         """pi_old / the sampled distribution, truncated, [B, A]; 1 in rows that the policy did not sample."""
-        if self.importance_limit is None or batch.behavior_logprobs_BA is None:
+        limit = self.stale_limit if self.importance_limit is None else self.importance_limit
+        weighs_all = self.importance_limit is not None
+        if batch.behavior_logprobs_BA is None or not (weighs_all or batch.staleness_B is not None):
             return 1.0
         old_BA = stats.logprobs_BA.detach() if batch.old_logprobs_BA is None else batch.old_logprobs_BA
         log_BA = _difference(old_BA, batch.behavior_logprobs_BA, batch).nan_to_num(nan=0.0)
-        return log_BA.clamp(max=20.0).exp().clamp(max=self.importance_limit)
+        if not weighs_all and batch.staleness_B is not None:
+            log_BA = log_BA.masked_fill((batch.staleness_B <= 0)[:, None], 0.0)
+        return log_BA.clamp(max=20.0).exp().clamp(max=limit)
 
     def ratio(self, stats: ActionStats, batch: RolloutBatch) -> Tensor:
         """pi / pi_old [B, A]; 1 outside the mask."""
@@ -62,8 +70,15 @@ class ClippedSurrogate:
         return (low_BA | ((ratio_BA > 1.0 + self.clip_high) & (advantages_B1 > 0))) & (batch.mask_BA > 0)
 
     def measured(self, stats: ActionStats, batch: RolloutBatch) -> dict[str, Tensor]:
-        """The clip fraction: 0 while the ratio is 1, as with one update an iteration."""
-        return {"policy/clip_fraction": self.clipped(stats, batch).float()}
+        """The clip fraction: 0 while the ratio is 1, as with one update an iteration.
+
+        Where rows are sampled ahead, also the importance weights.
+        """
+        found = {"policy/clip_fraction": self.clipped(stats, batch).float()}
+        weight = self.importance(stats, batch)
+        if batch.staleness_B is not None and isinstance(weight, Tensor):
+            found["policy/importance"] = weight
+        return found
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,17 @@ from kairos.core.types import Prompt, RolloutGroup, Sampling
 
 
 class Live:
-    """Calls `policy.sample` for `prompts_at_once` prompts at a time (None: all), which bounds memory."""
+    """Calls `policy.sample` for `prompts_at_once` prompts at a time (None: all), which bounds memory.
+
+    `ahead`: see `kairos.rollout.ahead.scheduled`.
+    """
 
     asks_policy = True
 
-    def __init__(self, prompts_at_once: int | None = None) -> None:
+    def __init__(self, prompts_at_once: int | None = None, ahead: int = 0) -> None:
         if prompts_at_once is not None and prompts_at_once < 1:
             raise ValueError(f"rollout.prompts_at_once must be >= 1 or null, got {prompts_at_once}")
-        self.prompts_at_once = prompts_at_once
+        self.prompts_at_once, self.ahead = prompts_at_once, ahead
         self._policy: Policy | None = None
 
     def setup(self, device: torch.device) -> None:

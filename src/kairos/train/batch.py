@@ -28,6 +28,7 @@ def collate(
     width = max(1, max(len(a) for a in actions))
     lengths = torch.tensor([len(a) for a in actions])
     sampled = any(row.behavior_logprobs_A is not None for row in rows)
+    ahead = any(row.staleness is not None for row in rows)
     return RolloutBatch(
         prompts=tuple(group.prompt for group in groups),
         group_of_B=torch.repeat_interleave(torch.arange(len(groups)), torch.tensor([len(g) for g in groups])),
@@ -49,6 +50,7 @@ def collate(
         )
         if sampled
         else None,
+        staleness_B=torch.tensor([row.staleness or 0 for row in rows]) if ahead else None,
     )
 
 

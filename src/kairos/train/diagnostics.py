@@ -64,6 +64,9 @@ def measure(meter: Meter, credited: Credited) -> None:
     if lengths:
         meter.add("rollout/length", fmean(lengths), len(lengths))
         meter.add("rollout/truncated", fmean(group.rollouts[i].truncated for i in own), len(own))
+    ages = [age for i in own if (age := group.rollouts[i].staleness) is not None]
+    if ages:
+        meter.add("rollout/staleness", fmean(ages), len(ages))
     injected = [index for index in range(len(group)) if index not in own]
     if injected:
         meter.add("injected/reward", fmean(totals[i] for i in injected), len(injected))

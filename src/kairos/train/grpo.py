@@ -8,7 +8,8 @@ Departures from the textbook algorithm (GRPO as published), whatever the configu
    micro-batches are cut: no mean of means. A denominator of 0 skips the optimiser's step on every rank.
 3. Old log-probs are computed only if several updates follow one roll-out. With one update the ratio is pi / pi held
    fixed: its value is 1, its gradient the policy gradient. The sampler's log-probs are only logged
-   (`policy/sampling_gap`), unless `importance_limit` of the surrogate weighs actions by them.
+   (`policy/sampling_gap`), unless `importance_limit` of the surrogate weighs actions by them. Rows that older weights
+   sampled (`rollout.ahead`) are always weighed.
 4. Rows that the policy did not write (injected annotations) have the same ratio as its own: their old log-probs are
    those of the policy.
 5. The advantage sees all groups of this rank's step, also those that over-sampling or a gate leaves out, but not those
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import cast
@@ -36,6 +37,7 @@ from kairos.core.carry import carried
 from kairos.core.out_of_memory import explaining_out_of_memory
 from kairos.core.protocols import (
     Advantage,
+    Foresees,
     Gate,
     Injection,
     Policy,
@@ -48,7 +50,7 @@ from kairos.core.protocols import (
 from kairos.core.seeds import mix
 from kairos.core.stop_iteration import no_stop_iteration
 from kairos.core.threads import one_host_thread
-from kairos.core.types import START, ActionStats, PromptBatch, RolloutBatch, RolloutGroup, Sampling
+from kairos.core.types import START, ActionStats, Prompt, PromptBatch, RolloutBatch, RolloutGroup, Sampling
 from kairos.credit.earned import Earned, earned, refuse_equal_groups, refuse_group_rule
 from kairos.credit.injections import NoInjection
 from kairos.objective.objective import Objective
@@ -137,16 +139,12 @@ class GRPOModule(L.LightningModule):
 
     def roll_out(self, batch: PromptBatch) -> list[RolloutGroup]:
         """The groups of one step [P], injected rows included."""
-        sampling = self.sampling.at(self.iteration, self.iterations)
         self.policy.eval()  # until it learns: a large policy changes its mode slowly
         with sharding.gathered(self.policy):
             self.engine.sync(self.trained)
-            groups = self.engine.generate(
-                batch.prompts,
-                self.injection.sampled(sampling.group_size),
-                sampling,
-                mix(self.seed, "rollout", self.iteration),
-            )
+            if batch.following is not None and isinstance(self.engine, Foresees):
+                self.engine.foresee(*self._asked(batch.following, self.iteration + 1))
+            groups = self.engine.generate(*self._asked(batch, self.iteration))
             self.engine.release()
         return [self.injection(group) for group in groups]
 
@@ -197,6 +195,12 @@ class GRPOModule(L.LightningModule):
                 self._update(rollouts.take(chosen.nonzero().flatten()))
 
     # The pieces
+
+    def _asked(self, batch: PromptBatch, iteration: int) -> tuple[Sequence[Prompt], int, Sampling, int]:
+        """What the engine is asked for in an iteration."""
+        sampling = self.sampling.at(iteration, self.iterations)
+        size = self.injection.sampled(sampling.group_size)
+        return batch.prompts, size, sampling, mix(self.seed, "rollout", iteration)
 
     def _update(self, mini: RolloutBatch) -> None:
         weight_BA, denominator = self.objective.weights(mini.mask_BA, mini.group_of_B, mini.weights_B)
@@ -305,6 +309,8 @@ class GRPOModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
         checkpoint["iteration"] = self.iteration
+        if isinstance(self.engine, Foresees):
+            checkpoint["foreseen"] = ranks.gather([self.engine.state_dict()])
         loops = cast("dict[str, dict[str, dict[str, object]]]", checkpoint["loops"])
         loops["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"] = False  # a run may go on for longer than meant
 
@@ -312,3 +318,5 @@ class GRPOModule(L.LightningModule):
         iteration = checkpoint["iteration"]
         assert isinstance(iteration, int)
         self.iteration = iteration
+        if isinstance(self.engine, Foresees):
+            self.engine.load_state_dict(cast("list[dict[str, object]]", checkpoint.get("foreseen", [])))

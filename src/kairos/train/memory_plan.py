@@ -15,6 +15,7 @@ from kairos.policy.memory.candidate import Candidate
 from kairos.policy.memory.prompt_size import text_tokens, vision_tokens
 from kairos.policy.memory.sizes import Sizes, of_parameters
 from kairos.policy.memory.workload import Workload
+from kairos.rollout.ahead import Ahead
 from kairos.rollout.live import Live
 from kairos.train.grpo import GRPOModule
 from kairos.video.budget import PixelBudget
@@ -67,8 +68,9 @@ def candidate_of(
     step = min(module.microbatch or units, units)
     rows = step * sampling.group_size if shared else step
     at_once = drawn
-    if isinstance(module.engine, Live) and module.engine.prompts_at_once:
-        at_once = min(drawn, module.engine.prompts_at_once)
+    engine = module.engine.engine if isinstance(module.engine, Ahead) else module.engine
+    if isinstance(engine, Live) and engine.prompts_at_once:
+        at_once = min(drawn, engine.prompts_at_once)
     workload = Workload(
         text_tokens=text_tokens(budget, sizes.stamped),
         vision_tokens=vision_tokens(budget),

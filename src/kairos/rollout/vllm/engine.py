@@ -47,9 +47,10 @@ class VLLM:
         dtype: str | None = None,
         tolerance: float | None = 0.05,
         checked_rows: int = 8,
+        ahead: int = 0,
     ) -> None:
         self.settings = Settings(context, kv_cache_gib, rows, sleeps, eager, dtype, tolerance, checked_rows)
-        self.device = torch.device("cpu")
+        self.device, self.ahead = torch.device("cpu"), ahead
         self.syncs = self.rollouts = 0
         self.gap_of_probe = 0.0
         self._engine: Engine | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.utils.data import DataLoader
@@ -19,7 +19,8 @@ class BatchStream:
     `data_loaders` yields data loaders, the next when the previous one is finished; `length` is the number of batches of
     all of them and of the `before` that an earlier session used. A ValueError in a worker is raised here without the
     worker's stack trace in its message. RuntimeError where there are fewer batches than that: a StopIteration in a data
-    set, a template or an enrichment is no end of the data.
+    set, a template or an enrichment is no end of the data. With `paired` a batch holds the one that follows it, unless
+    that is another data loader's.
     """
 
     def __init__(
@@ -28,9 +29,10 @@ class BatchStream:
         length: int,
         stand_ins: StandIns | None = None,
         before: int = 0,
+        paired: bool = False,
     ) -> None:
         self._data_loaders, self._length, self._stand_ins = data_loaders, length, stand_ins
-        self._before = before
+        self._before, self._paired = before, paired
 
     def __len__(self) -> int:
         return self._length
@@ -38,7 +40,7 @@ class BatchStream:
     def __iter__(self) -> Iterator[PromptBatch]:
         given, end = self._before, None
         for data_loader in self._data_loaders():
-            batches = iter(data_loader)
+            batches, held = iter(data_loader), None
             while True:
                 try:
                     batch = next(batches)
@@ -49,7 +51,14 @@ class BatchStream:
                     raise type(error)(_without_trace(error)) from error
                 given += 1
                 batch = receive(batch) if isinstance(batch, Parcel) else batch
-                yield batch if self._stand_ins is None else self._stand_ins(batch)
+                batch = batch if self._stand_ins is None else self._stand_ins(batch)
+                if not self._paired:
+                    yield batch
+                elif held is not None:
+                    yield replace(held, following=batch)
+                held = batch if self._paired else None
+            if held is not None:
+                yield held
         if given < self._length:
             raise RuntimeError(f"the data ended after {given} of {self._length} batches") from end
 

@@ -10,6 +10,7 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from kairos.core.protocols import Foresees
 from kairos.core.types import Failure, Prompt, PromptBatch
 from kairos.curriculum.order import Order
 from kairos.data.dataset import StandIns, records_of, size_of
@@ -108,14 +109,17 @@ class PromptDataModule(L.LightningDataModule):
             world=ranks.world(),
             phase=self.phase,
         )
+        foresees = isinstance(getattr(module, "engine", None), Foresees)
         stand_ins = StandIns(self.dataset("train"), self.seed)
         worded = self.pool.with_repeats(all_phases(self.dataset("train")))
         if self.order.refilter is not None:
             by_epoch = partial(self._by_epoch, module, batches, worded)
-            return BatchStream(by_epoch, module.iterations, stand_ins, before=module.iteration)
+            return BatchStream(by_epoch, module.iterations, stand_ins, before=module.iteration, paired=foresees)
         sampler = IterationSampler(batches, self.pool.indices, module.iterations, module.iteration)
         data_loaders = [self._data_loader(worded, sampler, self.workers)]
-        return BatchStream(data_loaders.__iter__, module.iterations, stand_ins, before=module.iteration)
+        return BatchStream(
+            data_loaders.__iter__, module.iterations, stand_ins, before=module.iteration, paired=foresees
+        )
 
     def _by_epoch(
         self, module: Iterating, batches: RankBatches, dataset: Dataset[Prompt | Failure]
