@@ -9,8 +9,9 @@ vision tower is part of it for everyone. `live` and `rollout=vllm` are ours, wit
 a frozen tower's features kept. `vllm` is vLLM alone, as it comes; `vllm, cached` with its caches of processed frames
 and of features, which hold part of 16 clips. Prompts are prefilled anew by all. Of `rollout=vllm` the seconds of a
 start and of a sync, the GPU's memory while it sleeps and the gap of its log-probs are measured too. Each engine runs in
-a process of its own, one after the other, and is timed once warm. Finished lines are kept.
-Writes results/rollout.json.
+a process of its own, one after the other, and is timed once warm. Finished lines are kept: after `--minutes` no line
+begins, and the same command goes on where it ended. The last table says which of `live` and `rollout=vllm` is faster
+at each point, where both are measured. Writes results/rollout.json.
 """
 
 from __future__ import annotations
@@ -64,15 +65,16 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=512, help="rows that rollout=vllm decodes at once")
     parser.add_argument("--engines", nargs="*", default=list(ENGINES), choices=ENGINES)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--minutes", type=float, default=8.5, help="no engine begins after this")
+    parser.add_argument("--minutes", type=float, default=7.5, help="no line begins after this")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, default=Path("results/rollout.json"))
     parser.add_argument("--only", choices=ENGINES, help=argparse.SUPPRESS)  # what a child process is asked for
+    parser.add_argument("--until", type=float, help=argparse.SUPPRESS)  # of a child: seconds of the clock
     options = parser.parse_args()
     if options.only:
         run(options)
         return
-    begun, console = time.monotonic(), Console(width=140)
+    until, console = time.time() + 60 * options.minutes, Console(width=140)
     if find_spec("vllm") is None and any("vllm" in engine for engine in options.engines):
         console.print(f"vllm is not installed, so it is left out: {install_line('vllm')}")
         options.engines = [engine for engine in options.engines if "vllm" not in engine]
@@ -80,9 +82,9 @@ def main() -> None:
         have = set(cast("dict[str, object]", stored(options.out).get("lines", {})))
         if all(key(engine, count, tokens) in have for count in options.prompts for tokens in options.tokens):
             continue
-        if time.monotonic() - begun > 60 * options.minutes:
+        if time.time() > until:
             break
-        child = subprocess.run([sys.executable, *sys.argv, "--only", engine], check=False)
+        child = subprocess.run([sys.executable, *sys.argv, "--only", engine, "--until", str(until)], check=False)
         if child.returncode:
             console.print(f"{engine} ended with exit code {child.returncode}")
     show(console, options)
@@ -113,6 +115,8 @@ def run(options: argparse.Namespace) -> None:
         place = key(options.only, count, tokens)
         if place in lines:
             continue
+        if options.until is not None and time.time() > options.until:
+            break
         try:
             long = tokens >= _LONG
             seconds = timed(work, device, 1 if long else options.repeats, warm=int(not long))
@@ -277,7 +281,26 @@ def show(console: Console, options: argparse.Namespace) -> None:
     for name in (f"{engine}, sync" for engine in ENGINES):
         if name in lines:
             console.print(name, {part: round(value, 4) for part, value in lines[name].items()})
+    faster(console, options, lines)
     console.print(whole.get("machine"))
+
+
+def faster(console: Console, options: argparse.Namespace, lines: dict[str, dict[str, float]]) -> None:
+    """Which of our two engines is faster at each point; empty where one is not measured."""
+    table = Table(title="rollout=live against rollout=vllm")
+    for column in ("tower", "tokens", "prompts", "live s", "vllm s", "faster", "by"):
+        table.add_column(column, justify="right")
+    for kept, tokens, count in (
+        (kept, tokens, count) for kept in ("", ", cached") for tokens in options.tokens for count in options.prompts
+    ):
+        ours, other = (
+            lines.get(key(engine + kept, count, tokens), {}).get("seconds") for engine in ("live", "rollout=vllm")
+        )
+        said = ["" if each is None else f"{each:.2f}" for each in (ours, other)]
+        if ours is not None and other is not None:
+            said += ["live" if ours <= other else "vllm", f"{max(ours, other) / min(ours, other):.2f}"]
+        table.add_row("kept" if kept else "run", str(tokens), str(count), *said)
+    console.print(table)
 
 
 if __name__ == "__main__":
