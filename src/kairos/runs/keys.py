@@ -54,7 +54,7 @@ KEYS = {
     "workers": _BESIDE,
     "datamodule.workers": _BESIDE,
     "store": Meaning(compared=False),
-    # how large vLLM may be beside the policy, and what is checked of it
+    # how large vLLM may be beside the policy, where its servers are, and what is checked of it
     "rollout.context": _BESIDE,
     "rollout.kv_cache_gib": _BESIDE,
     "rollout.rows": _BESIDE,
@@ -62,6 +62,10 @@ KEYS = {
     "rollout.eager": _BESIDE,
     "rollout.tolerance": _BESIDE,
     "rollout.checked_rows": _BESIDE,
+    "rollout.servers": _PLACE,
+    "rollout.exchange": _PLACE,
+    "rollout.weights": _PLACE,
+    "rollout.timeout_seconds": _PLACE,
     # how long it runs, and what is done beside the training
     "iterations": Meaning(fixed=False),
     "module.iterations": Meaning(fixed=False),

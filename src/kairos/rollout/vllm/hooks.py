@@ -19,6 +19,13 @@ PLACE = "video_at"
 """The only field of a video that travels through vLLM: its number, under which `Hooks` holds the features."""
 
 
+def continued(positions_3L: Tensor, length: int) -> tuple[Tensor, int]:
+    """Positions [3, length] of a prompt and of an answer's first tokens behind it, and the shift of the latter."""
+    delta = int(positions_3L.max()) + 1 - positions_3L.shape[1]
+    more = torch.arange(positions_3L.shape[1], length) + delta
+    return torch.cat([positions_3L, more.expand(3, -1)], dim=1), delta
+
+
 @dataclass
 class Hooks:
     """The prompts of one roll-out as vLLM's model sees them."""
@@ -71,10 +78,7 @@ class Hooks:
             return torch.arange(length).expand(3, -1).clone(), 0
         name = mm_features[0].identifier
         self.asked.add(name)
-        positions_3L = self.layouts[name].positions_3L
-        delta = int(positions_3L.max()) + 1 - positions_3L.shape[1]
-        more = torch.arange(positions_3L.shape[1], length) + delta
-        return torch.cat([positions_3L, more.expand(3, -1)], dim=1), delta
+        return continued(self.layouts[name].positions_3L, length)
 
     def embed(self, **fields: object) -> tuple[Tensor, ...]:
         """The features of the videos that vLLM wants next."""

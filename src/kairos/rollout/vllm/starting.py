@@ -34,9 +34,9 @@ PROCESSORS = {
     "qwen3_5": (Qwen3VLProcessor, Qwen3VLVideoProcessor),
 }
 """transformers' processors by model type: vLLM wants them at its start, though it never runs them."""
-_ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine is an object of this process
-    "VLLM_LOGGING_LEVEL": "ERROR",
+_INSIDE = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "ERROR"}
+"""The engine is an object of this process."""
+ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_USE_FLASHINFER_SAMPLER": "0",  # it is compiled for minutes at its first use
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
@@ -49,7 +49,7 @@ def start(policy: LanguagePolicy, device: torch.device, settings: Settings) -> E
 
     Training's random numbers stay as they were.
     """
-    for name, value in _ENVIRONMENT.items():
+    for name, value in {**ENVIRONMENT, **_INSIDE}.items():
         os.environ.setdefault(name, value)
     from vllm import LLM
 
@@ -58,20 +58,36 @@ def start(policy: LanguagePolicy, device: torch.device, settings: Settings) -> E
             os.environ.setdefault(name, str(value))
     on_cpu = device.type == "cpu"
     with _undisturbed(), tempfile.TemporaryDirectory() as folder:
-        if on_cpu:
-            _keep_weights_as_they_are()
-        _make_deepstack_buffers()
+        prepare()
         write_folder(policy, Path(folder))
         return LLM(
-            model=folder, load_format="dummy", dtype=settings.dtype_on(device), generation_config="vllm",
-            max_model_len=settings.context, max_num_seqs=settings.rows,
-            kv_cache_memory_bytes=int(settings.kv_cache_gib * 2**30), gpu_memory_utilization=0.01,
-            limit_mm_per_prompt={"image": 0, "video": 0}, enable_mm_embeds=True, mm_processor_cache_gb=0,
-            enforce_eager=on_cpu or settings.eager, enable_sleep_mode=not on_cpu and settings.sleeps,
-            logprobs_mode="processed_logprobs", enable_prefix_caching=True, mamba_ssm_cache_dtype="float32",
-            disable_log_stats=True, **(_whole_prompts(settings) if on_cpu else {}),
+            model=folder, **options(policy, settings, device), gpu_memory_utilization=0.01,
+            enable_sleep_mode=not on_cpu and settings.sleeps,
             distributed_executor_backend="external_launcher" if world() > 1 else None,
         )  # fmt: skip
+
+
+def options(policy: LanguagePolicy, settings: Settings, device: torch.device) -> dict[str, object]:
+    """What vLLM is started with, in a training process or by `vllm serve`."""
+    on_cpu = device.type == "cpu"
+    recurrent = "linear_attention" in (getattr(policy.towers.model.config.get_text_config(), "layer_types", None) or ())
+    return {
+        "load_format": "dummy", "dtype": str(settings.dtype_on(device)).removeprefix("torch."),
+        "generation_config": "vllm", "max_model_len": settings.context, "max_num_seqs": settings.rows,
+        "kv_cache_memory_bytes": int(settings.kv_cache_gib * 2**30), "limit_mm_per_prompt": {"image": 0, "video": 0},
+        "enable_mm_embeds": True, "mm_processor_cache_gb": 0, "enforce_eager": on_cpu or settings.eager,
+        "logprobs_mode": "processed_logprobs", "enable_prefix_caching": not (on_cpu and recurrent),
+        "mamba_ssm_cache_dtype": "float32", "disable_log_stats": True, **(_whole_prompts(settings) if on_cpu else {}),
+    }  # fmt: skip
+
+
+def prepare() -> None:
+    """Change what stands in the way of weights that come later and of a model without its vision tower."""
+    from vllm.platforms import current_platform
+
+    if current_platform.is_cpu():
+        _keep_weights_as_they_are()
+    _make_deepstack_buffers()
 
 
 def write_folder(policy: LanguagePolicy, folder: Path) -> None:
@@ -89,7 +105,10 @@ def write_folder(policy: LanguagePolicy, folder: Path) -> None:
 
 
 def _whole_prompts(settings: Settings) -> dict[str, object]:
-    """On a CPU vLLM cannot put back the random number of a row whose prompt it has cut: "does not use offset"."""
+    """On a CPU vLLM cannot put back the random number of a row whose prompt it has cut: "does not use offset".
+
+    Where prompts are whole, it keeps no prefixes of recurrent layers.
+    """
     return {"enable_chunked_prefill": False, "max_num_batched_tokens": max(settings.context, 2048)}
 
 

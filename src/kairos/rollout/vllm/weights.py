@@ -26,34 +26,56 @@ def send(policy: LanguagePolicy, receiver: Model, dtype: torch.dtype) -> None:
     of vLLM was not written, or holds other bits.
     """
     sent = BitSum(dtype)
-    loaded = receiver.load_weights(sent.passing(live_weights(policy)))
-    theirs = dict(receiver.named_parameters())
-    if missing := sorted(set(theirs) - loaded):
+    arrived = take(receiver, sent.passing(live_weights(policy)), dtype)
+    check_sums(sent.value(), arrived, dtype)
+
+
+@torch.no_grad()
+def take(receiver: Model, named: Iterable[tuple[str, Tensor]], dtype: torch.dtype) -> int:
+    """Load weights into vLLM's model; the sum of the bits that it holds then. NotSynced where one was not written."""
+    loaded = receiver.load_weights(named)
+    held = dict(receiver.named_parameters())
+    if missing := sorted(set(held) - loaded):
         raise NotSynced(
             f"the policy has no weights for {len(missing)} parameters of vLLM's model, such as {missing[0]}"
         )
     arrived = BitSum(dtype)
-    for parameter in theirs.values():
+    for parameter in held.values():
         arrived.add(parameter.data)
-    if sent.value() != arrived.value():
+    return arrived.value()
+
+
+def check_sums(sent: int, arrived: int, dtype: torch.dtype) -> None:
+    """NotSynced where vLLM holds other bits than were sent."""
+    if sent != arrived:
         raise NotSynced(
-            f"after the weights were sent, vLLM's sum to {arrived.value()} and the policy's to {sent.value()} (bits of "
+            f"after the weights were sent, vLLM's sum to {arrived} and the policy's to {sent} (bits of "
             f"{dtype}): some were not copied"
         )
 
 
 def live_weights(policy: LanguagePolicy) -> Iterator[tuple[str, Tensor]]:
     """(name in a checkpoint, whole tensor) of every weight but those of the vision tower; tied ones once."""
-    towers = policy.towers
-    vision = {id(parameter) for parameter in towers.vision.parameters()}
-    adapted = {name: module for name, module in towers.model.named_modules() if isinstance(module, LoraLinear)}
-    for name, parameter in towers.model.named_parameters():
-        if id(parameter) in vision or ".lora_" in name:
-            continue
+    modules = policy.towers.model.named_modules()
+    adapted = {name: module for name, module in modules if isinstance(module, LoraLinear)}
+    for name, parameter in _sent(policy):
         tensor, owner = _whole(parameter), name.removesuffix(".base_layer.weight")
         if owner in adapted and owner != name:
             tensor = _merged(tensor, adapted[owner])
         yield name.replace(".base_layer.", "."), tensor
+
+
+def listed_weights(policy: LanguagePolicy) -> list[tuple[str, list[int]]]:
+    """(name, shape) of what `live_weights` yields, in its order; nothing is gathered or merged."""
+    return [(name.replace(".base_layer.", "."), list(parameter.shape)) for name, parameter in _sent(policy)]
+
+
+def _sent(policy: LanguagePolicy) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters of the text tower and the head, but an adapter's, under the names that they have now."""
+    vision = {id(parameter) for parameter in policy.towers.vision.parameters()}
+    for name, parameter in policy.towers.model.named_parameters():
+        if id(parameter) not in vision and ".lora_" not in name:
+            yield name, parameter
 
 
 def _merged(weight: Tensor, layer: LoraLinear) -> Tensor:
