@@ -166,7 +166,7 @@ def test_blocks_and_formats_are_those_of_the_released_expressions(text):
     found = re.findall(r"<answer>(.*?)</answer>", text, re.DOTALL)
     loose = bool(found) and re.search(r"\d+\.?\d*\s*(?:to|and|-)\s*\d+\.?\d*", found[0]) is not None
     assert tempsamp_format(text) is loose
-    strict = loose and len(found) == 1 and text.endswith("</answer>") and "\n" not in found[0]
+    strict = loose and len(found) == 1 and text.rstrip().endswith("</answer>") and "\n" not in found[0]
     assert tempsamp_strict_format(text) is strict
 
 

@@ -59,6 +59,8 @@ def test_timezero_and_time_r1(text, iou, form):
         ("<think>x</think><answer>5.0 to 11.6</answer>", 0.0, 0.0),
         ('<think>x</think><answer>{"start_time": "1.2.3", "end_time": "4"}</answer>', 0.0, 0.5),
         ('<think>x</think><answer>{"start_time": "5.0", "end_time": "11.6"}</answer>\n', 0.772727, 0.386364),
+        ('<answer>\u00a0{"start_time": "5.0", "end_time": "11.6"}\u2003\n</answer>', 0.772727, 0.386364),
+        ('<answer>{"start_time":\u00a0"5.0", "end_time": "11.6"}</answer>', 0.0, 0.0),
     ],
 )
 def test_temporal_r1(text, iou, total):
@@ -80,6 +82,8 @@ def test_temporal_r1(text, iou, total):
         ("<answer>7 to\n11</answer>", Span(7, 11), True, False),
         ("<answer>7 TO 11</answer>", Span(7, 11), False, False),
         ("<answer>7 to 11</answer>.", Span(7, 11), True, False),
+        ("<answer>7 to 11</answer> \n\u00a0", Span(7, 11), True, True),
+        ("<answer>7 to\r11</answer>", Span(7, 11), True, False),
         ("<answer>seven</answer>", None, False, False),
     ],
 )

@@ -69,6 +69,15 @@ def test_kl_estimators_are_schulmans(estimator):
     assert torch.allclose(ReferenceKL(0.5, estimator).divergence(stats, batch), expected, atol=1e-6)
 
 
+def test_beyond_20_nats_the_k3_estimate_pushes_nowhere_instead_of_the_wrong_way():
+    logprobs_BA = torch.tensor([[-30.0, -24.0]], requires_grad=True)
+    batch = batch_of(1, 2, reference_logprobs={"start": torch.full((1, 2), -5.0)})
+    ReferenceKL(1.0, "k3", limit=None)(ActionStats(logprobs_BA), batch).sum().backward()
+    assert logprobs_BA.grad is not None
+    beyond, within = logprobs_BA.grad[0].tolist()
+    assert beyond == 0.0 and within < 0, "the loss falls as the policy comes nearer to the reference"
+
+
 @pytest.mark.parametrize("estimator", ["k1", "k3"])
 def test_kl_estimators_are_unbiased(estimator):
     policy, reference = torch.tensor([0.6, 0.3, 0.1]).double(), torch.tensor([0.2, 0.5, 0.3]).double()

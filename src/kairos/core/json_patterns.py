@@ -27,7 +27,8 @@ class JsonKeys:
     unquoted: bool = True
     """Numbers need no quotes."""
     embedded: bool = False
-    """The object reaches from the first brace to the last; otherwise it is the whole text."""
+    """The object reaches from the first brace to the last; otherwise it is the whole text, Unicode's white space around
+    it aside."""
     pick: Literal["first", "last"] = "first"
 
     def find(self, text: str) -> Iterator[Found]:
@@ -77,9 +78,14 @@ class JsonSpans:
 
 
 def _json_object(text: str, embedded: bool) -> tuple[int, int, dict[str, object]]:
-    begin, end = _between(text, "{", "}") if embedded else (0, len(text))
+    begin, end = _between(text, "{", "}") if embedded else _stripped(text)
     value = _value(text, begin, end)
     return begin, end, value if isinstance(value, dict) else {}
+
+
+def _stripped(text: str) -> tuple[int, int]:
+    """Where the text without white space around it begins and ends: JSON itself allows only four kinds of it."""
+    return len(text) - len(text.lstrip()), len(text.rstrip())
 
 
 def _between(text: str, opening: str, closing: str) -> tuple[int, int]:

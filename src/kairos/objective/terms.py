@@ -85,7 +85,8 @@ class ClippedSurrogate:
 class ReferenceKL:
     """coefficient * an estimate of KL(pi || reference) from sampled actions (Schulman, "Approximating KL divergence").
 
-    With d = log reference - log pi: k1 = -d, k2 = d^2 / 2, k3 = e^d - 1 - d.
+    With d = log reference - log pi: k1 = -d, k2 = d^2 / 2, k3 = e^d - 1 - d. In k3 d is at most 20 nats, so that e^d is
+    finite; beyond, the estimate is constant.
     """
 
     coefficient: float = 0.04
@@ -124,7 +125,8 @@ class ReferenceKL:
         elif self.estimator == "k2":
             divergence_BA = d_BA.square() / 2
         else:
-            divergence_BA = d_BA.clamp(max=20.0).exp() - 1.0 - d_BA
+            bounded_BA = d_BA.clamp(max=20.0)  # in both places: with one, the gradient would push the other way beyond
+            divergence_BA = bounded_BA.exp() - 1.0 - bounded_BA
         return divergence_BA if self.limit is None else divergence_BA.clamp(-self.limit, self.limit)
 
     def measured(self, stats: ActionStats, batch: RolloutBatch) -> dict[str, Tensor]:

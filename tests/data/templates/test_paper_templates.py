@@ -48,9 +48,24 @@ def asked(template: Template, about: Prompt | None = None) -> tuple[str | None, 
 EVENT = 'To accurately pinpoint the event "person turns  a light on" in the video, determine the precise time period of the event. '  # noqa: E501
 PAPER = 'the start and end times (in seconds, precise to two decimal places) in the format "start time to end time" within the <answer> </answer> tags. For example: "12.54 to 17.83".'  # noqa: E501
 THINK = "Output your thought process within the <think> </think> tags, including analysis with either specific timestamps (xx.xx) or time ranges (xx.xx to xx.xx) in <timestep> </timestep> tags. "  # noqa: E501
-RELEASED = 'To accurately pinpoint the event "Person turns a Light on" in the video, determine the precise time period of the event. Provide the start and end times (in seconds, precise to two decimal places) in the format "start time to end time" within <answer> </answer> tags. For example: <answer> 12.5 to 17.8 </answer>.'  # noqa: E501
-RELEASED_THINK = 'To accurately pinpoint the event "Person turns a Light on" in the video, determine the precise time period of the event. First, analyze the video content and reason about when the described event happens inside <think> </think> tags. Then provide the start and end times (in seconds, precise to two decimal places) in the format "start time to end time" within <answer> </answer> tags. For example: <think> reasoning </think><answer> 12.54 to 17.83 </answer>.'  # noqa: E501
+RELEASED = 'To accurately pinpoint the event "[EVENT]" in the video, determine the precise time period of the event. Provide the start and end times (in seconds, precise to two decimal places) in the format "start time to end time" within <answer> </answer> tags. For example: <answer> 12.5 to 17.8 </answer>.'  # noqa: E501
+RELEASED_THINK = 'To accurately pinpoint the event "Person turns a Light on" in the video, determine the precise time period of the event.\n\nFirst, analyze the video content and reason about when the described event happens inside <think> </think> tags. Then provide the start and end times (in seconds, precise to two decimal places) in the format "start time to end time" within <answer> </answer> tags. For example: <think> reasoning </think><answer> 12.54 to 17.83 </answer>.'  # noqa: E501
 HELPFUL = "You are a helpful assistant."
+STEPS = """Carefully analyze the video content to determine the precise time period during which "person turns  a light on" occurs.  Within the `<think>` tags, provide a detailed description of your thought process, following the format below:
+```
+<think>
+Step-by-step Analysis:
+<timestep>Time period 1 (start time to end time)</timestep>: Describe the video content within this time period and determine if it is related to "person turns  a light on".
+<timestep>Time period 2 (start time to end time)</timestep>: Describe the video content within this time period and determine if it is related to "person turns  a light on".
+Based on the above analysis, state the precise time period during which "person turns  a light on" occurs.
+</think>
+```
+Finally, in the `<answer>` tags, provide the start and end times of "person turns  a light on" in the format "start time to end time" (in seconds, precise to two decimal places). For example: "12.54 to 17.83".
+```
+<answer>
+start time to end time
+</answer>
+```"""  # noqa: E501
 
 
 @pytest.mark.parametrize(
@@ -58,7 +73,9 @@ HELPFUL = "You are a helpful assistant."
     [
         (TempSampDirect(), HELPFUL, f"{EVENT}Provide {PAPER}"),
         (TempSampThink(), HELPFUL, f"{EVENT}{THINK}Then, provide {PAPER}"),
-        (TempSampReleased(), None, RELEASED), (TempSampReleasedThink(), None, RELEASED_THINK),
+        (TempSampReleased(), None, RELEASED.replace("[EVENT]", " Person turns  a Light on. ")),
+        (TempSampReleased(cleaned=True), None, RELEASED.replace("[EVENT]", "Person turns a Light on")),
+        (TempSampReleasedThink(), None, RELEASED_THINK),
     ],
 )  # fmt: skip
 def test_tempsamp_r1_asks_in_the_words_of_paper_and_repository(template: Template, system: str | None, text: str):
@@ -111,6 +128,11 @@ def test_what_a_template_writes_every_reader_reads_and_it_finds_well_formed(temp
     assert pickle.loads(pickle.dumps(template)) == template
 
 
+def test_the_released_evaluation_cuts_full_stops_and_then_the_blank_before_them():
+    said = [asked(TempSampReleased(cleaned=cleaned), prompt(question="He  waves . ..")) for cleaned in (False, True)]
+    assert [text.split('"')[1] for *_, text in said] == ["He  waves . ..", "He waves ."]
+
+
 def test_the_released_answer_has_blanks_around_it():
     assert TempSampReleased().answer(TARGET) == "<answer> 3.50 to 6.00 </answer>"
     assert TempSampDirect().answer(TARGET) == TimeR1Direct().answer(TARGET) == "<answer>3.50 to 6.00</answer>"
@@ -118,7 +140,9 @@ def test_the_released_answer_has_blanks_around_it():
 
 def test_time_r1_asks_without_thinking_by_steps_and_for_a_cold_start():
     assert asked(TimeR1Direct()) == asked(TimeZeroDirect())
-    assert "step by step" in asked(TimeR1Steps())[2] and asked(TimeR1Steps())[1] == ["text", "video"]
+    system, order, text = asked(TimeR1Steps())
+    assert system == "You are a video analysis expert." and order == ["text", "video"]
+    assert text == STEPS
     assert asked(TimeR1ColdStart()) == asked(TimeR1Think())
     text = TimeR1ColdStart().answer(TARGET)
     assert text == "<think>3.50 to 6.00 : a red circle</think><answer>3.50 to 6.00</answer>"

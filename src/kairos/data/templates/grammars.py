@@ -59,9 +59,13 @@ def tempsamp_format(text: str) -> bool:
 
 
 def tempsamp_strict_format(text: str) -> bool:
-    """The strict check: exactly one answer block, at the end, without a line break, that holds a pair of numbers."""
+    """The strict check: exactly one answer block, at the end but for white space, that holds a pair of numbers and no
+    line break (neither line feed nor carriage return).
+    """
+    text = text.rstrip()
     found = list(blocks(text))
-    return len(found) == 1 and text.endswith("</answer>") and "\n" not in found[0] and tempsamp_format(text)
+    in_line = len(found) == 1 and not {"\n", "\r"} & set(found[0])
+    return in_line and text.endswith("</answer>") and tempsamp_format(text)
 
 
 def _thought_then(answer: re.Pattern[str], text: str) -> bool:

@@ -30,6 +30,7 @@ _THOUGHTFUL = _TIMES.format(
 _REASON = (
     "First, analyze the video content and reason about when the described event happens inside <think> </think> tags. "
 )
+_APART = f"{_EVENT.rstrip()}\n\n"  # the released prompt with thinking has a blank line behind the event
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,23 @@ class TempSampDirect(TempSampThink):
 
 @dataclass(frozen=True)
 class TempSampReleased(TempSampDirect):
-    """The released repository's prompt, in training and in evaluation: no system turn, blanks around the answer."""
+    """The released repository's prompt: no system turn, blanks around the answer.
+
+    Training passes the sentence as it stands; evaluation collapses its white space and cuts the full stops at its
+    ends, then the blanks (`cleaned`).
+    """
 
     text: str = f"{_EVENT}Provide {_TIMES.format(tags='<answer> </answer>', example='<answer> 12.5 to 17.8 </answer>')}"
     system: str = ""
     name: str = "tempsamp_released"
+    cleaned: bool = False
 
     def event(self, question: str) -> str:
-        """White space collapsed, full stops at the end removed; the case stays."""
-        return " ".join(question.split()).rstrip(".")
+        """The sentence as it stands, or cleaned as the released evaluation does; the case stays."""
+        return " ".join(question.split()).strip(".").strip() if self.cleaned else question
+
+    def describe(self) -> dict[str, str]:
+        return {**super().describe(), **({"event": "cleaned"} if self.cleaned else {})}
 
     def answer(self, target: Target) -> str:
         return f"<answer> {parts.written(target, self.grammar.many, self.time)} </answer>"
@@ -81,8 +90,9 @@ class TempSampReleased(TempSampDirect):
 class TempSampReleasedThink(TempSampReleased):
     """The released evaluation's prompt with thinking."""
 
-    text: str = f"{_EVENT}{_REASON}Then provide {_THOUGHTFUL}"
+    text: str = f"{_APART}{_REASON}Then provide {_THOUGHTFUL}"
     name: str = "tempsamp_released_think"
+    cleaned: bool = True
 
     def answer(self, target: Target) -> str:
         return parts.thought(target) + super().answer(target)

@@ -18,17 +18,28 @@ class TimeR1Direct(TimeZeroDirect):
     name: str = "time_r1_direct"
 
 
+def _step(number: int) -> str:
+    return (
+        f"<timestep>Time period {number} (start time to end time)</timestep>: Describe the video content within this "
+        'time period and determine if it is related to "[EVENT]".\n'
+    )
+
+
 @dataclass(frozen=True)
 class TimeR1Steps(TimeR1Think):
-    """Version 3, known only as "step by step": the wording of the middle paragraph is ours."""
+    """Version 3, step by step, word for word as in the released fine-tuning trainer, with its own system turn."""
 
     text: str = (
-        'To accurately pinpoint the event "[EVENT]" in the video, determine the precise time period of the event.\n\n'
-        "Think step by step within the <think> </think> tags: go through the video in order, and give each step with "
-        "its time range (xx.xx to xx.xx) in <timestep> </timestep> tags.\n\n"
-        "Then, provide the start and end times (in seconds, precise to two decimal places) in the format "
-        '"start time to end time" within the <answer> </answer> tags. For example: "12.54 to 17.83".'
+        'Carefully analyze the video content to determine the precise time period during which "[EVENT]" occurs.  '
+        "Within the `<think>` tags, provide a detailed description of your thought process, following the format "
+        "below:\n```\n<think>\nStep-by-step Analysis:\n"
+        f"{_step(1)}{_step(2)}"
+        'Based on the above analysis, state the precise time period during which "[EVENT]" occurs.\n</think>\n```\n'
+        'Finally, in the `<answer>` tags, provide the start and end times of "[EVENT]" in the format "start time to '
+        'end time" (in seconds, precise to two decimal places). For example: "12.54 to 17.83".\n'
+        "```\n<answer>\nstart time to end time\n</answer>\n```"
     )
+    system: str = "You are a video analysis expert."
     name: str = "time_r1_steps"
 
 
