@@ -111,6 +111,8 @@ class Target:
     """When the right option can be seen."""
     highlights: tuple[tuple[float, float], ...] = ()
     """Pairs of (seconds, saliency)."""
+    ratings: tuple[tuple[float, ...], ...] = ()
+    """Each annotator's rating of every highlight, in the order of `highlights`; empty where only means are known."""
     demonstration: str | None = None
     """A written-out reasoning, without the answer."""
 

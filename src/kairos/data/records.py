@@ -32,6 +32,8 @@ class Record:
     """Seconds, as the annotations say; None if they do not."""
     difficulty: float | None = None
     """On the data set's own scale (its reader says which); for filters, not for training."""
+    category: str = ""
+    """The kind of question as the data set names it, such as "TN" or "anomaly_reco"; scores are told apart by it."""
 
 
 class Reader(Protocol):

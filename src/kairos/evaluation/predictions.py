@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +67,16 @@ class Prediction:
     """Annotated stretches that show the right option, in seconds."""
     labelled: bool = True
     """False if nothing says what is right: neither `iou` nor `correct`, and no score that compares."""
+    video: str = ""
+    """File name of the video, which several questions may share; empty if unknown."""
+    category: str = ""
+    """The kind of question as the data set names it; empty if it names none."""
+    rated: tuple[tuple[float, ...], ...] = ()
+    """Annotated highlights: the start of a clip of 2 s in seconds, then each annotator's rating of it."""
+    ranked: tuple[tuple[float, float, float], ...] | None = None
+    """Stated (start, end, confidence) in the order of a submission; None: `spans`, all alike."""
+    saliency: tuple[float, ...] | None = None
+    """A stated score for each 2 s of the clip, from its beginning; None: what `text` says of highlights."""
 
     @property
     def answered(self) -> bool:
@@ -179,11 +189,16 @@ def complete(predictions: Iterable[Prediction], records: Sequence[Record], many:
     found: list[Prediction] = []
     for record in records:
         row = rows.get(record.uid)
-        if row is not None and row.answered:
-            found.append(row)
-        else:
-            found.append(unanswered(record.uid, "missing" if row is None else row.reason or "missing", record, many))
+        if row is None or not row.answered:
+            row = unanswered(record.uid, "missing" if row is None else row.reason or "missing", record, many)
+        found.append(replace(row, video=Path(record.video.path).name, category=record.category, rated=_rated(record)))
     return found
+
+
+def _rated(record: Record) -> tuple[tuple[float, ...], ...]:
+    target = record.target
+    pairs = zip(target.highlights, target.ratings, strict=False)
+    return tuple((second, *ratings) for (second, _), ratings in pairs)
 
 
 def write(predictions: Iterable[Prediction], path: Path) -> None:
@@ -214,8 +229,15 @@ def read_file(path: Path) -> list[Prediction]:
                 row["spans"] = tuple(Span(*span) for span in row["spans"])
                 row["target_spans"] = tuple(Span(*span) for span in row["target_spans"])
                 row["evidence"] = tuple(Span(*span) for span in row.get("evidence", ()))
-                row["frames"] = None if row.get("frames") is None else tuple(row["frames"])
+                for name in ("frames", "ranked", "saliency"):
+                    row[name] = None if row.get(name) is None else _tuples(row[name])
+                row["rated"] = _tuples(row.get("rated", ()))
             except TypeError as error:
                 raise ValueError(f"{path}:{number} is no prediction: spans are pairs of seconds ({error})") from error
             rows.append(Prediction(**row))
     return rows
+
+
+def _tuples(values: Sequence[object]) -> tuple[object, ...]:
+    """A JSON list as a tuple, the lists in it too; TypeError for another value."""
+    return tuple(_tuples(value) if isinstance(value, list) else value for value in [*values])

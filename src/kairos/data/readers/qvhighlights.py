@@ -32,7 +32,7 @@ class QVHighlights(AnnotationFile[object]):
         fields = Fields.of(self.where(key), row)
         fields.require("relevant_windows", "the test split has none published; use train or val")
         duration = fields.seconds("duration")
-        vid = fields.text("vid")
+        vid, rated = fields.text("vid"), _ratings(fields)
         return Record(
             uid=f"qvhighlights/{self.file.stem}:{fields.values.get('qid', key)}",
             task=self.task,
@@ -41,13 +41,15 @@ class QVHighlights(AnnotationFile[object]):
             question=fields.text("query"),
             target=Target(
                 spans=tuple(self.span(key, *pair, duration) for pair in fields.pairs("relevant_windows")),
-                highlights=_highlights(fields),
+                highlights=tuple((second, sum(each) / len(each)) for second, each in rated),
+                ratings=tuple(each for _, each in rated),
             ),
             duration=duration,
         )
 
 
-def _highlights(fields: Fields) -> tuple[tuple[float, float], ...]:
+def _ratings(fields: Fields) -> list[tuple[float, tuple[float, ...]]]:
+    """The start of each annotated clip in seconds, and its ratings."""
     clips, scores = fields.values.get("relevant_clip_ids", []), fields.values.get("saliency_scores", [])
     if not isinstance(clips, list) or not isinstance(scores, list) or len(clips) != len(scores):
         fields.fail("`relevant_clip_ids` and `saliency_scores` must be lists of one length; correct the row")
@@ -58,5 +60,5 @@ def _highlights(fields: Fields) -> tuple[tuple[float, float], ...]:
         start = as_number(clip)
         if start is None or not given or len(given) < len(numbers):
             fields.fail(f"clip {clip!r} is rated {ratings!r}; a clip needs a number, and a list of ratings")
-        found.append((start * _CLIP, sum(given) / len(given)))
-    return tuple(found)
+        found.append((start * _CLIP, tuple(given)))
+    return found

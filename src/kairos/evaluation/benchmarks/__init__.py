@@ -1,0 +1,1 @@
+"""Metrics of published benchmarks, by their official algorithms. What theirs leave out and ours counts is said."""
