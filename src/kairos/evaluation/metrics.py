@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -74,17 +75,33 @@ class MeanIoU(Share):
         return prediction.iou
 
 
-class Recall(Share):
-    """R1@m: share of the prompts that ask for a span whose IoU is at least `threshold`."""
+@runtime_checkable
+class Strict(Protocol):
+    """A metric with an inequality that some evaluations make strict."""
 
-    def __init__(self, threshold: float, shown: str = "table", sync_on_compute: bool = False) -> None:
+    def strictly(self) -> Share:
+        """The same metric with > in the place of >=."""
+        ...
+
+
+class Recall(Share):
+    """R1@m: share of the prompts that ask for a span whose IoU is at least `threshold`, or exceeds it (`strict`)."""
+
+    def __init__(
+        self, threshold: float, shown: str = "table", strict: bool = False, sync_on_compute: bool = False
+    ) -> None:
         super().__init__(sync_on_compute=sync_on_compute)
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold must lie in (0, 1], got {threshold}")
-        self.threshold, self.label, self.shown = threshold, f"R1@{threshold:g}", shown
+        self.threshold, self.label, self.shown, self.strict = threshold, f"R1@{threshold:g}", shown, strict
 
     def value(self, prediction: Prediction) -> float | None:
-        return None if prediction.iou is None else float(prediction.iou >= self.threshold)
+        if prediction.iou is None:
+            return None
+        return float(prediction.iou > self.threshold if self.strict else prediction.iou >= self.threshold)
+
+    def strictly(self) -> Recall:
+        return Recall(self.threshold, self.shown, strict=True)
 
 
 class Accuracy(Share):

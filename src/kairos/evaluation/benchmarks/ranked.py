@@ -33,6 +33,9 @@ class RankedRecall(Share):
         best = max(guess_ious(prediction)[: self.first], default=0.0)
         return float(best > self.threshold if self.strict else best >= self.threshold)
 
+    def strictly(self) -> RankedRecall:
+        return RankedRecall(self.threshold, self.first, strict=True, shown=self.shown)
+
 
 class BestGuesses(Share):
     """The mean IoU of each prompt's `best` guesses with the highest IoU (3 in Ego4D-NLQ's "mIoU")."""
