@@ -89,7 +89,7 @@ def _block(text: str, grammar: Grammar) -> tuple[str | None, int]:
 
 
 def _read_part(text: str, grammar: Grammar) -> Answer:
-    spans, reason = _spans(_chosen(text, grammar))
+    spans, reason = _spans(_chosen(text, grammar), grammar)
     choice = grammar.choice.first(text)
     return Answer(spans, choice, reason, None if choice else NO_CHOICE)
 
@@ -100,7 +100,7 @@ def _read_untagged(text: str, grammar: Grammar) -> Answer:
     for pattern in grammar.patterns:
         if found := list(islice(pattern.find(text), None if grammar.many else 2)):
             several = len(found) > 1 and not grammar.many
-            spans, reason = ((), SEVERAL_PAIRS) if several else _spans(found)
+            spans, reason = ((), SEVERAL_PAIRS) if several else _spans(found, grammar)
             break
     choice = grammar.choice.leading(text)
     return Answer(spans, choice, reason, None if choice else NO_BLOCK)
@@ -117,7 +117,7 @@ def _read_whole(text: str, grammar: Grammar) -> Answer:
     alone = not letter or (len(letter) == 1 and letter in grammar.choice.letters)
     if after.strip() or not all(_BETWEEN.fullmatch(gap) for gap in between) or not apart or not alone:
         return _failure(EXTRA)
-    spans, reason = _spans(found)
+    spans, reason = _spans(found, grammar)
     return Answer(spans, letter or None, reason, None if letter else NO_CHOICE)
 
 
@@ -137,8 +137,8 @@ def _chosen(text: str, grammar: Grammar) -> list[Found]:
     return []
 
 
-def _spans(found: list[Found]) -> tuple[tuple[Span, ...], str | None]:
-    spans = tuple(item.span for item in found)
+def _spans(found: list[Found], grammar: Grammar) -> tuple[tuple[Span, ...], str | None]:
+    spans = tuple(Span(*sorted(item.span)) if grammar.turn else item.span for item in found)
     for span in spans:
         if not span.proper:
             finite = abs(span.start) < float("inf") and abs(span.end) < float("inf")

@@ -25,6 +25,8 @@ class Grammar:
     """The block must hold nothing but the answer: a letter, times, or both."""
     many: bool = False
     """An answer lists spans: all are read, and compared with the annotation as sets (`spans.alternatives`)."""
+    turn: bool = False
+    """A pair of times that is written in reverse is turned around, where it is no answer otherwise."""
     choice: Letter = field(default_factory=Letter)
     """How the letter of a choice is written."""
     answer_tag: str = "answer"

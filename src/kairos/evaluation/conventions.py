@@ -87,7 +87,7 @@ class Convention:
 
     def _judged(self, row: Prediction) -> Prediction:
         if row.answered and self.grammar is not None:
-            answer = read(row.text, self.grammar)
+            answer = read(row.text, replace(self.grammar, turn=self.grammar.turn or self.turned))
             spans = answer.spans if row.many else answer.spans[:1]
             reason = answer.span_reason if row.target_spans else None
             reason = reason or (answer.choice_reason if row.target_choice else None)
