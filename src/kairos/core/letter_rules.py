@@ -84,10 +84,13 @@ class FirstWord(Letter):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "words", tuple(self.words))
-        if not 0 < len(self.words) <= len(self.letters):
-            raise ValueError(f"words must be between 1 and {len(self.letters)}, one for each letter, got {self.words}")
+        if not 0 < len(self.words) <= len(self.letters) or not all(isinstance(word, str) for word in self.words):
+            raise ValueError(f"words must be one text for each letter (in yaml, "yes" in quotes), got {self.words}")
 
     def first(self, text: str) -> str | None:
         begun = text.lower()
         found = (letter for letter, word in zip(self.letters, self.words, strict=False) if begun.startswith(word))
         return next(found, None)
+
+    def spelled(self, letter: str) -> str:
+        return self.words[self.letters.index(letter)]

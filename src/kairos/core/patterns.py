@@ -121,6 +121,10 @@ class Letter:
         bare = text.strip(" \t\r\n().:").upper() if self.any_case else ""
         return bare if len(bare) == 1 and bare in self.letters else None
 
+    def spelled(self, letter: str) -> str:
+        """How the letter is written in an answer."""
+        return letter
+
     def leading(self, text: str) -> str | None:
         """The letter that a text without an answer block begins with: "B", "(B) ...", "B. ..." or "B 3.5 to 6.0"."""
         begun = re.match(rf"\s*+\(?+([{self.letters}])(?=[).:,]|\s*+(?:\d|\Z))", text)

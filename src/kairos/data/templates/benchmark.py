@@ -28,7 +28,7 @@ class BenchmarkWording:
     option: str = "{letter}. {text}"
     """A line of [OPTIONS], with {letter} and {text}."""
     span: str = "{start:.1f} - {end:.1f}"
-    """A written span, with {start} and {end} in seconds; with `grammar.many` several, joined by commas, in brackets."""
+    """A written span, with {start} and {end} in seconds; several are joined by commas. "[..." stands in a JSON list."""
     system: str = ""
     """Empty: no system turn."""
     video_first: bool = True
@@ -38,9 +38,7 @@ class BenchmarkWording:
 
     def __post_init__(self) -> None:
         if not self.wordings or any("[EVENT]" not in text for text in self.wordings.values()):
-            raise ValueError(
-                f"template.wordings of {self.name} must hold [EVENT], where the question goes, in every task"
-            )
+            raise ValueError(f"every text of template.wordings ({self.name}) must hold [EVENT], the question's place")
         if self.event not in _EVENTS:
             raise ValueError(f"template.event must be one of {', '.join(_EVENTS)}, got {self.event!r}")
 
@@ -65,11 +63,11 @@ class BenchmarkWording:
 
     def answer(self, target: Target) -> str:
         """The letter, or the spans: the longest one, or all if the grammar lists spans. ValueError without either."""
-        said = [] if target.choice is None else [target.choice]
+        said = [] if target.choice is None else [self.grammar.choice.spelled(target.choice)]
         if target.spans:
             spans = to_write(target.spans, self.grammar.many)
             written = ", ".join(self.span.format(start=span.start, end=span.end) for span in spans)
-            said.append(f"[{written}]" if self.grammar.many else written)
+            said.append(f"[{written}]" if self.span.startswith("[") else written)
         if not said:
             raise ValueError("the target holds neither a span nor a choice: there is no answer to write")
         return " ".join(said)
