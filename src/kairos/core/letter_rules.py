@@ -85,7 +85,7 @@ class FirstWord(Letter):
         super().__post_init__()
         object.__setattr__(self, "words", tuple(self.words))
         if not 0 < len(self.words) <= len(self.letters) or not all(isinstance(word, str) for word in self.words):
-            raise ValueError(f"words must be one text for each letter (in yaml, "yes" in quotes), got {self.words}")
+            raise ValueError(f"words must be one text for each letter (in yaml yes and no in quotes), got {self.words}")
 
     def first(self, text: str) -> str | None:
         begun = text.lower()
