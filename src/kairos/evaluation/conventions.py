@@ -20,6 +20,14 @@ from kairos.evaluation.predictions import Prediction
 from kairos.evaluation.scores import scored
 
 
+_CHOICES = {
+    "rounding": ("none", "whole", "outward"),
+    "counted": ("all", "answered", "read"),
+    "average": ("rows", "video", "category"),
+    "unread": ("wrong", "whole clip"),
+}
+
+
 class Difference(NamedTuple):
     """One metric by our contract and by a convention."""
 
@@ -119,12 +127,6 @@ class Convention:
 
 
 OURS = Convention("ours")
-_CHOICES = {
-    "rounding": ("none", "whole", "outward"),
-    "counted": ("all", "answered", "read"),
-    "average": ("rows", "video", "category"),
-    "unread": ("wrong", "whole clip"),
-}
 
 
 def differences(
