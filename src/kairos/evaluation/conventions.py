@@ -19,7 +19,6 @@ from kairos.evaluation.metrics import Share, Strict
 from kairos.evaluation.predictions import Prediction
 from kairos.evaluation.scores import scored
 
-
 _CHOICES = {
     "rounding": ("none", "whole", "outward"),
     "counted": ("all", "answered", "read"),

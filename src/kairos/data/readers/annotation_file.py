@@ -6,14 +6,15 @@ import logging
 import os
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import ClassVar, Generic, Literal, TypeVar
 
 from kairos.core.prompt_text import shortened
 from kairos.core.spans import Span
 from kairos.core.types import Failure
+from kairos.data.readers.counts import check_split, compared_count
 from kairos.data.readers.fields import AnnotationError, RowError, checked_span
 from kairos.data.records import Record
 
@@ -43,6 +44,10 @@ class Reading:
     beyond: int = 0
     """Number of records with a span that ends after the clip; they are kept."""
 
+    @property
+    def rows(self) -> int:
+        return len(self.records) + len(self.missing) + len(self.invalid)
+
 
 @dataclass(frozen=True)
 class AnnotationFile(ABC, Generic[Row]):
@@ -58,12 +63,17 @@ class AnnotationFile(ABC, Generic[Row]):
     """A row whose annotation cannot be used: skip and log it, or stop."""
     clamp: bool = field(default=False, kw_only=True)
     """Cut a span that ends after the clip; otherwise it is kept as annotated and counted."""
+    split: str | None = field(default=None, kw_only=True)
+    """Which published split the file is, one of `published`: another number of rows is said. None: not checked."""
+    published: ClassVar[Mapping[str, int]] = {}
+    """The number of rows of each split, as published."""
     _known: dict[str, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, value in (("missing", self.missing), ("invalid", self.invalid)):
             if value not in ("skip", "error"):
                 raise ValueError(f"{name} must be skip or error, got {value!r}")
+        check_split(self.split, self.published)
 
     @abstractmethod
     def rows(self) -> Iterable[tuple[str, Row]]:
@@ -80,6 +90,8 @@ class AnnotationFile(ABC, Generic[Row]):
     def records(self) -> list[Record]:
         """The records of all usable rows; logs the others once. ValueError if no row is usable."""
         reading = self.read()
+        if said := compared_count(self.file, self.split, reading.rows, self.published):
+            _log.warning("%s", said)
         if reading.missing and not reading.records and not Path(self.videos).is_dir():
             raise ValueError(f"{self.file}: there is no folder of videos {self.videos}; correct data.videos")
         return _report(self.file, reading)
@@ -143,7 +155,7 @@ def _plain(name: str) -> bool:
 
 
 def _report(file: Path, reading: Reading) -> list[Record]:
-    total = len(reading.records) + len(reading.missing) + len(reading.invalid)
+    total = reading.rows
     for failures, what in ((reading.missing, "without their video"), (reading.invalid, "with unusable annotations")):
         if failures:
             named = "; ".join(failure.reason for failure in failures[:3])

@@ -8,6 +8,8 @@
 | `answer` | required: the letter ("B", "(B)", "B. a cat"), the option's own text, or its index, a number from 0 |
 | `spans` | [[start, end], ...] in seconds: where the answer is seen; makes the row grounded_qa |
 | `duration` | seconds of the clip |
+| `start`, `end` | the clip's part of the video, in seconds of the video |
+| `category` | the kind of question, by which scores are told apart |
 | `id` | stable name of the row (default: its number) |
 
 Other fields are ignored. `names` maps a field to its name in the file: {video: video_name, options: candidates}.
@@ -19,6 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from kairos.core.types import Target, VideoSource
 from kairos.data.readers.annotation_file import AnnotationFile
@@ -26,7 +29,7 @@ from kairos.data.readers.fields import Fields
 from kairos.data.readers.files import items_of
 from kairos.data.records import LETTERS, Record
 
-FIELDS = ("video", "question", "options", "answer", "spans", "duration", "id")
+FIELDS = ("video", "question", "options", "answer", "spans", "duration", "start", "end", "category", "id")
 _LETTERED = re.compile(r"\s*(?:\(([A-J])\)|([A-J])[.):])\s*(.*)", re.DOTALL)
 
 
@@ -38,6 +41,8 @@ class MultipleChoice(AnnotationFile[object]):
     """Name of the data set; None: the file's stem."""
     names: Mapping[str, str] = field(default_factory=dict)
     """What the file calls a field."""
+    calls: ClassVar[Mapping[str, str]] = {}
+    """What a benchmark's file calls the fields; those that are not named are not read. Empty: by their own names."""
     suffixes: Sequence[str] = ("", ".mp4", ".mkv", ".webm")
     """Appended to `video`; the first file that exists is taken."""
 
@@ -51,8 +56,12 @@ class MultipleChoice(AnnotationFile[object]):
 
     def record(self, key: str, row: object) -> Record:
         given = Fields.of(self.where(key), row)
-        named = {name: self.names.get(name, name) for name in FIELDS}
-        fields = Fields(given.where, {name: given.values[own] for name, own in named.items() if own in given.values})
+        named = {name: name for name in FIELDS} if not self.calls else {**self.calls}
+        named |= self.names
+        fields = Fields(
+            given.where,
+            self.adapted({name: given.values[own] for name, own in named.items() if own in given.values}),
+        )
         for name in ("video", "question", "options"):
             fields.require(name, "a multiple-choice row needs it; `names` says what the file calls it")
         options = _without_letters(fields.texts("options"))
@@ -62,14 +71,21 @@ class MultipleChoice(AnnotationFile[object]):
             uid=f"{source}/{self.file.stem}:{fields.values.get('id', key)}",
             task="grounded_qa" if spans else "choice",
             source=source,
-            video=VideoSource(self.find(key, fields.text("video"), self.suffixes)),
+            video=VideoSource(
+                self.find(key, fields.text("video"), self.suffixes), fields.number("start"), fields.number("end")
+            ),
             question=fields.text("question").strip(),
             target=Target(
                 spans=tuple(self.span(key, *pair, duration) for pair in spans), choice=_letter(fields, options)
             ),
             options=options,
             duration=duration,
+            category=str(fields.values.get("category", "")),
         )
+
+    def adapted(self, values: dict[str, object]) -> Mapping[str, object]:
+        """The fields of a row as a benchmark's reader puts them right; here unchanged."""
+        return values
 
 
 def _without_letters(options: tuple[str, ...]) -> tuple[str, ...]:

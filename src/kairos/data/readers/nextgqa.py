@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 
 from kairos.core.spans import Span
 from kairos.core.types import Target, VideoSource
@@ -23,6 +24,8 @@ CsvRow = dict[str, str]
 @dataclass(frozen=True)
 class NExTGQA(AnnotationFile[CsvRow]):
     """One split of NExT-GQA (Xiao et al. 2024)."""
+
+    published = MappingProxyType({"val": 3_358, "test": 5_553})
 
     spans: str | None = None
     """JSON of {video: {duration, location: {qid: [[start, end], ...]}}} in seconds: task grounded_qa.
@@ -66,6 +69,7 @@ class NExTGQA(AnnotationFile[CsvRow]):
             target=Target(spans=spans, choice=LETTERS[options.index(row["answer"].strip())]),
             options=options,
             duration=duration,
+            category=row.get("type", ""),
         )
 
     def _spans(self, key: str, video: str, qid: str) -> tuple[tuple[Span, ...], float | None]:
