@@ -1,4 +1,4 @@
-"""Says where a file holds another number of rows than its split was published with, and refuses another split's file."""
+"""Says where a file holds another number of rows than its published split, and refuses another split's file."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Readers of benchmarks that ask when: each turns one published schema into grounding records."""
