@@ -34,9 +34,7 @@ class OMTG(AnnotationFile[dict[str, str]]):
         fields = Fields.of(self.where(key), row)
         times = [(float(start), float(end)) for start, end in _SPAN.findall(fields.text("answer"))]
         if not times:
-            fields.fail(
-                f"`answer` holds no span, got {fields.text('answer')[:80]!r}; write <time>3.5 - 6 seconds</time>"
-            )
+            fields.fail(f"no span in `answer` {fields.text('answer')[:80]!r}; write <time>3.5 - 6 seconds</time>")
         return Record(
             uid=f"omtg/{self.file.stem}:{row.get('id') or key}",
             task="grounding",

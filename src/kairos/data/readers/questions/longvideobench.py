@@ -12,7 +12,7 @@ from kairos.data.readers.multiple_choice import MultipleChoice
 class LongVideoBench(MultipleChoice):
     """Rows of {video_path, question, candidates, correct_choice (from 0), duration_group, question_category, id}.
 
-    The category is the group of duration (15, 60, 600, 3600 s). Subtitles are not read. The test split hides its answers.
+    The category is the group of duration (15, 60, 600, 3600 s). Subtitles are not read. The test split has no answers.
     """
 
     published = MappingProxyType({"val": 1_337})

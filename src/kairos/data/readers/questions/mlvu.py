@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -32,27 +32,25 @@ class MLVU(MultipleChoice):
 
     def rows(self) -> Iterator[tuple[str, object]]:
         if not self.file.is_dir():
-            yield from items_of(self.file)
+            for key, row in items_of(self.file):
+                yield key, _row(row, None)
             return
         for file in sorted(self.file.glob("*.json")):
+            folder = file.stem if (Path(self.videos) / file.stem).is_dir() else None
             for key, row in items_of(file):
-                yield f"{file.stem}:{key}", _in_folder(row, file.stem, Path(self.videos))
-
-    def adapted(self, values: dict[str, object]) -> Mapping[str, object]:
-        question = values.get("question")
-        return {**values, "question": question_stem(question) if isinstance(question, str) else question}
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        unknown = {
-            "video": "video", "question": "question", "options": "candidates", "answer": "answer",
-            "duration": "duration", "category": "question_type", "id": "question_id",
-        }  # fmt: skip
-        object.__setattr__(self, "names", {**unknown, **self.names})
+                yield f"{file.stem}:{key}", _row(row, folder)
 
 
-def _in_folder(row: object, folder: str, videos: Path) -> object:
-    """The row with its video in the folder of its file, where there is such a folder."""
-    if isinstance(row, dict) and isinstance(row.get("video"), str) and (videos / folder).is_dir():
-        return {**row, "video": f"{folder}/{row['video']}"}
-    return row
+def _row(row: object, folder: str | None) -> object:
+    if not isinstance(row, dict):
+        return row
+    video, question = row.get("video", row.get("video_name")), row.get("question")
+    given = {name: row.get(name) for name in ("answer", "duration")}
+    return {
+        "video": f"{folder}/{video}" if folder else video,
+        "question": question_stem(question) if isinstance(question, str) else question,
+        "options": row.get("candidates"),
+        "category": row.get("question_type", row.get("task_type")),
+        **({"id": row["question_id"]} if "question_id" in row else {}),
+        **given,
+    }

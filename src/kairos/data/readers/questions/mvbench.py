@@ -15,9 +15,9 @@ from kairos.data.readers.multiple_choice import MultipleChoice
 class MVBench(MultipleChoice):
     """Rows of {video, question, candidates, answer (text), start, end}; `annotations` is the folder json, or a file.
 
-    The category is the task, the file's name. `start` and `end`, which some tasks have, are the clip's part of the video
-    in seconds. Videos lie in `videos`, or in a folder there that is named as the task. The task of folders of frames
-    (episodic_reasoning) needs them as video files.
+    The category is the task, the file's name. `start` and `end`, which some tasks have, are the clip's part of the
+    video in seconds. Videos lie in `videos`, or in a folder there that is named as the task. The task of folders of
+    frames (episodic_reasoning) needs them as video files.
     """
 
     published = MappingProxyType({"test": 4_000, "task": 200})
