@@ -22,7 +22,7 @@ OPTIONS = sorted(
     (path.parent.name, path.stem)
     for path in Path(CONF).glob("*/*.yaml")
     if path.stem not in ("mini_val", "needle_dataset", "prompt_dataset", "shown")  # parts of other options
-    and path.parent.name != "as"  # options of export.yaml, which builds no run
+    and path.parent.name not in ("as", "convention")  # options of export.yaml, which builds no run; of evaluations
 )
 
 
@@ -124,6 +124,8 @@ def needs(group: str, option: str) -> list[str]:
     """No machine of the tests has a GPU, and the experiments that want one are built for the CPU; files to be named."""
     if (group, option) in FILES:
         return FILES[group, option]
+    if group == "data" and "annotations: ???" in (Path(CONF) / group / f"{option}.yaml").read_text():
+        return ["data.annotations=annotations", "data.videos=videos"]
     return ["trainer.accelerator=cpu"] if group in ("trainer", "experiment") else []
 
 

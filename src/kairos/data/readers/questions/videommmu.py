@@ -15,7 +15,7 @@ class VideoMMMU(MultipleChoice):
     """{track: {"0": {id, question, options, answer, question_type}}}; videos are <id>.mp4, the category the track.
 
     The questions of the adaptation track refer to an image (<image 1>), which its videos show at their end. Open
-    questions (18 of 900), which have no options, count among the unusable rows.
+    questions, which have no options (20 of the 300 of the adaptation track), count among the unusable rows.
     """
 
     published = MappingProxyType({"track": 300, "all": 900})
