@@ -56,8 +56,8 @@ def set_giou(stated: Sequence[Span], annotated: Sequence[Span]) -> float:
     if not stated or not annotated:
         return float(not stated and not annotated)
     hull = max(span.end for span in (*stated, *annotated)) - min(span.start for span in (*stated, *annotated))
-    _, total = _parts(stated, annotated)
-    return set_tiou(stated, annotated) - (hull - total) / hull if hull > 0 else 0.0
+    outside = hull - covered([*stated, *annotated])
+    return set_tiou(stated, annotated) - outside / hull if hull > 0 else 0.0
 
 
 def paired_giou(stated: Sequence[Span], annotated: Sequence[Span]) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kairos.core.spans import Span, iou
 
@@ -46,21 +45,23 @@ def score_precision(labels: Sequence[bool], scores: Sequence[float]) -> float:
     return float(precision[np.diff(hits, prepend=0) > 0].mean())
 
 
-def _hits(ious: Sequence[Sequence[float]], threshold: float) -> NDArray[np.bool_]:
+def _hits(ious: Sequence[Sequence[float]], threshold: float) -> list[bool]:
     """Whether each window, in order, takes a free annotated one."""
     taken: set[int] = set()
-    hits = np.zeros(len(ious), dtype=bool)
-    for place, row in enumerate(ious):
-        free = [other for other in range(len(row)) if other not in taken and row[other] >= threshold]
+    hits: list[bool] = []
+    for row in ious:
+        free = [other for other, value in enumerate(row) if value >= threshold and other not in taken]
         if free:
             taken.add(max(free, key=lambda other: row[other]))
-            hits[place] = True
+        hits.append(bool(free))
     return hits
 
 
-def _interpolated(hits: NDArray[np.bool_], positives: int) -> float:
-    if not len(hits):
-        return 0.0
-    found = np.cumsum(hits)
-    precision = np.maximum.accumulate((found / np.arange(1, len(hits) + 1))[::-1])[::-1]
-    return float(precision[hits].sum() / positives)
+def _interpolated(hits: Sequence[bool], positives: int) -> float:
+    """The sum, over the hits, of the best precision from there on; in shares of the annotated windows."""
+    precisions = [sum(hits[:place]) / place for place in range(1, len(hits) + 1)]
+    best = total = 0.0
+    for hit, precision in zip(reversed(hits), reversed(precisions), strict=True):
+        best = max(best, precision)
+        total += best * hit
+    return total / positives
