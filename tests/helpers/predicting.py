@@ -22,7 +22,7 @@ def said(stated: Pairs = (), annotated: Pairs = (), uid: str = "a", many: bool =
         duration=100.0,
         iou=compared, correct=None, many=many,
     )  # fmt: skip
-    return replace(prediction, **fields)  # type: ignore[arg-type]
+    return replace(prediction, **fields)
 
 
 def mean(metric: Share, predictions: Sequence[Prediction]) -> float:

@@ -11,7 +11,7 @@ from helpers.predicting import mean, said
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from kairos.compose import CONF
+from kairos.compose import CONF, compose
 from kairos.core.spans import Span, iou
 from kairos.evaluation.benchmarks.average_precision import THRESHOLDS, window_precisions
 from kairos.evaluation.benchmarks.highlights import LENGTHS, RATINGS, HighlightAP, HitAtOne, MomentAP, MomentRecall
@@ -80,7 +80,7 @@ def test_vue_tr_predictions_have_their_published_row_in_every_attribute(real_dat
     answers = {row["query_id"]: row["answer"] for row in stated}
     predictions = [said(answers[row["query_id"]], row["gt"], str(row["query_id"]), many=True) for row in right]
     convention: Convention = instantiate(OmegaConf.load(Path(CONF) / "convention" / "vue_tr.yaml"))
-    named = OmegaConf.load(Path(CONF) / "metrics" / "vue_tr.yaml")
+    named = compose(["metrics=vue_tr"]).metrics
     columns = {"precision": "precision_auc_released", "recall": "recall_auc_released", "iou": "iou_auc"}
     metrics = {column: instantiate(named[name]) for column, name in columns.items()}
     judged = convention.judged(predictions)

@@ -112,7 +112,9 @@ class HighlightAP(_OfClips):
 
 def windows_of(prediction: Prediction) -> list[Window]:
     """The stated windows in order; those of an answer without confidences all have the same."""
-    return [*prediction.ranked] if prediction.ranked is not None else [(*span, 1.0) for span in prediction.spans]
+    if prediction.ranked is not None:
+        return [*prediction.ranked]
+    return [(span.start, span.end, 1.0) for span in prediction.spans]
 
 
 def labels_of(prediction: Prediction, least: float) -> list[list[bool]]:
