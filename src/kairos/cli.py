@@ -22,10 +22,11 @@ from kairos.command_line import with_quotes
 from kairos.compose import CONF, check_values
 from kairos.core.files import NotWritten
 from kairos.core.parent import end_with_launcher
-from kairos.core.stop_signals import StopSignals
+from kairos.core.stop_signals import Stopped, StopSignals
 from kairos.credit.rewards.rubric import RewardError
 from kairos.options.overrides import OverrideError
 from kairos.runs.environment import Environment
+from kairos.runs.typed import repeat_to
 
 _END_SECONDS = 1800.0  # in which a script has ended after a signal
 _OURS = {"kairos", "hydra_plugins"}
@@ -40,11 +41,12 @@ class UserError(CompactHydraException):
     """Whether the message says all there is to know; else the line that tells how to see the trace follows it."""
 
 
-def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+def command(name: str, goes_on: bool = False) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
     """Decorates a command's main function as `hydra.main` does, with `conf/<name>.yaml` and the command line as config.
 
     Folders and conditions (`run=runs/a=1,b=2`, `where=reason!=null`) need no Hydra quotes. SIGTERM and SIGINT end the
-    command in good order, with exit codes 143 and 130 (`StopSignals`).
+    command in good order, with exit codes 143 and 130 (`StopSignals`). `goes_on`: repeated, it does what is left; then
+    a signal also prints the command to repeat.
     """
 
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
@@ -54,6 +56,10 @@ def command(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], 
                 with user_errors():
                     check_values(config)
                 main(config)
+            except Stopped:
+                if goes_on:
+                    print(f"stopped; {repeat_to('to go on')}", file=sys.stderr)
+                raise
             except UserError as error:
                 job_of_a_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
                 if job_of_a_sweep or not error.said_all or os.environ.get("HYDRA_FULL_ERROR") == "1":

@@ -246,3 +246,21 @@ def test_a_child_that_is_forked_takes_no_signal_from_its_parent(workplace: Path,
         check=True,
     )
     assert done.stdout.split() == [str(int(TERM)), "True"]
+
+
+def test_caching_that_is_interrupted_says_the_command_that_does_the_rest(tmp_path: Path, repository: Path) -> None:
+    chosen = ["data=mini", "data.clips=40", "data.val_clips=1", "data.tasks=[choice]", "workers=1"]
+    command = [sys.executable, str(repository / "scripts" / "cache_videos.py"), *chosen]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    until = time.monotonic() + 120
+    while len([*tmp_path.rglob(".cache/**/*.safetensors")]) < 3 and time.monotonic() < until:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(INT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    found = re.search(r"stopped; repeat the command to go on:\n  (.+)\n", said)
+    assert found is not None, said
+    again = subprocess.run(found[1], shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+    there = re.search(r"(\d+) written, (\d+) already there", again.stdout)
+    assert there is not None and int(there[2]) >= 3, again.stdout + again.stderr

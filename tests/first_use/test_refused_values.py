@@ -82,6 +82,10 @@ def test_what_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"there is no run runs/mien; did you mean runs/mine\?"):
         RunFolder(Path("runs/mien")).overrides()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"^model is a Hugging Face folder and no run: say policy.weights=model"):
+        RunFolder(Path("model")).overrides()
     with pytest.raises(ValueError, match=r"policy.weights=nobody/nothing: no folder .* does not answer"):
         check_reachable("nobody/nothing")
     with pytest.raises(ValueError, match=r"^no value for data.annotations"):

@@ -25,7 +25,7 @@ from kairos.data.embedding import fill
 from kairos.video.store.caching import cache
 
 
-@command("cache_videos")
+@command("cache_videos", goes_on=True)
 def main(config: DictConfig) -> None:
     with user_errors():
         check_values(config, "datamodule", "loader", "enrich")

@@ -37,7 +37,7 @@ from kairos.train.callbacks.validation import greedy_engine
 from kairos.train.devices.place import place
 
 
-@command("select_prompts")
+@command("select_prompts", goes_on=True)
 def main(config: DictConfig) -> None:
     with user_errors():
         select(config)

@@ -150,7 +150,11 @@ class RunFolder:
         return left
 
     def _refuse_absent(self) -> None:
-        """RunError where there is no folder, with the runs beside it that may be meant."""
+        """RunError where there is no folder, with the runs beside it that may be meant, or one of a model."""
+        if (self.path / "config.json").is_file() and not (self.path / "overrides.yaml").exists():
+            raise RunError(
+                f"{self.path} is a Hugging Face folder and no run: say policy.weights={self.path}, or name its run"
+            )
         if self.path.is_dir():
             return
         beside = sorted(p.name for p in self.path.parent.iterdir() if p.is_dir()) if self.path.parent.is_dir() else []

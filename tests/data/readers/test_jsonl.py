@@ -55,6 +55,7 @@ def test_every_field_is_read(folder: Path) -> None:
         ({"question": "q", "spans": [[1, 2]]}, "no `video`; a row of task grounding needs it"),
         ({"video": "a.mp4", "question": "q"}, "no `spans`; a row of task grounding needs it"),
         ({**GOOD, "task": "choice"}, "no `options`; a row of task choice needs it"),
+        ({"video": "a.mp4", "question": "q", "span": [[1, 2]]}, "no `spans` (is `span` meant for it?); a row of task"),
         ({**GOOD, "task": "choice", "options": ["x", "y"], "choice": "C"}, "choice 'C' is none of its 2 options"),
         ({**GOOD, "spans": [1, 2]}, "`spans` must be [[start, end], ...] in seconds, got [1, 2]"),
         ({**GOOD, "spans": [[1, True]]}, "`spans` must be [[start, end], ...]"),

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from kairos.core.prompt_text import shortened
 from kairos.core.spans import Span
+from kairos.core.spelling import close
 
 _DIGITS = 300
 
@@ -51,7 +52,8 @@ class Fields:
 
     def require(self, name: str, why: str) -> None:
         if self.values.get(name) in (None, "", [], ()):
-            self.fail(f"no `{name}`; {why}")
+            instead = "".join(f" (is `{other}` meant for it?)" for other in close(name, self.values, 1, alike=0.75))
+            self.fail(f"no `{name}`{instead}; {why}")
 
     def text(self, name: str, default: str | None = None) -> str:
         """The text under `name`; without a default it must be there and not empty."""

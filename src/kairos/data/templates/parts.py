@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kairos.core.spans import to_write
+from kairos.core.spelling import close, did_you_mean
 from kairos.core.types import Prompt, Target
 
 ALL_TASKS = ("template=answer", "template=think", "template=temporal_r1_all_tasks")
@@ -72,9 +73,10 @@ class NoWording(ValueError):
 def wording(wordings: dict[str, str], prompt: Prompt) -> str:
     """The wording for the prompt's task; NoWording names the known tasks and templates with more of them."""
     if prompt.task not in wordings:
+        likely = did_you_mean(close(prompt.task, wordings))
         raise NoWording(
             f"prompt {prompt.uid}: the template has no wording for task {prompt.task!r}, only for "
-            f"{', '.join(wordings)}; {', '.join(ALL_TASKS)} have one for grounding, choice, grounded_qa and needle"
+            f"{', '.join(wordings)}; {likely}{' ' if likely else ''}{', '.join(ALL_TASKS)} have one for grounding, choice, grounded_qa and needle"
         )
     return wordings[prompt.task]
 
