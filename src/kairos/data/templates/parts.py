@@ -76,7 +76,8 @@ def wording(wordings: dict[str, str], prompt: Prompt) -> str:
         likely = did_you_mean(close(prompt.task, wordings))
         raise NoWording(
             f"prompt {prompt.uid}: the template has no wording for task {prompt.task!r}, only for "
-            f"{', '.join(wordings)}; {likely}{' ' if likely else ''}{', '.join(ALL_TASKS)} have one for grounding, choice, grounded_qa and needle"
+            f"{', '.join(wordings)}; {likely + ' ' if likely else ''}{', '.join(ALL_TASKS)} have one for grounding, "
+            "choice, grounded_qa and needle"
         )
     return wordings[prompt.task]
 
