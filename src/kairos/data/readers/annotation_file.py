@@ -16,6 +16,7 @@ from kairos.core.spans import Span
 from kairos.core.types import Failure
 from kairos.data.readers.counts import check_split, compared_count
 from kairos.data.readers.fields import AnnotationError, RowError, checked_span
+from kairos.data.readers.units import check_units
 from kairos.data.records import Record
 
 __all__ = ["AnnotationError", "AnnotationFile", "MissingVideo", "OnProblem", "Reading"]
@@ -92,6 +93,7 @@ class AnnotationFile(ABC, Generic[Row]):
         reading = self.read()
         if said := compared_count(self.file, self.split, reading.rows, self.published):
             _log.warning("%s", said)
+        check_units(self.file, reading.records)
         if reading.missing and not reading.records and not Path(self.videos).is_dir():
             raise ValueError(f"{self.file}: there is no folder of videos {self.videos}; correct data.videos")
         return _report(self.file, reading)
