@@ -25,7 +25,7 @@ class RankedRecall(Share):
         if first < 1 or not 0 < threshold <= 1:
             raise ValueError(f"first must be >= 1 and threshold lie in (0, 1], got {first} and {threshold}")
         self.threshold, self.first, self.strict, self.shown = threshold, first, strict, shown
-        self.label = f"R{first}@{threshold:g}"
+        self.label = f"R@{first}, IoU {threshold:g}"
 
     def value(self, prediction: Prediction) -> float | None:
         if not prediction.target_spans:
