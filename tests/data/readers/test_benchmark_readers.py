@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 import pytest
 
 from kairos.core.spans import Span
 from kairos.data.readers.activitynet import ActivityNetCaptions
-from kairos.data.readers.annotation_file import AnnotationFile, Reading
+from kairos.data.readers.annotation_file import Reading
 from kairos.data.readers.charades import CharadesSTA
 from kairos.data.readers.moments.activitynet_rtl import ActivityNetRTL
 from kairos.data.readers.moments.charades_cd import CharadesCD
@@ -37,7 +38,18 @@ from kairos.data.readers.temporal_r1 import TemporalR1Yaml
 from kairos.data.readers.tspo import TSPOJsonl
 from kairos.data.records import Record
 
-Reader = Callable[..., AnnotationFile[object]]
+
+class Opened(Protocol):
+    """A reader of one file, whatever its rows are."""
+
+    published: ClassVar[Mapping[str, int]]
+
+    def read(self) -> Reading: ...
+
+    def records(self) -> list[Record]: ...
+
+
+Reader = Callable[..., Opened]
 WHOLE: list[tuple[Reader, str, str, dict[str, int]]] = [
     (CharadesCD, "charades_cd_test_iid.json", "iid", {}),
     (CharadesCD, "charades_cd_test_ood.json", "ood", {}),

@@ -56,8 +56,8 @@ def test_the_published_words_stand_to_the_letter():
     )
     assert asked("vue_tr", "a cat") == (
         'You are given a video.\nTask: temporal retrieval.\nGiven the query: "a cat", return ALL time spans (in '
-        "seconds) where the query is relevant.\nOutput format MUST be a JSON array of [start, end] pairs, e.g. [[0, 3.5], "
-        "[10, 12]].\n"
+        "seconds) where the query is relevant.\nOutput format MUST be a JSON array of [start, end] pairs, e.g. [[0, "
+        "3.5], [10, 12]].\n"
     )
     assert "happens in the 24.3 - 30.4 seonds. Now I will give you the textual sentence: He" in asked(
         "lmms_eval_charades"
