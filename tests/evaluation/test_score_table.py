@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -39,6 +40,14 @@ def test_grounded_questions_have_both_scores_both_floors_and_every_failure():
     assert task["scores"]["miou"]["low"] < 0.375 < task["scores"]["miou"]["high"]
     assert task["floors"]["chance"] == 0.25 and task["floors"]["miou_constant"] == pytest.approx(1.0)
     assert task["parse_failures"] == 0.5 and task["reasons"] == {"no_pair_of_times": 1, "failed": 1}
+
+
+def test_categories_are_scored_apart_and_averaged():
+    named = [replace(row, category=kind) for row, kind in zip(ROWS[:3], ("TN", "TN", "CW"), strict=True)]
+    task = json.loads(json.dumps(score_table(named)))["tasks"]["grounded_qa"]
+    assert {name: found["n"] for name, found in task["categories"].items()} == {"CW": 1, "TN": 2}
+    assert task["categories"]["TN"]["accuracy"] == 0.5 and task["macro"]["accuracy"] == 0.75
+    assert "categories" not in score_table(ROWS)["tasks"]["grounded_qa"]  # type: ignore[index, operator]
 
 
 def test_scores_over_all_predictions_are_plain_numbers_beside_their_floors():

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from kairos.evaluation.bootstrap import interval
+from kairos.evaluation.categories import by_category, by_group, macro
 from kairos.evaluation.floors import Floor, annotated, chance, constant_span, full_video
 from kairos.evaluation.metrics import Share, standard
 from kairos.evaluation.predictions import UNKNOWN, Prediction
@@ -17,6 +18,8 @@ def score_table(
     predictions: Sequence[Prediction], metrics: Mapping[str, Share] | None = None, seed: int = 0
 ) -> dict[str, object]:
     """Scores over all predictions, and under "tasks" the scores of each task with intervals and floors.
+
+    Where rows name a category, a task has the means of each under "categories", and the mean of those under "macro".
 
     All values can be written as JSON. `metrics` are those that scored the predictions, by default the standard ones;
     `seed` is for the bootstrap. ValueError without predictions.
@@ -80,6 +83,7 @@ def _task(rows: Sequence[Prediction], metrics: Mapping[str, Share], seed: int) -
         **{name: value for name, value in found.items() if name not in better},
         "reasons": reasons(rows),
         "failed": sum(not row.answered for row in rows),
+        **({"categories": kinds, "macro": macro(by_group(rows, "category"))} if (kinds := by_category(rows)) else {}),
     }
 
 
