@@ -52,7 +52,8 @@ class Fields:
 
     def require(self, name: str, why: str) -> None:
         if self.values.get(name) in (None, "", [], ()):
-            instead = "".join(f" (is `{other}` meant for it?)" for other in close(name, self.values, 1, alike=0.75))
+            others = [other for other in self.values if other != name]
+            instead = "".join(f" (is `{other}` meant for it?)" for other in close(name, others, 1, alike=0.75))
             self.fail(f"no `{name}`{instead}; {why}")
 
     def text(self, name: str, default: str | None = None) -> str:
