@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
-import subprocess
-import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 import torch
-from measuring import iteration_of, machine, store, stored
+from measuring import machine, store, stored
 from rich.console import Console
 from rich.table import Table
+from whole_runs import BARE, iterated
 
 from kairos.compose import compose, part
 from kairos.core.types import Prompt
@@ -32,7 +31,6 @@ from kairos.policy.processor import LanguageProcessor
 from kairos.train.feed.datamodule import PromptDataModule
 from kairos.video.budget import PixelBudget
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 ONE_GPU = ["temporal_r1_charades_3b", "tempsamp_timelens_4b"]
 
 
@@ -65,32 +63,27 @@ def main() -> None:
 
 
 def measure(experiment: str, options: argparse.Namespace, console: Console) -> dict[str, object]:
-    seconds = 31 if "charades" in experiment else 150
-    shards = ["strategy=fsdp2"] if options.devices > 1 else ["strategy=single"]
-    tokens = [f"sampling.max_actions={options.tokens}"] if options.tokens else []
-    overrides = [
-        f"experiment={experiment}", "data=mini_large", f"data.seconds={seconds}", "data.clips=6", "data.val_clips=1",
-        "data.tasks=[grounding]", "policy.random_weights=true", "memory_check=warn", "iterations=2", "workers=4",
-        f"trainer.devices={options.devices}", f"prompts={options.prompts}", "rollout.prompts_at_once=1",
-        "evaluate=none", "callbacks.validation=null", "callbacks.checkpoint=null", "callbacks.export=null",
-        *shards, *tokens, *options.set,
-    ]  # fmt: skip
+    overrides = overrides_of(experiment, options.devices, options.prompts, options.tokens, options.set)
     facts = tokens_of(overrides)
     label = re.sub(r"[^a-z0-9]+", "-", options.label.lower())
     run = Path("runs") / "-".join(filter(None, ["papers", experiment, label, str(options.devices)]))
-    shutil.rmtree(run, ignore_errors=True)
-    launch = [sys.executable]
-    if options.devices > 1:
-        launch += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={options.devices}"]
-    done = subprocess.run([*launch, str(SCRIPTS / "train.py"), *overrides, f"name={run.name}"], check=False)
-    if done.returncode:
-        console.print(f"{experiment} ended with exit code {done.returncode}, see above")
-        return {**facts, "error": f"exit code {done.returncode}"}
-    last = iteration_of(run, 2)
-    kept = {
-        key: value for key, value in last.items() if key.startswith(("time/", "throughput/")) or key == "rollout/length"
-    }
-    return {**facts, "prompts": options.prompts, "devices": options.devices, "iteration": kept}
+    took = iterated(run, overrides, options.devices, number=2)
+    if took is None:
+        console.print(f"{experiment} failed, see above")
+        return {**facts, "error": "the run failed"}
+    return {**facts, "prompts": options.prompts, "devices": options.devices, "iteration": took}
+
+
+def overrides_of(experiment: str, devices: int, prompts: int, tokens: int | None, more: Sequence[str]) -> list[str]:
+    """The command line of a run of two iterations on clips of the experiment's length."""
+    seconds = 31 if "charades" in experiment else 150
+    return [
+        f"experiment={experiment}", "data=mini_large", f"data.seconds={seconds}", "data.clips=6", "data.val_clips=1",
+        "data.tasks=[grounding]", "policy.random_weights=true", "iterations=2", "workers=4",
+        f"trainer.devices={devices}", f"prompts={prompts}", "rollout.prompts_at_once=1",
+        *BARE, "strategy=fsdp2" if devices > 1 else "strategy=single",
+        *([f"sampling.max_actions={tokens}"] if tokens else []), *more,
+    ]  # fmt: skip
 
 
 def tokens_of(overrides: list[str]) -> dict[str, object]:

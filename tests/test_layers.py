@@ -21,7 +21,7 @@ ARROWS = ["core", "progress"], ["credit", "objective", "curriculum"], ["video"],
 RANK = {room: rank for rank, rooms in enumerate(ARROWS) for room in rooms}
 # The same inside `policy`, where a room is a folder or a file, and those of `network` are rooms of their own.
 POLICY_ARROWS = ["kernels", "segments", "layouts", "special_tokens", "towers"], ["attention", "delta_net"], \
-    ["vision", "text"], ["family"], ["models"], ["families"], ["processor", "embedding"], ["memory"], \
+    ["vision", "text"], ["family"], ["models"], ["families"], ["processor", "embedding"], ["memory"], ["speed"], \
     ["scoring", "sampling"], ["reference"], ["language", "frame_agent", "toy"], ["answering"], ["paths"]  # fmt: skip
 POLICY_RANK = {room: rank for rank, rooms in enumerate(POLICY_ARROWS) for room in rooms}
 QUARANTINE = {

@@ -12,11 +12,13 @@ from kairos.core.types import START
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.memory.answering import Answering
 from kairos.policy.memory.candidate import Candidate
+from kairos.policy.memory.colocated import Colocated
 from kairos.policy.memory.prompt_size import text_tokens, vision_tokens
 from kairos.policy.memory.sizes import Sizes, of_parameters
 from kairos.policy.memory.workload import Workload
 from kairos.rollout.ahead import Ahead
 from kairos.rollout.live import Live
+from kairos.rollout.vllm.engine import VLLM
 from kairos.train.grpo import GRPOModule
 from kairos.video.budget import PixelBudget
 
@@ -89,7 +91,9 @@ def candidate_of(
     )
     references = reference_sizes(module.teachers, module.objective.needs.references, sizes)
     held = module.engine.held_sizes() if isinstance(module.engine, HoldsModels) else {}
-    return Candidate(sizes, workload, references, held)
+    beside = module.engine.settings if isinstance(module.engine, VLLM) else None
+    colocated = None if beside is None else Colocated(beside.kv_cache_gib, beside.sleeps)
+    return Candidate(sizes, workload, references, held, colocated=colocated)
 
 
 def _beside(module: GRPOModule, budget: PixelBudget, prompts: int, gpu: bool) -> Candidate | None:

@@ -12,6 +12,7 @@ from kairos.compose import compose
 from kairos.policy.memory.advice import advice, enough, table
 from kairos.policy.memory.answering import Answering
 from kairos.policy.memory.candidate import Candidate
+from kairos.policy.memory.colocated import Colocated
 from kairos.policy.memory.estimate import GIB, estimate
 from kairos.policy.memory.savings import SAVINGS, changes
 from kairos.policy.memory.sizes import Sizes
@@ -81,7 +82,8 @@ def test_the_table_adds_up_and_gives_no_advice_where_all_fits(three: Sizes):
 def test_every_kind_of_saving_is_found_and_its_cost_stands_in_the_table(seven: Sizes):
     asked = Answering(seven, 256, 7168, frames=16, frames_at_once=32, tokens_at_once=32_768, completion=64, cache_gib=4)
     repeated = Candidate(seven, replace(LARGE, shared=False), {"start": seven}, {"answerer": seven}, asked)
-    kinds = {saving.option for _, saving in changes(repeated)}
+    colocated = replace(repeated, colocated=Colocated(kv_cache_gib=16.0, sleeps=True))
+    kinds = {saving.option for candidate in (repeated, colocated) for _, saving in changes(candidate)}
     assert kinds == {saving.option for saving in SAVINGS}
     text = table("this run", repeated, limit=None)
     for one in advice(repeated):
@@ -91,6 +93,7 @@ def test_every_kind_of_saving_is_found_and_its_cost_stands_in_the_table(seven: S
 @pytest.mark.parametrize("option", [saving.option for saving in SAVINGS])
 def test_every_saving_is_an_override_that_composes_or_a_key_that_exists(option: str):
     given = ["policy=qwen2_5_vl_3b", "frames=qwen2_5_3584", "answerer=qwen2_5_vl_7b"]
+    given += ["rollout=vllm"] if option == "rollout.kv_cache_gib" else []
     if "=" in option:
         compose([*given, option])
     else:

@@ -55,12 +55,17 @@ class Estimate:
 
 
 def estimate(
-    sizes: Sizes, load: Workload, frozen: Mapping[str, Sizes] | None = None, more: Sequence[Allocation] = ()
+    sizes: Sizes,
+    load: Workload,
+    frozen: Mapping[str, Sizes] | None = None,
+    more: Sequence[Allocation] = (),
+    roll_out: Sequence[Allocation] | None = None,
 ) -> Estimate:
     """Estimate upper bounds: every completion at its limit, every clip at its budget.
 
     `frozen` holds the sizes of whole models beside the policy, by the name of their line: references, an answerer.
-    `more`: further lines, of what these models compute.
+    `more`: further lines, of what these models compute. `roll_out`: the lines of an engine that does not sample with
+    the policy itself, in place of those of `rollout=live`.
     """
     low = 2 if load.gpu else 4
     allocations = [
@@ -70,7 +75,7 @@ def estimate(
         Allocation("optimiser's moments, fp32", load.moments * sizes.trained / load.shards),
     ]
     allocations += [Allocation(name, low * model.parameters) for name, model in (frozen or {}).items()]
-    allocations += [*more, *_rollout(sizes, load), *_learn(sizes, load)]
+    allocations += [*more, *(_rollout(sizes, load) if roll_out is None else roll_out), *_learn(sizes, load)]
     kept = tuple(a for a in allocations if a.size > 0)
     whole = Estimate(kept, 0.0)
     guessed = max(whole.held("roll out", exact=False), whole.held("learn", exact=False))
@@ -95,7 +100,7 @@ def _rollout(sizes: Sizes, load: Workload) -> list[Allocation]:
     states = 4 * rows * sizes.state
     patches, read = _patches(sizes, load.at_once, load), load.at_once * load.prompt
     return [
-        Allocation("roll-out: weights to compute with", _computing(sizes, load, learning=False), "roll out"),
+        Allocation("roll-out: weights to compute with", computing_bytes(sizes, load, learning=False), "roll out"),
         Allocation("roll-out: keys and values", cached * sizes.key_value_bytes * low / 2 + states, "roll out", False),
         Allocation("roll-out: prompts read at once", read * reading_bytes(sizes, low), "roll out", False),
         Allocation("roll-out: vision tower", patches * looking_bytes(sizes, low), "roll out", False),
@@ -119,7 +124,7 @@ def _learn(sizes: Sizes, load: Workload) -> list[Allocation]:
     rule = working_bytes(sizes.values, sizes.value_heads)  # in plain torch; flash-linear-attention needs less
     features = load.prompts * load.vision_tokens * sizes.hidden * sizes.levels * 4
     return [
-        Allocation("learning: weights to compute with", _computing(sizes, load, learning=True), "learn"),
+        Allocation("learning: weights to compute with", computing_bytes(sizes, load, learning=True), "learn"),
         Allocation("learning: activations of the text layers", text_activations(sizes, given), "learn", False),
         Allocation("learning: one delta rule computed again", load.tokens * rule, "learn", False),
         Allocation(
@@ -133,7 +138,7 @@ def _learn(sizes: Sizes, load: Workload) -> list[Allocation]:
     ]
 
 
-def _computing(sizes: Sizes, load: Workload, learning: bool) -> float:
+def computing_bytes(sizes: Sizes, load: Workload, learning: bool) -> float:
     """Bytes of the bf16 copies that autocast makes of trained weights; under fsdp2, of gathered weights and gradients.
 
     A roll-out gathers all weights. Learning holds embedding and head throughout, and gathers one block at a time, with

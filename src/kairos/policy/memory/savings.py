@@ -56,7 +56,7 @@ def _recomputed(now: Candidate) -> Iterator[Change]:
 
 
 def _fewer_prompts_sampled(now: Candidate) -> Iterator[Change]:
-    if now.workload.at_once > 1:
+    if now.workload.at_once > 1 and now.colocated is None:
         yield _change("rollout.prompts_at_once=1", now, replace(now.workload, at_once=1))
 
 
@@ -97,6 +97,13 @@ def _no_reference(now: Candidate) -> Iterator[Change]:
 def _fewer_pixels(now: Candidate) -> Iterator[Change]:
     half = replace(now.workload, vision_tokens=now.workload.vision_tokens // 2)
     yield _change("frames.total_pixels at half", now, half)
+
+
+def _smaller_cache(now: Candidate) -> Iterator[Change]:
+    beside = now.colocated
+    if beside is not None and beside.kv_cache_gib >= 2:
+        half = replace(beside, kv_cache_gib=beside.kv_cache_gib / 2)
+        yield Change(f"rollout.kv_cache_gib={half.kv_cache_gib:g}", replace(now, colocated=half))
 
 
 def _smaller_groups(now: Candidate) -> Iterator[Change]:
@@ -148,6 +155,11 @@ SAVINGS = (
         "rollout.prompts_at_once=1",
         "fewer prompts sampled at once: the same samples, a longer roll-out",
         _fewer_prompts_sampled,
+    ),
+    Saving(
+        "rollout.kv_cache_gib",
+        "vLLM decodes fewer rows at once: the same distribution of samples, a longer roll-out",
+        _smaller_cache,
     ),
     Saving(
         "answerer.tokens_at_once",

@@ -1,0 +1,1 @@
+"""Predicts how long an iteration takes, from shapes and measured rates."""
