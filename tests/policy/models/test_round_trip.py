@@ -1,4 +1,4 @@
-"""An exported model, in transformers' own hands and by the README's lines, answers as Kairos does, token for token."""
+"""An exported model, in transformers' own hands and by the lines of docs/, answers as Kairos does, token for token."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ from kairos.video.budget import PixelBudget
 from kairos.video.loader import ClipLoader
 from kairos.video.store.clips import ClipStore
 
-README = Path(__file__).resolve().parents[3].joinpath("README.md").read_text(encoding="utf-8")
-SECTION = README.split("\n### A trained model elsewhere\n")[1]
-USE, PLACES = re.findall(r"^```python\n(.*?)^```$", SECTION, re.DOTALL | re.MULTILINE)[:2]
+PAGE = Path(__file__).resolve().parents[3].joinpath("docs", "a-trained-model-elsewhere.md").read_text(encoding="utf-8")
+USE, PLACES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)[:2]
 MINI = Qwen3VL(outer_markers=False)
 SMALL = MiniConfig(
     hidden=64, layers=2, intermediate=96, sections=(4, 2, 2), vision_hidden=32, vision_layers=2, vision_heads=2,
@@ -113,7 +112,7 @@ def kairos(policy: LanguagePolicy, question: Prompt) -> list[int]:
 
 
 def stock(folder: Path, clip: Path, qwen2_5: bool) -> dict[str, object]:
-    """What the README's lines leave behind."""
+    """What the page's lines leave behind."""
     lines = USE.replace("runs/mine/model", str(folder)).replace("clip.mp4", str(clip))
     if qwen2_5:
         generate = "written = model.generate(**inputs, "

@@ -69,7 +69,7 @@ def test_weights_travel_between_devices_and_to_vllm(three: Sizes):
     assert shared["roll-out"] > seconds(alone)["roll-out"] and shared["learning"] > seconds(alone)["learning"]
     vllm = replace(alone, vllm=True)
     assert vllm.phases["roll-out"].sent == 2 * (three.parameters - three.vision)
-    assert "move weights" in time_table(vllm, 100, h200()) and "move weights" not in time_table(alone, 100, h200())
+    assert "to vLLM" in time_table(vllm, 100, h200()) and "of which" not in time_table(alone, 100, h200())
 
 
 def test_hours_are_iterations_and_gpu_hours_are_devices_times_hours(three: Sizes):

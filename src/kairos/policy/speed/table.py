@@ -34,4 +34,5 @@ def time_table(planned: Iteration, iterations: int, rates: Amounts) -> str:
 def _parts(phase: str, amounts: Amounts, rates: Amounts) -> str:
     """What of a phase moves weights, where any is moved."""
     moved = Amounts(sent=amounts.sent, gathered=amounts.gathered).seconds(rates)
-    return f", of which {moved:.2f} s move weights or gradients between devices or to vLLM" if moved else ""
+    where = "to vLLM" if amounts.sent else "between devices"
+    return f", of which {moved:.2f} s move weights or gradients {where}" if moved else ""
