@@ -77,8 +77,8 @@ def wait_for(process: subprocess.Popen[bytes], url: str, log: Path, seconds: flo
     pytest.fail(f"vllm serve does not answer:\n{log.read_text(errors='replace')[-3000:]}")
 
 
-def engine_of(served: Serving) -> VLLMServers:
-    made = VLLMServers([served.url], tolerance=TOLERANCE[FAMILY], timeout_seconds=120.0)
+def engine_of(served: Serving, weights: str = "files") -> VLLMServers:
+    made = VLLMServers([served.url], weights, tolerance=TOLERANCE[FAMILY], timeout_seconds=120.0)
     made.setup(torch.device("cpu"))
     return made
 
@@ -117,9 +117,11 @@ def test_samples_of_a_server_have_the_log_probs_of_the_scorer_before_and_after_a
     assert tokens(engine.generate(prompts, 2, greedy, 0)) == tokens(live.generate(prompts, 2, greedy, 0))
 
 
-def test_a_server_samples_the_next_iteration_with_the_weights_from_before_the_update(folder: str, served: Serving):
+def test_a_server_samples_the_next_iteration_with_the_weights_from_before_the_update_that_it_gets_over_the_network(
+    folder: str, served: Serving
+):
     prompts, policy = SERVED[FAMILY].prompts(), SERVED[FAMILY].policy(folder).eval()
-    engine = Ahead(engine_of(served))
+    engine = Ahead(engine_of(served, "network"))
     engine.sync(policy)
     engine.foresee(prompts[1:], 4, SAMPLING, seed=2)
     engine.generate(prompts[:1], 4, SAMPLING, seed=1)

