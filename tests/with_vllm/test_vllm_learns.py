@@ -14,8 +14,9 @@ from kairos.compose import build
 
 ITERATIONS, PROMPTS, GROUP = 10, 2, 8
 MINI = [
-    "experiment=quickstart", f"only_first={PROMPTS}", "policy.freeze=[vision]", "data.clips=4", "trainer=cpu", "callbacks.progress=null", "callbacks.validation=null", "evaluate=none",
-    f"iterations={ITERATIONS}", f"prompts={PROMPTS}", f"sampling.group_size={GROUP}", "optimizer.learning_rate=2e-4",
+    "experiment=quickstart", f"only_first={PROMPTS}", "policy.freeze=[vision]", "data.clips=4", "trainer=cpu",
+    "callbacks.progress=null", "callbacks.validation=null", "evaluate=none", f"iterations={ITERATIONS}",
+    f"prompts={PROMPTS}", f"sampling.group_size={GROUP}", "optimizer.learning_rate=2e-4",
     "callbacks.checkpoint.every=100",
 ]  # fmt: skip
 """Two questions of the mini world, asked in every iteration: their answers get better at once."""
