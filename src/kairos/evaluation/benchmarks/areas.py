@@ -23,6 +23,7 @@ class OverlapAUC(Share):
     """The area under the curve of `of` (iou, precision, recall), over the prompts that ask for a span.
 
     The trapezoid rule over 101 thresholds. IoU must exceed one, precision and recall must reach it, as published.
+    An answer without a span is 0 (a published recall or precision of 0 is .005: it reaches the threshold 0).
     `released`: precision and recall by `swept_overlap`, and precision over the answers with a length only.
     """
 
@@ -37,6 +38,8 @@ class OverlapAUC(Share):
         stated, annotated = prediction.spans, prediction.target_spans
         if not annotated:
             return None
+        if not stated and not self.released:
+            return 0.0
         if self.of == "iou":
             return area(set_tiou(stated, annotated), strict=True)
         if not self.released:

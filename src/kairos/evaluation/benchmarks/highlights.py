@@ -1,6 +1,7 @@
 """QVHighlights' official metrics of moments and of highlights; a prompt without a usable answer scores 0.
 
-The official evaluation leaves a query without windows out of the mAP, and stops at it in R1: here it is 0 in both.
+The official evaluation leaves a query without windows out of the mAP, stops at it in R1, and gives scores of 0 to all
+clips where none are stated: here an answer without windows or scores is 0 in each.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ class _OfClips(Share):
     def value(self, prediction: Prediction) -> float | None:
         if not prediction.rated or prediction.duration is None:
             return None
-        return self.of_clips(labels_of(prediction, RATINGS[self.rating]), saliency_of(prediction))
+        scores = saliency_of(prediction)
+        return self.of_clips(labels_of(prediction, RATINGS[self.rating]), scores) if scores else 0.0
 
     def of_clips(self, labels: Sequence[Sequence[bool]], scores: Sequence[float]) -> float:
         raise NotImplementedError
@@ -95,8 +97,6 @@ class HitAtOne(_OfClips):
     name = "HIT@1"
 
     def of_clips(self, labels: Sequence[Sequence[bool]], scores: Sequence[float]) -> float:
-        if not scores:
-            return 0.0
         best = max(range(len(scores)), key=lambda clip: scores[clip])
         return float(any(best < len(each) and each[best] for each in labels))
 
