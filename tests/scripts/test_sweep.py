@@ -114,6 +114,16 @@ def test_joblib_runs_jobs_side_by_side(repository: Path, tmp_path: Path):
     assert "2 of 2 runs finished" in (tmp_path / "runs" / "s" / "report.html").read_text()
 
 
+def test_submitit_runs_jobs_as_it_would_on_slurm(repository: Path, tmp_path: Path):
+    """Its local executor pickles a job and starts it in a process of its own, as on a node of a cluster."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    sweep = ["hydra/launcher=submitit_local", *TOY, "prompts=2", "iterations=1", "seed=0,1"]
+    command = [sys.executable, str(repository / "scripts" / "train.py"), "-m", *sweep, "name=s"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(list((tmp_path / "runs" / "s").glob("*/summary.json"))) == 2
+
+
 def test_our_launcher_is_found_and_checks_its_options():
     assert TorchrunLauncher.__name__ in {found.__name__ for found in Plugins.instance().discover()}
     with pytest.raises(ValueError, match=r"hydra.launcher.devices_per_job must be >= 1, got 0"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -21,6 +22,8 @@ from kairos.train.devices.standing import LOST, Standing, mine, read
 from kairos.train.grpo import GRPOModule
 
 _EVERY = 2.0  # seconds between two looks at the others
+_NEARLY = 0.9  # of the time that a collective may take (timeout_minutes)
+_COLLECTIVE = re.compile("timed? ?out|nccl|gloo|connection", re.IGNORECASE)
 _AT_MOST = 60.0  # seconds that a rank has to notice by itself that another one's process is gone
 
 
@@ -36,7 +39,8 @@ class WatchRanks(Callback):
 
     When a rank is killed, fails or is stopped, the others say which, in what and since when, and end with exit code 76:
     at once where a collective fails, a minute later where it hangs, and after `minutes` where the rank is only stopped.
-    A rank on another host is only seen when a collective fails. Nothing on one rank.
+    Of a rank on another host only the file is seen, which must lie on a disk of both: so a rank that has done the same
+    thing for nearly `minutes`, after which its collective fails, says where all ranks stand. Nothing on one rank.
     """
 
     def __init__(self, folder: str, minutes: float = 30.0) -> None:
@@ -86,6 +90,8 @@ class WatchRanks(Callback):
             self._say(lost)
             self._kill_stopped()
             raise LostRank from exception
+        if isinstance(exception, RuntimeError) and _COLLECTIVE.search(str(exception)):
+            self._say_where(f"error: rank {self._rank} waited for the others in vain")
         words = f"{type(exception).__name__}: {str(exception).partition(chr(10))[0]}"
         mine(self._rank, module.meter.doing, module.iteration, words).write(self.folder)
 
@@ -113,9 +119,13 @@ class WatchRanks(Callback):
     def _watch(self) -> None:
         """Runs in a thread: ends this process where another rank has been lost for too long."""
         seen: dict[int, float] = {}
+        said_of = 0.0
         while not self._ended.wait(_EVERY):
             lost = [other for other in self._others() if other.lost]
-            now = time.monotonic()
+            doing, now = self._module.meter.doing, time.monotonic()
+            if time.time() - doing.since > _NEARLY * self.seconds and doing.since != said_of:
+                said_of = doing.since
+                self._say_where(f"rank {self._rank} has done the same thing for as long as a collective may take")
             seen = {other.rank: seen.get(other.rank, now) for other in lost}
             overdue = [other for other in lost if now - seen[other.rank] >= self._limit(other)]
             if overdue:
@@ -128,7 +138,10 @@ class WatchRanks(Callback):
 
     def _say(self, lost: list[Standing]) -> None:
         names = " and ".join(f"rank {other.rank}" for other in lost)
-        lines = [f"error: rank {self._rank} waits for {names} in vain; where the ranks stood:"]
+        self._say_where(f"error: rank {self._rank} waits for {names} in vain")
+
+    def _say_where(self, why: str) -> None:
+        lines = [f"{why}; where the ranks stood:"]
         lines += [f"  {standing}" for standing in read(self.folder)]
         lines += ["the run goes on from its last checkpoint when the command is repeated"]
         print("\n".join(lines), file=sys.stderr, flush=True)
