@@ -13,6 +13,7 @@ import pytest
 from kairos.compose import compose
 from kairos.entry import configuration
 from kairos.entry.described import commands
+from kairos.entry.groups import groups
 from kairos.entry.options import CONF
 from kairos.options.quoting import literal
 from kairos.runs.keys import KEYS
@@ -48,6 +49,8 @@ def composed(argument: str) -> str | None:
     """An override as composing takes it: of a sweep the first value; None for what composing does not take."""
     key, _, value = argument.partition("=")
     if argument.startswith("-") or "=" not in argument or key.startswith("hydra"):
+        return None
+    if value == "there" and key in groups():  # experiment=<name>
         return None
     if key in KEYS and KEYS[key].literal:
         return literal(key, value)
