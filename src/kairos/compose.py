@@ -209,8 +209,8 @@ def carry_out(
     from kairos.report.ends import opening
     from kairos.report.run_page.chosen import chosen_in
     from kairos.report.run_page.page import try_report
-    from kairos.report.run_page.strips import save_strips
     from kairos.runs.displays import write_displays
+    from kairos.runs.strips import save_strips
     from kairos.runs.summary import summary_of, write_summary
     from kairos.runs.versions import versions
     from kairos.train.devices.ranks import main_process

@@ -28,10 +28,10 @@ from kairos.core.types import Failure, Prompt, Sampling, Target, VideoSource
 from kairos.data.dataset import PromptDataset, collate
 from kairos.data.records import Record
 from kairos.evaluation.predictions import Prediction, answer
-from kairos.report.run_page.strips import save_strips
 from kairos.report.run_page.timeline import timeline
 from kairos.report.style import save
 from kairos.runs.folder import RunError, RunFolder, find_run
+from kairos.runs.strips import save_strips
 from kairos.stored import compose_stored
 from kairos.train.callbacks.checkpoint import restore
 from kairos.train.callbacks.validation import greedy_engine

@@ -14,8 +14,6 @@ from kairos.evaluation.predictions import Prediction, read_file
 from kairos.runs.displays import read_displays
 from kairos.runs.series import Series, by_metric
 
-_TAIL = 2**20  # bytes
-
 
 @dataclass(frozen=True)
 class Run:
@@ -28,8 +26,6 @@ class Run:
     """Predictions before training."""
     after: tuple[Prediction, ...] = ()
     """Predictions after training."""
-    rollouts: tuple[Mapping[str, object], ...] = ()
-    """Rows of one group of the last iteration: that with the widest spread of rewards."""
     summary: Mapping[str, object] | None = None
     """summary.json; None until the run is finished."""
     config: str = ""
@@ -66,7 +62,6 @@ def read_run(folder: Path) -> Run:
         metrics=by_metric(rows),
         before=_predictions(folder / "predictions" / "before.jsonl"),
         after=_predictions(folder / "predictions" / "after.jsonl"),
-        rollouts=_last_group(folder / "rollouts.jsonl"),
         summary=_summary(folder / "summary.json"),
         config=_text(folder / "config.yaml"),
         overrides=_text(folder / "overrides.yaml"),
@@ -101,28 +96,6 @@ def _object(line: str | bytes) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
-
-
-def _last_group(path: Path) -> tuple[dict[str, object], ...]:
-    """The rows of the prompt of the last iteration whose rewards spread widest, the first of equal ones.
-
-    Read from the last megabyte only: the file may be huge.
-    """
-    if not path.is_file():
-        return ()
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL))
-        rows = [row for line in file.read().split(b"\n") if (row := _object(line)) is not None]
-    last = [row for row in rows if row.get("iteration") == rows[-1].get("iteration")]
-    groups: dict[object, list[dict[str, object]]] = {}
-    for row in last:
-        groups.setdefault(str(row.get("uid")), []).append(row)
-    return tuple(max(groups.values(), key=_spread, default=()))
-
-
-def _spread(rows: list[dict[str, object]]) -> float:
-    rewards = [float(reward) for row in rows if isinstance(reward := row.get("reward"), int | float)]
-    return max(rewards) - min(rewards) if rewards else 0.0
 
 
 def _predictions(path: Path) -> tuple[Prediction, ...]:

@@ -144,13 +144,13 @@ def _chosen(chosen_K: Tensor | None, clip: VideoClip) -> dict[str, object]:
 def records(iteration: int, credited: Credited) -> list[dict[str, object]]:
     """One row for each rollout, for rollouts.jsonl. Spans in seconds, lengths in actions.
 
-    Rows have `highlights` only if their prompt has any.
+    Rows have `highlights`, and the `letter` that was read, only if their prompt has marks, or a right choice.
     """
     group, scores, prompt = credited.group, credited.scores, credited.group.prompt
     rows: list[dict[str, object]] = []
     marks = {"highlights": [list(mark) for mark in prompt.target.highlights]} if prompt.target.highlights else {}
     for index, rollout in enumerate(group.rollouts):
-        spans = read(rollout.text, prompt.template.grammar).spans if prompt.template and rollout.text else ()
+        answer = read(rollout.text, prompt.template.grammar) if prompt.template and rollout.text else None
         rows.append(
             {
                 "iteration": iteration,
@@ -169,9 +169,10 @@ def records(iteration: int, credited: Credited) -> list[dict[str, object]]:
                 "advantage": float(credited.earned.advantages_G[index]),
                 "weight": float(credited.earned.weights_G[index]),
                 "reason": scores.reasons[index],
-                "spans": [list(span) for span in spans],
+                "spans": [list(span) for span in answer.spans] if answer else [],
                 "target": [list(span) for span in prompt.target.spans],
                 "choice": prompt.target.choice,
+                **({"letter": answer.choice if answer else None} if prompt.target.choice else {}),
                 **marks,
                 **_chosen(rollout.chosen_K, prompt.clip),
                 **({} if rollout.option_probs_O is None else {"option_probs": rollout.option_probs_O.tolist()}),

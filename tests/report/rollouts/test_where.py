@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from helpers.conditions import CODE, TRUE
 
 from kairos.report.rollouts.row_fields import ConditionError
 from kairos.report.rollouts.where import parse
@@ -11,15 +12,6 @@ ROW = {
     "reward": 1.5, "weight": 0.0, "advantage": -0.25, "text": "wait, 5 to 9", "origin": "policy", "reason": None,
     "truncated": False, "spans": [], "terms": {"iou": 0.5, "a-b": 2.0}, "duration": float("nan"), "task": "größe",
 }  # fmt: skip
-
-TRUE = [
-    "reason == null", "reason==None", "truncated == false", "not truncated", "not spans", "not reason", "text",
-    "reward > 1 and weight == 0", "reward < 1 or terms.iou >= .5", "not (reward < 1 or weight > 0)",
-    "0 < reward <= 1.5", "advantage < -0.2", "-1 < advantage", "origin != 'ground_truth'", 'origin == "policy"',
-    "'wait' in text", "'never' not in text", "terms['a-b'] == 2", "reward != 'a'", "weight < reward",
-    "task == 'größe' and reward > 1", "not reason < 3 and not reason > 3", "not duration < 1",
-    "\n reward > 1\n and weight == 0",
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", TRUE)
@@ -32,15 +24,6 @@ def test_and_binds_before_or_and_not_before_both() -> None:
     assert parse("text or text and reason")(ROW)
     assert not parse("(text or text) and reason")(ROW)
     assert parse("not reason and text")(ROW)
-
-
-CODE = [
-    "__import__('os').remove('x')", "open('x')", "text.upper()", "(lambda: 1)()", "[x for x in y]", "text.__class__.x",
-    "reward + 1 > 2", "reward if reward else weight", "f'{reward}' == '1'", "reward is null", "(x := 1)",
-    "reward > [1]", "terms[0] == 1", "reward == b'x'", "*reward", "1", "'text'", "true", "-reward > 1", "reward == ...",
-    "reward == 1j", "~reward", "reward; weight", "import os", "", "   ", "reward >", "reward = 1", "reward !== 1",
-    "(reward", "\x00", "'\ud800' == text", "(" * 300 + "x" + ")" * 300, "-" * 500 + "1 == x", "x" * 2000,
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", CODE, ids=range(len(CODE)))

@@ -19,8 +19,8 @@ from kairos.report.run_page.before_after import before_and_after
 from kairos.report.run_page.chosen import chosen
 from kairos.report.run_page.curves import curves
 from kairos.report.run_page.page import write_report
-from kairos.report.run_page.strips import save_strips
 from kairos.runs.read import read_run
+from kairos.runs.strips import save_strips
 
 
 def prompts(count: int) -> list[Prompt]:

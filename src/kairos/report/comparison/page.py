@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from kairos.core.files import write_whole
+from kairos.report.browser.section import browser, chosen_of
 from kairos.report.comparison.cells import cell, difference_rows, tables
 from kairos.report.comparison.groups import config_difference, grouped
 from kairos.report.comparison.picture import compare
@@ -38,6 +39,7 @@ def write_comparison(folders: Sequence[Path], output: Path, baseline: str | None
     groups = grouped(begun)
     rows = standings(groups, baseline)
     first = groups[0].name if baseline is None else baseline
+    folders_of = _named(begun)
     values = {
         "name": output.name,
         "baseline": first if len(groups) > 1 else "",
@@ -46,6 +48,7 @@ def write_comparison(folders: Sequence[Path], output: Path, baseline: str | None
         "names": [group.name for group in groups],
         "differences": difference_rows(config_difference(groups)),
         "runs": [_state(run, output) for run in runs],
+        "browser": browser(folders_of, chosen_of(folders_of)),
         "state": f"{sum(run.summary is not None for run in runs)} of {len(runs)} runs finished",
     }
     write_whole(output / "report.csv", _csv(rows))
@@ -87,6 +90,14 @@ def markdown(rows: Sequence[Standing], names: Sequence[str], baseline: str) -> s
         f"from all; Δ: paired difference from {baseline}, only over the same n prompts."
     )
     return "\n".join(parts) + "\n"
+
+
+def _named(runs: Sequence[Run]) -> dict[str, Path]:
+    """Folders by a name that no two of them share."""
+    names = [run.name for run in runs]
+    return {
+        run.name if names.count(run.name) == 1 else f"{run.folder.parent.name}/{run.name}": run.folder for run in runs
+    }
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -1,9 +1,10 @@
-"""Draws the curves of groups of runs, one panel for each metric, for comparisons and notebooks."""
+"""Draws the curves of groups of runs, seeds as a band, one panel for each metric, for comparisons and notebooks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -11,12 +12,13 @@ from matplotlib.lines import Line2D
 from kairos.report.comparison.groups import Group
 from kairos.report.run_page.curves import iterations
 from kairos.report.style import INK, SERIES, panel, title
+from kairos.runs.series import Series
 
 _LINES = ("-", "--", ":", "-.")
 
 
 def panels(groups: Sequence[Group], metrics: Mapping[str, str], columns: int = 3) -> Figure:
-    """One panel for each metric (name -> heading): a colour for each group, a line style for each seed, running means.
+    """One panel for each metric (name -> heading): a colour for each group, its seeds as a band, running means.
 
     ValueError when no run has logged any of them.
     """
@@ -38,18 +40,38 @@ def panels(groups: Sequence[Group], metrics: Mapping[str, str], columns: int = 3
 
 
 def draw_groups(axis: Axes, metric: str, heading: str, groups: Sequence[Group]) -> None:
-    """Draw one metric of every run that logged it."""
+    """Draw one metric of every run that logged it: several seeds as their mean in a band from the lowest to the highest.
+
+    Seeds that have no iteration in common are drawn each for itself.
+    """
     for color, group in zip(colors(len(groups)), groups, strict=True):
-        for style, run in zip(_LINES * len(group.runs), group.runs.values(), strict=False):
-            if metric in run.metrics:
-                series = run.metrics[metric]
-                marker = "o" if len(series) == 1 else ""
-                axis.plot(series.at, series.smooth(), color=color, linestyle=style, linewidth=1.5, marker=marker)
+        seeds = [run.metrics[metric] for run in group.runs.values() if metric in run.metrics]
+        at, values = shared(seeds)
+        if len(seeds) > 1 and at:
+            axis.fill_between(at, values.min(0), values.max(0), color=color, alpha=0.18, linewidth=0)
+            axis.plot(at, values.mean(0), color=color, linewidth=1.6, marker="o" if len(at) == 1 else "")
+            continue
+        for style, series in zip(_LINES * len(seeds), seeds, strict=False):
+            marker = "o" if len(series) == 1 else ""
+            axis.plot(series.at, series.smooth(), color=color, linestyle=style, linewidth=1.5, marker=marker)
     low, high = axis.dataLim.intervaly
     if low == high == 0.0:  # else 0 stands in the middle of the axis
         axis.set_ylim(-0.02, 1.0)
     title(axis, heading)
     iterations(axis)
+
+
+def shared(seeds: Sequence[Series]) -> tuple[list[int], np.ndarray]:
+    """The iterations that every series has, and their running means there: [seeds, iterations].
+
+    >>> shared([Series((1, 2), (0.0, 1.0)), Series((2, 3), (5.0, 6.0))])
+    ([2], array([[1.],
+           [5.]]))
+    """
+    common = set(seeds[0].at).intersection(*(each.at for each in seeds)) if seeds else set[int]()
+    at = sorted(common)
+    rows = [dict(zip(each.at, each.smooth(), strict=True)) for each in seeds]
+    return at, np.array([[row[iteration] for iteration in at] for row in rows])
 
 
 def colors(count: int) -> list[str]:

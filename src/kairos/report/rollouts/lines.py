@@ -82,6 +82,22 @@ def read(path: Path, start: Position = BEGINNING) -> Iterator[Line]:
         yield from enumerate(file, start.lines + 1)
 
 
+def iteration_of(line: bytes) -> int | None:
+    """The iteration that a line states; None for a line that is no rollout.
+
+    >>> iteration_of(b'{"iteration": 3, "uid": "a"}'), iteration_of(b'{"iter')
+    (3, None)
+    """
+    if (stated := _BEGINNING.match(line)) is not None:
+        return int(stated[1])
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    iteration = row.get("iteration") if isinstance(row, dict) else None
+    return iteration if isinstance(iteration, int) else None
+
+
 def _iteration(line: bytes, path: Path, number: int) -> int:
     if (stated := _BEGINNING.match(line)) is not None:
         return int(stated[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from kairos.evaluation.bootstrap import Interval
 from kairos.evaluation.predictions import Prediction
@@ -101,49 +101,6 @@ def failures(before: Sequence[Prediction], after: Sequence[Prediction]) -> list[
         for side, rows in zip(counted, (before, after), strict=True)
     ]
     return [{"reason": name, "before": shown[0][name], "after": shown[1][name]} for name in names]
-
-
-def group(rows: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
-    """The rollouts of one group, best first: text, origin, reward, terms and advantage."""
-    ordered = sorted(rows, key=lambda row: -_float(row.get("reward")))
-    return [
-        {
-            "text": _short(_rollout(row)),
-            "origin": str(row.get("origin", "")).replace("_", " "),
-            "reward": f"{_float(row.get('reward')):.3f}",
-            "terms": _terms(row.get("terms")),
-            "advantage": f"{_float(row.get('advantage')):+.2f}",
-        }
-        for row in ordered
-    ]
-
-
-def asked(rows: Sequence[Mapping[str, object]]) -> str:
-    """The question of a group with its true answer; empty without rows."""
-    if not rows:
-        return ""
-    row = rows[0]
-    target, choice = row.get("target"), row.get("choice")
-    spans = [f"{start:.1f} to {end:.1f} s" for start, end in target] if isinstance(target, list) else []
-    truth = " ".join([str(choice)] * bool(choice) + [", ".join(spans)] * bool(spans))
-    return f"{row.get('question', '')}" + (f"  (true: {truth})" if truth else "")
-
-
-def _rollout(row: Mapping[str, object]) -> str:
-    """Chosen frames and text of a rollout; its actions if it has neither."""
-    parts = [f"frames {row['frames']}"] if row.get("frames") else []
-    parts += [str(row["text"])] if row.get("text") else []
-    return "  ".join(parts) or f"actions {row.get('actions')}"
-
-
-def _terms(terms: object) -> str:
-    if not isinstance(terms, Mapping):
-        return ""
-    return "  ".join(f"{name} {_float(value):.3g}" for name, value in terms.items())
-
-
-def _float(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
 
 
 def _short(text: str) -> str:

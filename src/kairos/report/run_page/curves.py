@@ -24,7 +24,12 @@ _LEARNING = {
 """By figure: the metric and its heading; of several metrics the first that was logged is drawn."""
 LEARNING = tuple(_LEARNING)
 _DRAWN = 1e100  # matplotlib's axes overflow near the largest floats
-_APART = ("reward/", "reward_", "val/", "time/", "rollout/length", "throughput/")
+_ADVANTAGE = {
+    "reward/spread": "spread of rewards", "advantage/magnitude": "size of advantages", "advantage/gated": "gated groups",
+    "advantage/sign_flips": "signs flipped by injected rows", "advantage/groups_without_positives": "groups without positives",
+}  # fmt: skip
+_PARSE, _FAILURES = "parse/", "parse/failures"
+_APART = ("reward/", "reward_", "val/", "time/", "rollout/length", "throughput/", _PARSE, *_ADVANTAGE)
 
 
 def curves(
@@ -33,7 +38,8 @@ def curves(
     floors: Mapping[str, tuple[float, str]] | None = None,
     ends: Mapping[str, tuple[float | None, float | None]] | None = None,
 ) -> dict[str, Figure]:
-    """Figures by name: "reward", "terms", those of `LEARNING`, "length", "validation" and "rest", without empty ones.
+    """Figures by name: "reward", "terms", those of `LEARNING`, "length", "parse", "advantage", "validation" and "rest",
+    without empty ones.
 
     `floors` (value and name by metric) are drawn as dotted lines for headline metrics, `ends` (values before and after
     training by metric, over all prompts) as rings.
@@ -43,6 +49,8 @@ def curves(
         "terms": _terms(metrics),
         **{name: _learning(metrics[metric], heading) for name, (metric, heading) in _learned(metrics).items()},
         "length": _lengths(metrics),
+        "parse": _parse(metrics),
+        "advantage": _several(metrics, _ADVANTAGE, "Rewards and advantages in a group"),
         "validation": _validation(metrics, shown, floors or {}, ends or {}),
         "rest": _rest(metrics, shown),
     }
@@ -95,15 +103,28 @@ def _half() -> tuple[Figure, Axes]:
 
 
 def _lengths(metrics: Mapping[str, Series]) -> Figure | None:
-    named = {"rollout/length": ("rollouts", AFTER), "val/length": ("validation, greedy", SERIES[1])}
-    found = {name: drawn for name, drawn in named.items() if name in metrics}
+    named = {"rollout/length": "rollouts", "val/length": "validation, greedy"}
+    return _several(metrics, named, "Answer length, actions")
+
+
+def _parse(metrics: Mapping[str, Series]) -> Figure | None:
+    """The share of rollouts that could not be read, by reason, the most frequent reasons first; None if all could."""
+    reasons = [name for name in metrics if name.startswith(_PARSE) and name != _FAILURES and any(metrics[name].values)]
+    reasons.sort(key=lambda name: -sum(metrics[name].values))
+    named = {name: name.removeprefix(_PARSE).replace("_", " ") for name in reasons[: len(SERIES)]}
+    return _several(metrics, named, "Answers that could not be read, share")
+
+
+def _several(metrics: Mapping[str, Series], named: Mapping[str, str], heading: str) -> Figure | None:
+    """One axis from 0 with a line for each of these metrics that was logged and is not 0 throughout."""
+    found = {name: label for name, label in named.items() if name in metrics and any(metrics[name].values)}
     if not found:
         return None
     figure, axis = _half()
-    for name, (label, color) in found.items():
+    for color, (name, label) in zip(SERIES, found.items(), strict=False):
         draw(axis, metrics[name], label, color)
     axis.set_ylim(bottom=0)
-    title(axis, "Answer length, actions")
+    title(axis, heading)
     legend(axis)
     iterations(axis)
     return figure

@@ -13,12 +13,14 @@ from jinja2 import TemplateError
 from matplotlib.figure import Figure
 
 from kairos.core.files import write_whole
+from kairos.report.browser.section import browser, chosen_of
 from kairos.report.html import html
 from kairos.report.run_page.before_after import Line, before_and_after, ends, floors_of
-from kairos.report.run_page.cells import asked, examples, failures, group, table, tiles
+from kairos.report.run_page.cells import examples, failures, table, tiles
 from kairos.report.run_page.curves import LEARNING, curves
 from kairos.report.run_page.header import header
 from kairos.report.run_page.intervals import intervals
+from kairos.report.run_page.signals import signals
 from kairos.report.run_page.timeline import timeline
 from kairos.report.style import data_uri, save
 from kairos.runs.folder import PlainLoader
@@ -37,13 +39,24 @@ def write_report(folder: Path, summary: Mapping[str, object] | None = None) -> P
     `summary` replaces a summary.json that is not written yet. Needs neither videos nor the model. ValueError if there
     is no such folder, or a predictions file is broken.
     """
+    return write_whole(folder.resolve() / "report.html", report_of(folder, summary))
+
+
+def report_of(folder: Path, summary: Mapping[str, object] | None = None, version: str | None = None) -> str:
+    """The HTML of `write_report`, which writes the pictures all the same.
+
+    `version`: of the page of a live run that is served, by which it knows of a later one.
+    """
     run = read_run(folder)
     if summary is not None:
         run = replace(run, summary=summary)
     lines = before_and_after(run.before, run.after, run.displays)
+    folders = {run.name: run.folder}
+    chosen = chosen_of(folders)
     figures: dict[str, Figure | None] = {
         **curves(run.metrics, run.displays, floors_of(run.before or run.after, run.displays), ends(lines)),
         "intervals": intervals(lines),
+        "signal": signals([group for each in chosen.values() for group in each.groups]),
         "timeline": timeline(run.before, run.after, run.folder / "strips"),
     }
     pictures = {
@@ -51,7 +64,7 @@ def write_report(folder: Path, summary: Mapping[str, object] | None = None) -> P
         for name, figure in figures.items()
         if figure is not None
     }
-    return write_whole(run.folder / "report.html", html("run", _values(run, lines, pictures)))
+    return html("run", {**_values(run, lines, pictures), "browser": browser(folders, chosen, version)})
 
 
 def try_report(folder: Path, summary: Mapping[str, object] | None = None) -> Path | None:
@@ -79,8 +92,6 @@ def _values(run: Run, lines: Sequence[Line], pictures: Mapping[str, str]) -> dic
         "learning": LEARNING,
         "has_metrics": run.iterations > 0,
         "examples": examples(run.before, run.after),
-        "group": group(run.rollouts),
-        "asked": asked(run.rollouts),
         "reasons": failures(run.before, run.after),
         "files": (
             ("summary.json", json.dumps(run.summary, indent=2) if run.summary is not None else ""),

@@ -15,8 +15,8 @@ from PIL import Image
 from kairos.core.spans import Span
 from kairos.evaluation.predictions import Prediction
 from kairos.report.run_page.chosen import chosen, lasts
-from kairos.report.run_page.strips import Strip, read_strips
 from kairos.report.style import AFTER, BEFORE, INK, MUTED, RULE, TRUTH
+from kairos.runs.strips import Strip, read_strips
 
 _WIDE, _LEFT, _RIGHT = 9.2, 0.62, 1.0  # inches: the figure, and beside the frames
 _TITLE, _BAR, _SECONDS, _GAP = 0.28, 0.2, 0.22, 0.16

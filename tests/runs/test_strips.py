@@ -10,7 +10,7 @@ from PIL import Image
 
 from kairos.core.spans import Span
 from kairos.core.types import Prompt, Target, VideoClip
-from kairos.report.run_page.strips import read_strips, save_strips
+from kairos.runs.strips import read_strips, save_strips
 
 
 def prompt(uid: str, clip: str = "c", spans: tuple[Span, ...] = (Span(1.0, 2.0),)) -> Prompt:

@@ -1,0 +1,1 @@
+"""The rollout browser of a page: which rollouts it holds, as data, and its scripts."""
