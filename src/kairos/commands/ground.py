@@ -1,44 +1,38 @@
-"""Ask when something happens in one video.
+"""Ask when something happens in a video, or in every video of a folder.
 
-Prints the span and the answer as written, and draws both below the frames.
+Prints the spans and the answer as written, and draws both below the frames.
 
 Examples:
 
     kairos ground video=kettle.mp4 query="the kettle boils"       # the mini base, which knows the mini world only
     kairos ground runs/mine video=kettle.mp4 query="the kettle boils"
     kairos ground runs/mine video=kettle.mp4 query="the kettle boils" start=30 end=60 output=kettle.png
+    kairos ground runs/mine video=clips queries=["the kettle boils","a cup breaks"] output=answers
+    kairos ground runs/mine video=kettle.mp4 query="What boils?" options=[kettle,egg]
     kairos ground runs/mine video=frames fps=2 query="the kettle boils"  # a folder of frames
     kairos ground policy=qwen2_5_vl_3b policy.weights=exported video=kettle.mp4 query="the kettle boils"
+    kairos ground runs/mine sampler=agent agent=runs/agent shown_frames=16 enrich=clip \
+        video=kettle.mp4 query="the kettle boils"                 # of the frames that a trained agent chooses
+    kairos ground runs/mine serve=true                            # a page on this machine: drop a clip, ask
 """
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from kairos.asking import Answered, Asker, CannotAsk, Question, composed, videos_in
+from kairos.asking_page import ask_server
 from kairos.cli import UserError, command, config_dir, needs_of, user_errors
-from kairos.compose import assemble, compose, part
-from kairos.core.prompt_text import shortened, text_fault
-from kairos.core.types import Failure, Prompt, Sampling, Target, VideoSource
-from kairos.data.dataset import PromptDataset, collate
-from kairos.data.records import Record
-from kairos.evaluation.predictions import Prediction, answer
-from kairos.report.run_page.timeline import timeline
-from kairos.report.style import save
+from kairos.core.files import json_line, write_whole
+from kairos.core.stop_signals import Stopped
+from kairos.report.loopback import address
+from kairos.report.picked_frames import clock
 from kairos.runs.folder import RunError, RunFolder, find_run
-from kairos.runs.strips import save_strips
-from kairos.stored import compose_stored
-from kairos.train.callbacks.checkpoint import restore
-from kairos.train.callbacks.validation import greedy_engine
-from kairos.train.devices.place import place
-
-FOLDER = Path("runs/ground")
-_LONGEST = 10_000  # bytes of a query
 
 
 @command("ground")
@@ -46,68 +40,88 @@ def main(config: DictConfig) -> None:
     run = find_run(str(config.run)) if config.run else None
     with user_errors(), needs_of(run, config_dir()) if run else nullcontext():
         given = list(HydraConfig.get().overrides.task)
-        check_question(config)
+        questions = [] if config.serve else questions_of(config)
         if run is not None and not RunFolder(run).begun:
             raise RunError(f"run={config.run}: there is no such run; leave run= out to ask the shipped mini base")
-        if run is None:
-            print(asked(compose(given, config_dir(), "ground"), None))
+        with Console(stderr=True).status("loading the model"):
+            asker = Asker(composed(run, given, config_dir(), config.trust), run)
+        if config.serve:
+            serve(asker, config.port)
+        elif len(questions) == 1:
+            print(asked(asker, questions[0], config.output))
         else:
-            composed = compose_stored(RunFolder(run), given, config_dir(), "ground", FOLDER, config.trust)
-            print(asked(composed, run))
+            ask_all(asker, questions, Path(config.output or f"{Path(str(config.video)).stem}.ground"))
 
 
-def check_question(config: DictConfig) -> None:
+def questions_of(config: DictConfig) -> list[Question]:
     """UserError, before anything is loaded, for what is not asked or cannot be asked."""
-    lacking = [
-        name for name in ("video", "query") if OmegaConf.is_missing(config, name) or not str(config[name]).strip()
-    ]
+    queries = [str(query) for query in config.queries]
+    if not OmegaConf.is_missing(config, "query") and str(config.query).strip():
+        queries = [str(config.query), *queries]
+    video = "" if OmegaConf.is_missing(config, "video") else str(config.video).strip()
+    lacking = [name for name, given in (("video", video), ("query", queries)) if not given]
     if lacking:
         raise UserError(
             f"error: no {' and no '.join(lacking)}: say video=<file, or folder of frames> and query=<what happens>"
         )
-    if not Path(str(config.video)).exists():
+    if not Path(video).exists():
         raise UserError(f"error: video={config.video}: there is no such file or folder of frames")
-    if fault := text_fault([str(config.query)], _LONGEST):
-        raise UserError(f"error: query={shortened(str(config.query))} {fault}")
+    options = tuple(str(option) for option in config.options)
+    clip = (config.start, config.end, config.fps)
+    return [Question(str(file), query, options, *clip) for file in videos_in(Path(video)) for query in queries]
 
 
-def asked(config: DictConfig, run: Path | None) -> str:
+def asked(asker: Asker, question: Question, output: str | None) -> str:
     """Answer, draw, and give what is printed."""
-    with Console(stderr=True).status("reading the video") as status:
-        prompt = prompt_of(config)
-        status.update("loading the model")
-        module = place(assemble(config, folder=FOLDER).module, config.trainer.accelerator)
-        if run is not None:
-            restore(module, run, "ask")
-        status.update("answering")
-        engine = greedy_engine(module.engine)
-        engine.setup(module.device)
-        engine.sync(module.trained)
-        (row,) = answer(engine, [collate([prompt])], Sampling(max_actions=module.sampling.max_actions))
-        path = draw(prompt, row, Path(config.output or f"{Path(str(config.video)).stem}.ground.png"))
-    spans = ", ".join(f"{span.start:.2f} to {span.end:.2f} s" for span in row.spans)
-    found = spans or f"no span ({row.reason or 'the answer names none'})"
-    return f"{found}, of {prompt.clip.duration:.1f} s\nanswer: {row.text.strip()}\nwritten: {path}"
+    with Console(stderr=True).status("answering"):
+        found = asker.ask(question)
+        path = found.save(output or f"{Path(question.video).stem}.ground.png")
+    return f"{said(found)}\nanswer: {found.text.strip()}\nwritten: {path}"
 
 
-def prompt_of(config: DictConfig) -> Prompt:
-    """The video and the query as training would make a prompt of them. UserError where the video cannot be used."""
-    source = VideoSource(str(config.video), config.start, config.end, config.fps)
-    record = Record(str(config.video), "grounding", "video", source, str(config.query), Target())
-    parts = [part(config[name]) if config[name] is not None else None for name in ("loader", "template", "processor")]
-    (prompt,) = PromptDataset([record], *parts, enrich=part(config.enrich))  # type: ignore[arg-type]
-    if isinstance(prompt, Failure):
-        raise UserError(f"error: {prompt.reason}")
-    return prompt
+def ask_all(asker: Asker, questions: list[Question], folder: Path) -> None:
+    """Answer one after another; pictures and answers.jsonl go into a folder. UserError if none could be answered."""
+    rows: list[dict[str, object]] = []
+    for number, question in enumerate(questions, start=1):
+        row: dict[str, object] = {"video": question.video, "query": question.query}
+        try:
+            found = asker.ask(question)
+        except CannotAsk as error:
+            rows.append({**row, "failed": str(error)})
+            print(f"{question.video}: {question.query}: failed: {error}", flush=True)
+            continue
+        path = found.save(folder / f"{number:03d}-{Path(question.video).stem}.png")
+        rows.append({**row, "spans": [list(span) for span in found.spans], "choice": found.choice, "text": found.text,
+                     "reason": found.reason, "duration": found.duration, "picture": path.name})  # fmt: skip
+        print(f"{question.video}: {question.query}: {said(found)}", flush=True)
+    write_whole(folder / "answers.jsonl", b"".join(map(json_line, rows)))
+    failed = sum("failed" in row for row in rows)
+    if failed == len(rows):
+        raise UserError(f"error: none of {len(rows)} questions could be asked: {rows[0]['failed']}")
+    print(f"{len(rows) - failed} answers, {failed} failed; written: {folder}/")
 
 
-def draw(prompt: Prompt, row: Prediction, path: Path) -> Path:
-    """The answer below the frames."""
-    with TemporaryDirectory() as folder:
-        save_strips([prompt], Path(folder))
-        figure = timeline([], [row], Path(folder), {row.uid: ""})
-        assert figure is not None
-        return save(figure, path)
+def said(found: Answered) -> str:
+    """The answer in a line: spans, or the letter with its option, and the frames where they were chosen."""
+    options, reason = found.question.options, found.reason or "the answer names none"
+    if options:
+        place = ord(found.choice) - ord("A") if found.choice else len(options)
+        what = f"{found.choice}: {options[place]}" if place < len(options) else f"no option ({reason})"
+    else:
+        what = ", ".join(f"{span.start:.2f} to {span.end:.2f} s" for span in found.spans) or f"no span ({reason})"
+    frames = [clock(second, found.duration) for second in found.prediction.frames or ()]
+    seen = f"; of {len(frames)} frames, at {', '.join(frames)}" if frames else ""
+    return f"{what}, of {found.duration:.1f} s{seen}"
+
+
+def serve(asker: Asker, port: int) -> None:
+    """Serve the page until Ctrl-C."""
+    with ask_server(asker, port) as served:
+        print(f"asking: {address(served)} (this machine only; Ctrl-C ends it)", flush=True)
+        try:
+            served.serve_forever()
+        except Stopped:
+            return
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from kairos.report.rollouts.where import parse
 NAN = float("nan")
 ROWS = [
     {
-        "iteration": 1 + number // 4, "uid": f"u{number // 4}", "task": ("grounding", "größe", "\U0001f600", "\uffee")[number // 4 % 4],
+        "iteration": 1 + number // 4, "uid": f"u{number // 4}",
+        "task": ("grounding", "größe", "\U0001f600", "\uffee")[number // 4 % 4],
         "question": "when?", "row": number % 4, "origin": ("policy", "ground_truth")[number % 5 == 0],
         "text": ("", "wait, 5 to 9", "<answer>5 to 9</answer>", "it's \"B\"\\n")[number % 4], "length": number,
         "truncated": number % 3 == 0, "reward": (1.5, 0.0, -1.0, NAN, 0.1 + 0.2, 1e300)[number % 6],
@@ -28,19 +29,21 @@ ROWS = [
     for number in range(24)
 ]  # fmt: skip
 MORE = [
-    "truncated == 1", "truncated < 1", "1 == 1.0", "spans == target", "spans != target", "terms == terms", "not terms",
-    "text in text", "text in origin", "'' in text", "reason in text", "text not in reason", "task < '\uffef'",
-    "task > 'h'", "'\U0001f600' > '\uffee'", "reward == 0.30000000000000004", "reward >= .3", "0x10 > length",
-    "length < 1_0", "length == 1e1", "length >= 10. and length <= 0o20", "reward", "not reward", "duration > 1e9",
-    "duration", "(((length)))", "(length) > (3)", "terms[('iou')] > .5", "terms . iou < .25", "terms.late", "absent",
-    "absent.inner == null", "'a' 'b' == 'ab'", "r'\\n' in text", "'\\n' in text", "'''it's''' in text", "'\\x62' == 'b'",
-    "'\\u0062\\142' == 'bb'", "'\\q' == r'\\q'", "-1 < advantage < 3", "- 1 == -(1)", "-True == -1", "True == 1",
-    "length == 3 or length == 4 and not truncated", "not length == 3 in text", "reward != reward", "None == null",
-    "length > 3 # and so on", "length == 0_0", "reason == null != true", "length in text", "text < 3", "1if", "1and 2",
-    "012 == length", "0.5.1 == length", "length is 3", "length not 3", "from == 1", "terms.from == 1", "a.b.c", "x[0]",
-    "true.x == null", "length == 1 == 1", "length <> 3", "'unclosed", "'\\x6'", "'\\N{DASH}' == 'x'", "''''a'''", "\u2002length",
-    "ﬁeld == null", "length\r> 3", "length ==\\ 3", "lambda: 1", "length > 3)", "[length]", "length, weight", "b'a' == text",
-    "u'wait' in text", "not not length", "not (length > 3) == false", "length == (not weight)", "@length", "length == $", "é == null",
+    "truncated == 1", "truncated < 1", "1 == 1.0", "spans == target", "spans != target", "terms == terms",
+    "not terms", "text in text", "text in origin", "'' in text", "reason in text", "text not in reason",
+    "task < '\uffef'", "task > 'h'", "'\U0001f600' > '\uffee'", "reward == 0.30000000000000004", "reward >= .3",
+    "0x10 > length", "length < 1_0", "length == 1e1", "length >= 10. and length <= 0o20", "reward", "not reward",
+    "duration > 1e9", "duration", "(((length)))", "(length) > (3)", "terms[('iou')] > .5", "terms . iou < .25",
+    "terms.late", "absent", "absent.inner == null", "'a' 'b' == 'ab'", "r'\\n' in text", "'\\n' in text",
+    "'''it's''' in text", "'\\x62' == 'b'", "'\\u0062\\142' == 'bb'", "'\\q' == r'\\q'", "-1 < advantage < 3",
+    "- 1 == -(1)", "-True == -1", "True == 1", "length == 3 or length == 4 and not truncated",
+    "not length == 3 in text", "reward != reward", "None == null", "length > 3 # and so on", "length == 0_0",
+    "reason == null != true", "length in text", "text < 3", "1if", "1and 2", "012 == length", "0.5.1 == length",
+    "length is 3", "length not 3", "from == 1", "terms.from == 1", "a.b.c", "x[0]", "true.x == null",
+    "length == 1 == 1", "length <> 3", "'unclosed", "'\\x6'", "'\\N{DASH}' == 'x'", "''''a'''", "\u2002length",
+    "ﬁeld == null", "length\r> 3", "length ==\\ 3", "lambda: 1", "length > 3)", "[length]", "length, weight",
+    "b'a' == text", "u'wait' in text", "not not length", "not (length > 3) == false", "length == (not weight)",
+    "@length", "length == $", "é == null",
 ]  # fmt: skip
 PIECES = [
     [

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 from markupsafe import Markup
 
 from kairos.report.browser.chosen_rows import Chosen, choose
 from kairos.report.browser.island import island
+from kairos.report.scripts import Script
 from kairos.runs.row_strips import read_row_strips
 
 SCRIPTS = (
@@ -41,39 +38,24 @@ def browser(
     for name in chosen:
         wanted = [uid for uid in dict.fromkeys(late) if uid not in strips]
         strips |= read_row_strips(folders[name], wanted, _STRIP_BYTES - sum(map(len, strips.values())))
-    data, code = island(chosen, strips), script()
     return {
-        "island": Markup(data.text),
-        "script": Markup(code),
-        "hash": Markup(f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"),
+        **Script.of(*SCRIPTS).values(served=version is not None),
+        "island": Markup(island(chosen, strips).text),
         "note": _note(chosen),
         "version": version,
     }
 
 
-@cache
-def script() -> str:
-    """All scripts as one, in a scope of its own."""
-    folder = files("kairos.report") / "templates" / "browser"
-    parts = [(folder / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
-    code = "\n(() => {\n'use strict';\n" + "\n".join(parts) + "})();\n"
-    assert "</script" not in code.lower() and "<!--" not in code
-    return code
-
-
 def _note(chosen: Mapping[str, Chosen]) -> str:
     shown = sum(len(group) for run in chosen.values() for group in run.groups)
     of = sum(run.of_rollouts for run in chosen.values())
-    iterations, of_iterations = (
-        max(found) for found in zip(*((r.iterations, r.of_iterations) for r in chosen.values()))
-    )
-    said = (
-        f"{shown:,} rollouts of {iterations:,} iterations"
-        if shown == of
-        else (
+    iterations = max(run.iterations for run in chosen.values())
+    of_iterations = max(run.of_iterations for run in chosen.values())
+    said = f"{shown:,} rollouts of {iterations:,} iterations"
+    if shown < of:
+        said = (
             f"{shown:,} of {of:,} rollouts: those of {iterations:,} of {of_iterations:,} iterations, evenly spaced; "
             "kairos rollouts reads all of them"
         )
-    )
     broken = sum(run.broken for run in chosen.values())
     return said + (f". {broken} broken lines were left out" if broken else "") + "."

@@ -40,7 +40,7 @@ def panels(groups: Sequence[Group], metrics: Mapping[str, str], columns: int = 3
 
 
 def draw_groups(axis: Axes, metric: str, heading: str, groups: Sequence[Group]) -> None:
-    """Draw one metric of every run that logged it: several seeds as their mean in a band from the lowest to the highest.
+    """Draw one metric of every run that logged it: several seeds as their mean, in a band from lowest to highest.
 
     Seeds that have no iteration in common are drawn each for itself.
     """

@@ -25,9 +25,12 @@ _LEARNING = {
 LEARNING = tuple(_LEARNING)
 _DRAWN = 1e100  # matplotlib's axes overflow near the largest floats
 _ADVANTAGE = {
-    "reward/spread": "spread of rewards", "advantage/magnitude": "size of advantages", "advantage/gated": "gated groups",
-    "advantage/sign_flips": "signs flipped by injected rows", "advantage/groups_without_positives": "groups without positives",
-}  # fmt: skip
+    "reward/spread": "spread of rewards",
+    "advantage/magnitude": "size of advantages",
+    "advantage/gated": "gated groups",
+    "advantage/sign_flips": "signs flipped by injected rows",
+    "advantage/groups_without_positives": "groups without positives",
+}
 _PARSE, _FAILURES = "parse/", "parse/failures"
 _APART = ("reward/", "reward_", "val/", "time/", "rollout/length", "throughput/", _PARSE, *_ADVANTAGE)
 

@@ -104,6 +104,8 @@ def _open(folder: Path, strip: Strip | None) -> np.ndarray | None:
 
 def _said(row: Prediction) -> str:
     """What the answer was worth: its letter, its IoU, or why it is none."""
+    if row.correct is None and row.options and not row.spans:
+        return row.choice or "no letter"
     if row.correct is not None:
         letter = row.choice or "no letter"
         choice = f"{letter}, {'right' if row.correct else 'wrong'}"
