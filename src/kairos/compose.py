@@ -258,7 +258,7 @@ def carry_out(
     if not main_process():
         return None
     row = summary_of(run.path, seed=config.seed, iterations=config.iterations)
-    conclude(loggers, row)
+    conclude(loggers, row, run.path)
     try_report(run.path, {**row, "seconds": end_session(run.path, time.time())})
     return write_summary(run.path, row, end_session(run.path, time.time()))
 

@@ -29,7 +29,8 @@ def row(iteration: int, uid: str, number: int, **more: object) -> dict[str, obje
     start = float(number % 8)
     return {
         "iteration": iteration, "uid": uid, "task": "grounding", "source": "test", "row": number, "origin": "policy",
-        "question": f"when does {uid} <b>fall</b>?", "text": f"<answer>{start} to {start + 2}</answer>", "actions": None,
+        "question": f"when does {uid} <b>fall</b>?", "text": f"<answer>{start} to {start + 2}</answer>",
+        "actions": None,
         "length": 9, "truncated": False, "reward": number / 8, "terms": {"iou": number / 8},
         "advantage": number / 4 - 1, "weight": 1.0, "reason": None, "spans": [[start, start + 2]],
         "target": [[1.0, 2.5]], "choice": None, "duration": 10.0, **more,

@@ -20,6 +20,7 @@ from kairos.train.devices import ranks
 from kairos.train.diagnostics import records
 from kairos.train.grpo import GRPOModule
 from kairos.train.iteration import Turn
+from kairos.train.loggers import tell
 
 METRICS, ROLLOUTS, FAILURES = "metrics.jsonl", "rollouts.jsonl", "failures.jsonl"
 
@@ -110,5 +111,4 @@ class RunLog(Callback):
 
     def write(self, trainer: L.Trainer, iteration: int, metrics: dict[str, float]) -> None:
         self._files[METRICS].append([{"iteration": iteration, **metrics}])
-        for logger in trainer.loggers:
-            logger.log_metrics(metrics, step=iteration)
+        tell(trainer.loggers, lambda logger: logger.log_metrics(metrics, step=iteration))
