@@ -73,7 +73,7 @@ class Page:
         """Keys by name, or whole texts letter by letter."""
         for key in keys:
             for one in [key] if key in _ENTER else key:
-                code, text = _ENTER.get(one, (ord(one.upper()), one))
+                code, text = _ENTER[one] if one in _ENTER else (ord(one.upper()) if one.isalnum() else 0, one)
                 what = {"key": one, "windowsVirtualKeyCode": code, **({"text": text} if text else {})}
                 self.say("Input.dispatchKeyEvent", type="keyDown", **what)
                 self.say("Input.dispatchKeyEvent", type="keyUp", key=one, windowsVirtualKeyCode=code)

@@ -21,7 +21,7 @@ class PatientWandb(WandbLogger):
     """Writes an offline run where the server cannot be reached when the run begins."""
 
     @property
-    def experiment(self):  # noqa: ANN201 (wandb's own type, which Lightning leaves open)
+    def experiment(self):
         import wandb
 
         try:

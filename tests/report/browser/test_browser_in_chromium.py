@@ -20,6 +20,8 @@ from kairos.report.run_page.live import live_server
 from kairos.report.run_page.page import write_report
 from kairos.runs.row_strips import save_row_strip
 
+TALL = 5000
+"""Pixels of a screen that holds a small page whole, so that all of its cards are drawn."""
 HOSTILE = (
     '<think>It begins at 1.</think><answer>1.0 to 2.5</answer><script>document.title = "run"</script><img src=//host/x>'
 )
@@ -96,7 +98,7 @@ def set_to(page: Page, name: str, value: str) -> None:
 def test_a_page_shows_every_group_says_nothing_on_its_console_and_asks_no_host(
     page: Page, address_of: Mapping[str, str]
 ):
-    page.open(address_of["one"])
+    page.open(address_of["one"], height=TALL)
     page.wait("document.querySelectorAll('article.drawn').length === 6")
     assert cards(page) == [f"when does {uid} <b>fall</b>?" for uid in ("a", "b", "a", "b", "c", "d")]
     assert count(page) == "21 rollouts in 6 groups"
@@ -127,7 +129,7 @@ def test_a_page_shows_every_group_says_nothing_on_its_console_and_asks_no_host(
 def test_rollouts_are_asked_for_by_condition_sorted_and_reached_from_the_histogram(
     page: Page, address_of: Mapping[str, str]
 ):
-    page.open(address_of["one"])
+    page.open(address_of["one"], height=TALL)
     set_to(page, "where", "reason != null")
     assert count(page) == "1 of 21 rollouts, in 1 group"
     set_to(page, "where", "reward >= nothing")
@@ -137,8 +139,8 @@ def test_rollouts_are_asked_for_by_condition_sorted_and_reached_from_the_histogr
     set_to(page, "where", "")
     set_to(page, "view", "rollouts")
     set_to(page, "sort", "-advantage")
-    page.wait("document.querySelector('article .figure.up') !== null")
-    assert page.run("document.querySelector('article [title=advantage]').textContent") == "-0.25", "the highest first"
+    page.wait("document.querySelector('article [title=advantage]') !== null")
+    assert page.run("document.querySelector('article [title=advantage]').textContent") == "0.00", "the highest first"
     page.run("[...document.querySelectorAll('#histogram button')].at(-1).click()")
     assert page.run("document.getElementById('where').value").startswith("reward >= 0.95 and reward <= 1")
     assert count(page) == "3 of 21 rollouts, in 1 group"
@@ -152,15 +154,15 @@ def test_rollouts_are_asked_for_by_condition_sorted_and_reached_from_the_histogr
 
 
 def test_everything_is_reached_by_keyboard_and_the_night_is_dark(page: Page, address_of: Mapping[str, str]):
-    page.open(address_of["one"], dark=True)
+    page.open(address_of["one"], height=TALL, dark=True)
     page.press("/", "terms.iou > 0.3", "Enter")
-    page.wait("document.getElementById('count').textContent === '6 of 21 rollouts, in 4 groups'")
+    page.wait("document.getElementById('count').textContent === '4 of 21 rollouts, in 4 groups'")
     page.press("Escape", "j", "j")
     assert page.run("[...document.querySelectorAll('article')].indexOf(document.activeElement)") == 1
     page.press("Tab", "Enter")
     page.wait("document.querySelectorAll('details.rollout[open] pre').length === 1")
     page.press("o")
-    assert page.run("document.activeElement.closest('article').querySelectorAll('details:not([open])').length") == 0
+    page.wait("document.querySelectorAll('details.rollout[open]').length === 0")
     page.press("?")
     page.wait("document.getElementById('keys').open")
     page.press("Escape")
@@ -172,7 +174,7 @@ def test_everything_is_reached_by_keyboard_and_the_night_is_dark(page: Page, add
 def test_two_runs_stand_side_by_side_and_on_a_phone_nothing_is_wider_than_the_screen(
     page: Page, address_of: Mapping[str, str]
 ):
-    page.open(address_of["both"] + "#view=pairs", width=400)
+    page.open(address_of["both"] + "#view=pairs", width=400, height=TALL)
     page.wait("document.querySelectorAll('article.pair.drawn').length > 0")
     assert count(page).endswith("4 prompts that both runs saw"), "a and b of iteration 2, c and d of the last of each"
     sides = page.run(

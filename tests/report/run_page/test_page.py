@@ -15,10 +15,12 @@ import yaml
 from kairos.core.spans import Span
 from kairos.core.types import Prompt, Rollout, Target, VideoClip
 from kairos.evaluation.predictions import Prediction, predict, unanswered, write
+from kairos.report.browser.signal import ALL_RIGHT, ALL_SAME, ALL_WRONG, DIFFER, signal
 from kairos.report.run_page.before_after import before_and_after
 from kairos.report.run_page.chosen import chosen
 from kairos.report.run_page.curves import curves
 from kairos.report.run_page.page import write_report
+from kairos.report.run_page.signals import signals
 from kairos.runs.read import read_run
 from kairos.runs.strips import save_strips
 
@@ -167,18 +169,33 @@ def test_a_cut_last_line_is_named_and_the_rest_is_shown(tmp_path):
     assert "metrics.jsonl: line 5 is not a JSON object" in html and "<dt>iterations</dt><dd>3</dd>" in html
 
 
-def test_the_group_that_spreads_widest_at_last_is_shown_best_first_with_the_truth(tmp_path):
-    rows = [
-        {"iteration": i, "uid": uid, "text": f"says {i} {uid} {row}", "reward": row / wide,
-         "terms": {"iou": row / wide}, "question": f"when {uid}?", "target": [[1.0, 2.5]], "choice": None}
-        for i, wide in ((1, 1), (2, 4))
-        for uid, wide in (("b", 8 * wide), ("a", wide), ("c", 8 * wide))
-        for row in range(3)
-    ]  # fmt: skip
+def test_why_groups_taught_nothing_is_drawn_and_a_broken_line_of_rollouts_is_counted(tmp_path):
+    def group(iteration: int, uid: str, rewards: list[float], **more: object) -> list[dict[str, object]]:
+        return [
+            {"iteration": iteration, "uid": uid, "row": row, "reward": reward, "origin": "policy", **more}
+            for row, reward in enumerate(rewards)
+        ]
+
+    true, near, far = [[1.0, 3.0]], [[1.0, 2.5]], [[7.0, 9.0]]
+    groups = [
+        group(1, "a", [0.5, 1.0], target=true, spans=near),
+        group(1, "b", [1.0, 1.0], target=true, spans=near),
+        group(1, "c", [0.0, 0.0], target=true, spans=far),
+        group(2, "d", [0.2, 0.2], target=true, spans=[[2.5, 4.0]]),
+        group(2, "e", [1.0, 1.0], choice="B", letter="B"),
+        group(2, "f", [0.0, 0.0], choice="B", letter=None),
+        group(2, "g", [1.0, 1.0], target=true, spans=true, choice="B", letter="A"),
+        group(2, "h", [1.0], origin="ground_truth"),
+    ]
+    kinds = [signal(rows) for rows in groups]
+    assert kinds == [DIFFER, ALL_RIGHT, ALL_WRONG, ALL_SAME, ALL_RIGHT, ALL_WRONG, ALL_WRONG, ""]
+    rows = [row for each in groups for row in each]
     (tmp_path / "rollouts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"cut')
-    html = write_report(tmp_path).read_text()
-    assert re.findall(r"says \d \w \d", html) == ["says 2 a 2", "says 2 a 1", "says 2 a 0"] and "iou 0.5" in html
-    assert "when a?  (true: 1.0 to 2.5 s)" in html
+    assert "15 rollouts of 2 iterations. 1 broken lines were left out." in write_report(tmp_path).read_text()
+    figure = signals(groups)
+    assert figure is not None and (tmp_path / "figures" / "signal.png").exists()
+    heights = {bars.get_label(): [round(bar.get_height(), 3) for bar in bars] for bars in figure.axes[0].containers}
+    assert heights[DIFFER] == [0.333, 0.0] and heights[ALL_WRONG] == [0.333, 0.5]
 
 
 def test_a_reason_that_did_not_occur_counts_as_zero(tmp_path):
@@ -188,15 +205,7 @@ def test_a_reason_that_did_not_occur_counts_as_zero(tmp_path):
     series = read_run(tmp_path).metrics["parse/no_pair"]
     assert (series.at, series.values) == ((1, 2, 3), (0.0, 1.0, 0.0))
     write_report(tmp_path)
-    assert (tmp_path / "figures" / "rest.png").exists(), "what moves is drawn"
-
-
-def test_chosen_frames_stand_before_what_was_answered(tmp_path):
-    row = {"iteration": 1, "uid": "a", "text": "B", "frames": [4, 2], "reward": 1.0, "actions": [4, 2]}
-    silent = {"iteration": 1, "uid": "a", "text": "", "reward": 0.0, "actions": [7]}
-    (tmp_path / "rollouts.jsonl").write_text("".join(json.dumps(each) + "\n" for each in (row, silent)))
-    html = write_report(tmp_path).read_text()
-    assert "frames [4, 2]  B" in html and "actions [7]" in html
+    assert (tmp_path / "figures" / "parse.png").exists(), "what moves is drawn"
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
