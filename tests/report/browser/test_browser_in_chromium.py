@@ -9,43 +9,19 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-import torch
 from helpers.chromium import Page, browsing
+from helpers.rollout_rows import many_rows, row, run_of
 
-from kairos.core.spans import Span
-from kairos.core.types import Prompt, Target, VideoClip
 from kairos.report.comparison.page import write_comparison
 from kairos.report.loopback import address
 from kairos.report.run_page.live import live_server
 from kairos.report.run_page.page import write_report
-from kairos.runs.row_strips import save_row_strip
 
 TALL = 5000
 """Pixels of a screen that holds a small page whole, so that all of its cards are drawn."""
 HOSTILE = (
     '<think>It begins at 1.</think><answer>1.0 to 2.5</answer><script>document.title = "run"</script><img src=//host/x>'
 )
-
-
-def row(iteration: int, uid: str, number: int, **more: object) -> dict[str, object]:
-    start = float(number % 8)
-    return {
-        "iteration": iteration, "uid": uid, "task": "grounding", "source": "test", "row": number, "origin": "policy",
-        "question": f"when does {uid} <b>fall</b>?", "text": f"<answer>{start} to {start + 2}</answer>",
-        "actions": None,
-        "length": 9, "truncated": False, "reward": number / 8, "terms": {"iou": number / 8},
-        "advantage": number / 4 - 1, "weight": 1.0, "reason": None, "spans": [[start, start + 2]],
-        "target": [[1.0, 2.5]], "choice": None, "duration": 10.0, **more,
-    }  # fmt: skip
-
-
-def run_of(folder: Path, rows: list[dict[str, object]]) -> Path:
-    folder.mkdir(parents=True)
-    (folder / "rollouts.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
-    frames = torch.arange(20, dtype=torch.uint8)[:, None, None, None].expand(20, 3, 16, 24).contiguous() * 12
-    clip = VideoClip("c", frames, torch.arange(20) / 2, 10.0)
-    save_row_strip(Prompt("a", "grounding", "test", clip, "when?", Target(spans=(Span(1.0, 2.5),))), folder)
-    return folder
 
 
 def rows_of(iterations: int) -> list[dict[str, object]]:
@@ -72,11 +48,10 @@ def address_of(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     for each in (one, two):
         log = "".join(json.dumps({"iteration": i, "reward/total": i / 4}) + "\n" for i in (1, 2, 3))
         (each / "metrics.jsonl").write_text(log)
-    many = [row(at, f"u{at % 200}", number, text="so " * 60) for at in range(1, 1251) for number in range(8)]
     pages = {
         "one": write_report(one),
         "both": write_comparison([one, two], folder / "both"),
-        "many": write_report(run_of(folder / "many", many)),
+        "many": write_report(run_of(folder / "many", many_rows())),
     }
     assert pages["many"].stat().st_size < 30e6
     return {name: path.as_uri() for name, path in pages.items()}
