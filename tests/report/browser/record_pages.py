@@ -41,7 +41,7 @@ def record(run: Path) -> None:
             seconds.append(page.open(large.as_uri()))
         measured = {
             "command": "python tests/report/browser/record_pages.py <run folder>",
-            "what": "from the start of loading a page of 10,000 rollouts until it is drawn and answers, headless Chromium",
+            "what": "seconds from the start of loading a page of 10,000 rollouts until it answers, headless Chromium",
             "rollouts": 10_000, "mib": round(large.stat().st_size / 2**20, 2), "cores": os.cpu_count(),
             "seconds": [round(each, 3) for each in sorted(seconds)],
         }  # fmt: skip
