@@ -23,10 +23,11 @@ class PatientWandb(WandbLogger):
     @property
     def experiment(self):
         import wandb
+        from wandb.errors import CommError
 
         try:
             return super().experiment
-        except wandb.errors.CommError as error:
+        except CommError as error:
             print(f"wandb cannot be reached, so its run is written offline: {error}", file=sys.stderr)
             wandb.teardown()
             self._wandb_init["mode"] = "offline"

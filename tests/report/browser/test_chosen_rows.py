@@ -31,7 +31,7 @@ def test_whole_iterations_are_shown_evenly_spaced_and_the_same_of_every_run(tmp_
     few = choose([one, two], most=48)
     assert [iterations(each.groups) for each in few] == [[1, 4, 7, 10]] * 2  # type: ignore[arg-type]
     assert [len(group) for group in few[0].groups] == [3] * 8 and few[0].of_iterations == 10
-    assert iterations(choose([one], most_bytes=one.stat().st_size // 5)[0].groups) == [1, 10]  # type: ignore[arg-type]
+    assert iterations(choose([one], most_bytes=one.stat().st_size // 4)[0].groups) == [1, 10]  # type: ignore[arg-type]
 
 
 def test_a_prompt_that_comes_twice_in_an_iteration_makes_two_groups_and_too_large_an_iteration_is_cut(tmp_path: Path):

@@ -56,7 +56,8 @@ class LogGroups(Callback):
 
 def shown(credited: Credited) -> Shown:
     group = credited.group
-    prompt, grammar = group.prompt, group.prompt.template and group.prompt.template.grammar
+    prompt = group.prompt
+    grammar = None if prompt.template is None else prompt.template.grammar
     answers = [read(row.text, grammar).spans if grammar and row.text else () for row in group.rollouts]
     sampled = [row.origin is Origin.POLICY for row in group.rollouts]
     true = ", ".join(f"{span.start:g} to {span.end:g} s" for span in prompt.target.spans)
