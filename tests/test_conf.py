@@ -89,6 +89,8 @@ FILES |= {
     for name in PAPER_SCALE
 }
 
+PACKAGES = {("logger", "tensorboard"): "tensorboardX", ("logger", "mlflow"): "mlflow"}
+"""Of options that need one which is not always there."""
 ROOTS = {"selector": "select_prompts"}
 """Groups that belong to another root than train.yaml."""
 
@@ -108,6 +110,8 @@ def test_there_are_options_to_try():
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda part: part)
 def test_every_option_composes_and_builds(group: str, option: str, workplace: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    if (group, option) in PACKAGES:
+        pytest.importorskip(PACKAGES[group, option], reason=f"{group}={option} needs the extra {option}")
     overrides = [f"{group}={option}", f"name={group}-{option}"]
     config = compose([*overrides, *needs(group, option)], name=ROOTS.get(group, "train"))
     resolved(config)
