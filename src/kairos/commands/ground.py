@@ -1,18 +1,14 @@
 """Ask when something happens in a video, or in every video of a folder.
 
-Prints the spans and the answer as written, and draws both below the frames.
+Prints the spans and the answer as written, and draws both below the frames. A folder of frames (fps=2) is a video too.
+With sampler=agent agent=runs/<agent> shown_frames=16 the model sees the frames that a trained agent chooses.
 
 Examples:
 
     kairos ground video=kettle.mp4 query="the kettle boils"       # the mini base, which knows the mini world only
-    kairos ground runs/mine video=kettle.mp4 query="the kettle boils"
-    kairos ground runs/mine video=kettle.mp4 query="the kettle boils" start=30 end=60 output=kettle.png
-    kairos ground runs/mine video=clips queries=["the kettle boils","a cup breaks"] output=answers
-    kairos ground runs/mine video=kettle.mp4 query="What boils?" options=[kettle,egg]
-    kairos ground runs/mine video=frames fps=2 query="the kettle boils"  # a folder of frames
+    kairos ground runs/mine video=clips "queries=[the kettle boils,a cup breaks]" output=answers
+    kairos ground runs/mine video=kettle.mp4 query="What boils?" options=[kettle,egg] start=30 end=60
     kairos ground policy=qwen2_5_vl_3b policy.weights=exported video=kettle.mp4 query="the kettle boils"
-    kairos ground runs/mine sampler=agent agent=runs/agent shown_frames=16 enrich=clip \
-        video=kettle.mp4 query="the kettle boils"                 # of the frames that a trained agent chooses
     kairos ground runs/mine serve=true                            # a page on this machine: drop a clip, ask
 """
 

@@ -7,7 +7,6 @@ Examples:
     kairos report sweep=runs/shapes                               # all jobs of a sweep
     kairos report runs/mine                                       # one run's page
     kairos report runs/mine watch=true                            # on this machine only, and follows the run
-    kairos report runs=[runs/a,runs/b]
 """
 
 from __future__ import annotations
