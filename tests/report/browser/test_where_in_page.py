@@ -38,7 +38,7 @@ MORE = [
     "'''it's''' in text", "'\\x62' == 'b'", "'\\u0062\\142' == 'bb'", "'\\q' == r'\\q'", "-1 < advantage < 3",
     "- 1 == -(1)", "-True == -1", "True == 1", "length == 3 or length == 4 and not truncated",
     "not length == 3 in text", "reward != reward", "None == null", "length > 3 # and so on", "length == 0_0",
-    "reason == null != true", "length in text", "text < 3", "1if", "1and 2", "012 == length", "0.5.1 == length",
+    "reason == null != true", "length in text", "text < 3", "012 == length", "0.5.1 == length",
     "length is 3", "length not 3", "from == 1", "terms.from == 1", "a.b.c", "x[0]", "true.x == null",
     "length == 1 == 1", "length <> 3", "'unclosed", "'\\x6'", "'\\N{DASH}' == 'x'", "''''a'''", "\u2002length",
     "ﬁeld == null", "length\r> 3", "length ==\\ 3", "lambda: 1", "length > 3)", "[length]", "length, weight",
