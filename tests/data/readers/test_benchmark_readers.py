@@ -244,6 +244,11 @@ def test_mlvu_and_mvbench_read_their_folders(tmp_path: Path, monkeypatch: pytest
             r"must hold <start> and <end>",
         ),
         (MomentSeeker, {"src_video_path": "a", "qry_text": "q"}, r"no `answering_time_interval`"),
+        (
+            TVGBench,
+            {"path": "a", "question": "q", "answer": "1-2", "duration": 9, "start": 5, "end": 5},
+            r"the part 5.0 to 5.0 of the video has no length",
+        ),
     ],
 )
 def test_an_annotation_without_a_span_is_named(tmp_path: Path, reader: Reader, row: dict[str, object], said: str):
@@ -281,3 +286,21 @@ def test_temporal_r1_takes_the_length_of_charades_from_its_durations(tmp_path: P
     assert record.target.spans == (Span(10.0, 20.0),) and record.duration == 40.0
     with pytest.raises(ValueError, match=r"no `video_length`, in seconds; give it, or durations=<charades.json>"):
         TemporalR1Yaml(str(tmp_path / "tvg.yaml"), str(tmp_path), invalid="error").records()
+
+
+HOSTILE: list[object] = [None, 3, "text", [], {}, [[]], {"video": None}, {"question": 5, "options": {"A": 1}}]
+QUESTIONS: list[Reader] = [VideoMME, MLVU, LongVideoBench, LVBench, VideoHolmes, MVBench, MMVU, MINERVA, EasyVideoR1]
+MOMENTS: list[Reader] = [TVGBench, VueTR, MomentSeeker, ActivityNetRTL]
+
+
+@pytest.mark.usefixtures("everywhere")
+@pytest.mark.parametrize("reader", [*QUESTIONS, *MOMENTS], ids=lambda reader: reader.__name__)
+def test_rows_of_any_shape_are_counted_and_not_a_crash(tmp_path: Path, reader: Reader):
+    names = (
+        "path", "question", "answer", "duration", "gt", "qa", "choices", "candidates", "Options", "Answer", "metadata",
+        "video", "video_path", "videoID", "solution", "problem", "start", "answering_time_interval", "vid",
+    )  # fmt: skip
+    rows = [*HOSTILE, *(dict.fromkeys(names, value) for value in HOSTILE)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    reading = reader(str(tmp_path / "rows.jsonl"), "videos").read()
+    assert not reading.records and len(reading.invalid) >= len(rows)

@@ -83,6 +83,13 @@ class Fields:
             self.fail(f"`{name}` must be {what}, got {value!r}")
         return number
 
+    def part(self) -> tuple[float | None, float | None]:
+        """`start` and `end`, the clip's part of its video in seconds; None where the row does not say."""
+        start, end = self.number("start"), self.number("end")
+        if (start is not None and start < 0) or (end is not None and end <= (start or 0.0)):
+            self.fail(f"the part {start} to {end} of the video has no length; correct `start` and `end`")
+        return start, end
+
     def seconds(self, name: str) -> float:
         """A number of seconds above 0 that must be there."""
         value = self.number(name)

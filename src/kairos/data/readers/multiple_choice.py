@@ -71,9 +71,7 @@ class MultipleChoice(AnnotationFile[object]):
             uid=f"{source}/{self.file.stem}:{fields.values.get('id', key)}",
             task="grounded_qa" if spans else "choice",
             source=source,
-            video=VideoSource(
-                self.find(key, fields.text("video"), self.suffixes), fields.number("start"), fields.number("end")
-            ),
+            video=VideoSource(self.find(key, fields.text("video"), self.suffixes), *fields.part()),
             question=fields.text("question").strip(),
             target=Target(
                 spans=tuple(self.span(key, *pair, duration) for pair in spans), choice=_letter(fields, options)

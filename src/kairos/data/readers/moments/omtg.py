@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from types import MappingProxyType
 
 from kairos.core.types import Target, VideoSource
@@ -26,9 +28,15 @@ class OMTG(AnnotationFile[dict[str, str]]):
 
     published = MappingProxyType({"test": 320})
 
-    def rows(self) -> list[tuple[str, dict[str, str]]]:
+    def rows(self) -> Iterator[tuple[str, dict[str, str]]]:
         reader = csv.DictReader(io.StringIO(text_of(self.file)), delimiter="\t", restval="", restkey="rest")
-        return [(str(number), row) for number, row in enumerate(reader, start=1)]
+        for number in count(1):
+            try:
+                yield str(number), next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:  # a field of more than 131,072 characters; the next row is read
+                yield str(number), {"rest": str(error)}
 
     def record(self, key: str, row: dict[str, str]) -> Record:
         fields = Fields.of(self.where(key), row)

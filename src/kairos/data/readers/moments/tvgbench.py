@@ -40,7 +40,7 @@ class TVGBench(AnnotationFile[object]):
             uid=f"tvgbench/{self.file.stem}:{key}",
             task="grounding",
             source=fields.text("dataset_name", "tvgbench"),
-            video=VideoSource(self.find(key, name), fields.number("start"), fields.number("end")),
+            video=VideoSource(self.find(key, name), *fields.part()),
             question=fields.text("question"),
             target=Target(spans=(self.span(key, float(found[1]), float(found[2]), duration),)),
             duration=duration,
