@@ -1,121 +1,146 @@
-r"""Answer the prompts of a split greedily and print the scores, with intervals.
+r"""Answer the prompts of a split greedily and print the scores, with intervals, floors and their manifest.
 
-Of a run, with its data and wording, or of weights from anywhere.
+Of a run, with its data and wording, of weights from anywhere, or of answers in a file. A killed evaluation goes on
+where it stopped when the command is repeated; several processes (torchrun) or shards answer side by side.
 
 Examples:
 
     kairos evaluate runs/mine                                     # its validation split
     kairos evaluate runs/mine templates=[answer,think]            # asked in two wordings
     kairos evaluate runs/mine probes=mini split=ood count=64      # other questions than its own
+    kairos evaluate runs/mine shard=1/4                           # and 2/4 ... elsewhere: the last writes the scores
     kairos evaluate runs/mine data=charades data.annotations=charades data.videos=charades/videos output=scores.json
     kairos evaluate policy=qwen2_5_vl_3b policy.weights=exported data=jsonl \
-        data.annotations=mine.jsonl data.videos=videos            # weights from anywhere
+        data.annotations=mine.jsonl data.videos=videos export=[lmms_eval]   # weights from anywhere
+    kairos evaluate predictions=answers.jsonl data=qvhighlights data.annotations=qvh data.videos=videos   # no model
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.table import Column, Table
 
 from kairos.cli import command, config_dir, needs_of, user_errors
-from kairos.compose import assemble, compose, metrics_of, wording
+from kairos.commands._answers import Answers, from_file
+from kairos.compose import Experiment, assemble, compose, metrics_of, resolved, wording
+from kairos.data.dataset import records_of
+from kairos.evaluation.answered_rows import Shard
+from kairos.evaluation.manifest import ScoredRows, digest_of, manifest_of, write_scores
 from kairos.evaluation.predictions import Prediction, write
 from kairos.evaluation.score_table import score_table
 from kairos.evaluation.scores import scored
+from kairos.evaluation.submissions.formats import format_of
+from kairos.evaluation.submissions.submitted import Row
 from kairos.policy.models.checkpoints import newest_checkpoint
-from kairos.runs.evaluations import new_evaluation
+from kairos.report.printed_scores import print_scores
+from kairos.runs.conditions import conditions_of
+from kairos.runs.evaluations import SCORES, evaluation_folder
 from kairos.runs.folder import RunFolder, reworded
 from kairos.runs.lock import locked_run_of
+from kairos.runs.versions import commit
 from kairos.stored import compose_stored
-from kairos.train.callbacks.checkpoint import restore
-from kairos.train.callbacks.validation import predict
-from kairos.train.devices.place import place
+from kairos.train.devices import ranks
+from kairos.train.devices.joined import joined
 
 FOLDER = Path("runs/evaluation")
 
 
 @command("evaluate")
 def main(config: DictConfig) -> None:
+    alone = config.output and config.shard is None and ranks.main_process()
     with (
         user_errors(),
         needs_of(Path(config.run), config_dir()) if config.run else nullcontext(),
-        locked_run_of(Path(config.output)) if config.output else nullcontext(),
+        locked_run_of(Path(config.output)) if alone else nullcontext(),
+        joined(),
     ):
         evaluate(config)
 
 
 def evaluate(config: DictConfig) -> None:
     overrides = list(HydraConfig.get().overrides.task)
+    shard, forms = Shard.read(config.shard), {name: format_of(name) for name in config.export or ()}
+    if config.predictions and shard != Shard():
+        raise ValueError(f"shard={shard} is for answering; predictions={config.predictions} are answers already")
     run = RunFolder(Path(config.run)) if config.run else None
-    if run is not None and (outdated := run.outdated()):
+    if run is not None and ranks.main_process() and (outdated := run.outdated()):
         print(outdated)
-    scores: dict[str, object] = {}
-    output = Path(config.output) if config.output else None
-    module = None
+    output, found = output_of(config, run, overrides), list[ScoredRows]()
+    answers = Answers(config, run, output, shard)
     for name in config.templates or [None]:
-        chosen = [*overrides, f"template={name}"] if name else overrides
-        if run is None:
-            composed = compose(chosen, config_dir(), "evaluate")
+        experiment = experiment_of(config, run, [*overrides, f"template={name}"] if name else overrides)
+        label, metrics = name or "default", metrics_of(experiment.config)
+        conditions = {**conditions_of(resolved(experiment.config)), "wording": digest_of(wording(experiment.config))}
+        conditions |= {"commit": commit()}
+        if config.predictions:
+            rows, weights = from_file(experiment, config), None
         else:
-            composed = compose_stored(run, chosen, config_dir(), "evaluate", FOLDER, config.trust)
-        experiment = assemble(composed, chosen, FOLDER)
-        if changed := reworded(experiment.config.policy.get("weights"), wording(experiment.config)):
-            print(changed)
-        if module is None:
-            module = place(experiment.module, config.trainer.accelerator)
-            if config.run:
-                restore(module, Path(config.run), "evaluate")
-        metrics = metrics_of(experiment.config)
-        answers = predict(
-            module, experiment.datamodule, config.split, config.count, config.size, label=f"answering {config.split}"
-        )
-        predictions = scored(answers, metrics)
-        label = name or "default"
-        scores[label] = found = score_table(predictions, metrics)
-        show(label, found)
-        if output is None and run is not None:
-            output = new_evaluation(run.path, newest_checkpoint(run.path), config.split, overrides) / "scores.json"
-        if output is not None:
-            save(output, label, predictions, scores)
-    if output is not None:
-        print(f"written: {output}, predictions beside it")
+            rows, weights = answers.of(experiment, label, conditions)
+        if rows is None or not ranks.main_process():
+            continue
+        predictions = scored(rows, metrics)
+        table = score_table(predictions, metrics)
+        manifest = manifest_of(predictions, table, config.split, {**conditions, "weights": weights})
+        found.append(ScoredRows(label, table, manifest))
+        print_scores(found[-1])
+        name_failures(predictions)
+        write(predictions, output.parent / "predictions" / f"{output.stem}.{label}.jsonl")
+        write_scores(output, found)
+        answers.forget(label)
+        records = records_of(experiment.datamodule.dataset(config.split))[: config.count]
+        for each, form in forms.items():
+            path = output.parent / "exports" / f"{output.stem}.{label}.{each}{form.suffix}"
+            form.write(rows_of(records, predictions, each), path)
+            print(f"exported: {path}")
+    if found:
+        print(f"written: {output}, predictions and manifest beside it")
 
 
-def save(output: Path, label: str, predictions: list[Prediction], scores: dict[str, object]) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
-    write(predictions, output.parent / "predictions" / f"{output.stem}.{label}.jsonl")
+def experiment_of(config: DictConfig, run: RunFolder | None, overrides: Sequence[str]) -> Experiment:
+    if run is None:
+        composed = compose(overrides, config_dir(), "evaluate")
+    else:
+        composed = compose_stored(run, overrides, config_dir(), "evaluate", FOLDER, config.trust)
+    experiment = assemble(composed, overrides, FOLDER)
+    changed = reworded(experiment.config.policy.get("weights"), wording(experiment.config))
+    if changed and ranks.main_process():
+        print(changed)
+    return experiment
 
 
-def show(label: str, scores: dict[str, object]) -> None:
-    table = Table(
-        "task",
-        Column("n", no_wrap=True),
-        "score",
-        "value",
-        "95 % interval",
-        "floor",
-        "parse failures",
-        title=f"template {label}",
-    )
-    for task, row in scores["tasks"].items():  # type: ignore[attr-defined]
-        floors = row["floors"].get("constant", {}) | row["floors"].get("guess", {})
-        failed = row.get("parse_failures")
-        count = f"{row['n']} ({row['without_truth']} without truth)" if "without_truth" in row else str(row["n"])
-        if not row["scores"]:  # nothing says what is right
-            table.add_row(task, count, "none", "", "", "", "" if failed is None else f"{failed:.3f}")
-        for name, value in row["scores"].items():
-            table.add_row(
-                task, count, name, f"{value['mean']:.3f}", f"{value['low']:.3f} to {value['high']:.3f}",
-                f"{floors[name]:.3f}" if name in floors else "", "" if failed is None else f"{failed:.3f}",
-            )  # fmt: skip
-    Console().print(table)
+def output_of(config: DictConfig, run: RunFolder | None, overrides: Sequence[str]) -> Path:
+    """The file of the scores: where it was said, in the run's folder, or below runs/evaluation; for all processes."""
+    if config.output:
+        return Path(config.output)
+    made = []
+    if ranks.main_process():
+        checkpoint = None if run is None or config.predictions else newest_checkpoint(run.path)
+        weights = config.predictions or (None if run is not None else config.policy.get("weights"))
+        of = checkpoint.stem if checkpoint else Path(str(weights)).stem if weights else "untrained"
+        parent = Path("runs") if run is None else run.path
+        made = [str(evaluation_folder(parent, of, config.split, overrides))]
+    return Path(ranks.gather(made)[0]) / SCORES
+
+
+def name_failures(predictions: Sequence[Prediction], most: int = 3) -> None:
+    """Print which rows count as 0 because nobody answered them."""
+    failed = [row for row in predictions if not row.answered]
+    for row in failed[:most]:
+        print(f"counts as 0: {row.uid}: {row.reason}")
+    if len(failed) > most:
+        print(f"counts as 0: {len(failed) - most} more rows, named in the predictions")
+
+
+def rows_of(records: Sequence[object], predictions: Sequence[Prediction], name: str) -> list[Row]:
+    """Records and predictions side by side; ValueError for data without records."""
+    if len(records) != len(predictions):
+        raise ValueError(f"export={name} needs annotations with records, which these data do not have")
+    pairs = zip(records, predictions, strict=True)
+    return [Row(place, record, prediction) for place, (record, prediction) in enumerate(pairs)]  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

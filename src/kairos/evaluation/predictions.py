@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -165,18 +165,26 @@ def answer(
     Of `sampling` only `max_actions` is used. Stand-ins (weight 0) are skipped; failed prompts become predictions
     without a task, which `complete` adds. `progress` is called after each batch with its number of prompts.
     """
-    greedy = Sampling(temperature=0.0, max_actions=sampling.max_actions)
     rows: dict[str, Prediction] = {}
+    for found in answer_batches(engine, batches, sampling, seed):
+        rows |= {row.uid: row for row in found}
+        if progress is not None:
+            progress(len(found))
+    return list(rows.values())
+
+
+def answer_batches(
+    engine: RolloutEngine, batches: Iterable[PromptBatch], sampling: Sampling, seed: int = 0
+) -> Iterator[list[Prediction]]:
+    """As `answer`, a list for each batch: its answers in the order of its prompts, then its failures."""
+    greedy = Sampling(temperature=0.0, max_actions=sampling.max_actions)
     for batch in batches:
         prompts = [prompt for prompt, weight in zip(batch.prompts, batch.weights_P.tolist(), strict=True) if weight > 0]
-        if prompts:
-            for group in engine.generate(prompts, 1, greedy, seed):
-                rows[group.prompt.uid] = predict(group.prompt, group.rollouts[0])
-        for failure in batch.failures:
-            rows[failure.uid] = unanswered(failure.uid, f"failed: {failure.reason}")
-        if progress is not None:
-            progress(len(prompts) + len(batch.failures))
-    return list(rows.values())
+        groups = engine.generate(prompts, 1, greedy, seed) if prompts else []
+        yield [
+            *(predict(group.prompt, group.rollouts[0]) for group in groups),
+            *(unanswered(failure.uid, f"failed: {failure.reason}") for failure in batch.failures),
+        ]
 
 
 def complete(predictions: Iterable[Prediction], records: Sequence[Record], many: bool = False) -> list[Prediction]:
@@ -214,8 +222,6 @@ def read_file(path: Path) -> list[Prediction]:
     BrokenFile where the file has a seal that it does not fit.
     """
     check(path)
-    names = {field.name for field in fields(Prediction)}
-    later = {field.name for field in fields(Prediction) if field.default is not MISSING}
     rows: list[Prediction] = []
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -223,19 +229,27 @@ def read_file(path: Path) -> list[Prediction]:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"{path}:{number} is not JSON in UTF-8: {error}") from error
-            if not isinstance(row, dict) or {*row, *later} != names:
-                raise ValueError(f"{path}:{number} is not a prediction: its fields must be {sorted(names)}")
-            try:
-                row["spans"] = tuple(Span(*span) for span in row["spans"])
-                row["target_spans"] = tuple(Span(*span) for span in row["target_spans"])
-                row["evidence"] = tuple(Span(*span) for span in row.get("evidence", ()))
-                for name in ("frames", "ranked", "saliency"):
-                    row[name] = None if row.get(name) is None else _tuples(row[name])
-                row["rated"] = _tuples(row.get("rated", ()))
-            except TypeError as error:
-                raise ValueError(f"{path}:{number} is no prediction: spans are pairs of seconds ({error})") from error
-            rows.append(Prediction(**row))
+            rows.append(from_json(row, f"{path}:{number}"))
     return rows
+
+
+def from_json(row: object, where: str) -> Prediction:
+    """The prediction that `asdict` made this JSON object of; ValueError, with `where`, if it is none."""
+    names = {field.name for field in fields(Prediction)}
+    later = {field.name for field in fields(Prediction) if field.default is not MISSING}
+    if not isinstance(row, dict) or {*row, *later} != names:
+        raise ValueError(f"{where} is not a prediction: its fields must be {sorted(names)}")
+    row = dict(row)
+    try:
+        row["spans"] = tuple(Span(*span) for span in row["spans"])
+        row["target_spans"] = tuple(Span(*span) for span in row["target_spans"])
+        row["evidence"] = tuple(Span(*span) for span in row.get("evidence", ()))
+        for name in ("frames", "ranked", "saliency"):
+            row[name] = None if row.get(name) is None else _tuples(row[name])
+        row["rated"] = _tuples(row.get("rated", ()))
+    except TypeError as error:
+        raise ValueError(f"{where} is no prediction: spans are pairs of seconds ({error})") from error
+    return Prediction(**row)
 
 
 def _tuples(values: Sequence[object]) -> tuple[object, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
@@ -86,6 +87,10 @@ class LanguageProcessor:
     def decode(self, ids: list[int]) -> str:
         """The text of `ids`, special tokens left out."""
         return self._encoder.decode(ids, skip_special_tokens=True)
+
+    def decode_all(self, ids: Sequence[int]) -> str:
+        """The text of `ids`, special tokens included."""
+        return self._encoder.decode(list(ids), skip_special_tokens=False)
 
     @cached_property
     def loaded(self) -> PreTrainedTokenizerBase:

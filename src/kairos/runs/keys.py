@@ -79,6 +79,8 @@ KEYS = {
     "question": _TEXT,
     "query": _TEXT,
     "input": _TEXT,
+    "predictions": _TEXT,
+    "shard": _COMMAND,
     "sweep": _TEXT,
     "baseline": _TEXT,
     "where": _TEXT,

@@ -37,7 +37,7 @@ def versions(folder: Path | None = None) -> str:
     """
     folder = Path.cwd() if folder is None else folder
     rows = [("python", f"{platform.python_version()} ({sys.executable})"), ("platform", platform.platform())]
-    revisions = {"kairos commit": _revision(_HERE.parent) if _tracked(_HERE) else None, "revision": _revision(folder)}
+    revisions = {"kairos commit": commit(), "revision": _revision(folder)}
     rows += [(name, revision) for name, revision in revisions.items() if revision is not None]
     rows += [(name, version_of(name) or "not installed") for name in PACKAGES]
     rows += [(name, version_of(name) or f"not installed: {install_line(extra)}") for name, extra in EXTRAS.items()]
@@ -45,6 +45,11 @@ def versions(folder: Path | None = None) -> str:
     width = max(len(name) for name, _ in rows)
     present = [name for name in (*PACKAGES, *_OPENCV) if version_of(name) is not None]
     return "\n".join([f"{name:<{width}}  {text}" for name, text in rows] + warnings(present, has_screen())) + "\n"
+
+
+def commit() -> str | None:
+    """The git commit of Kairos itself, where it runs from a checkout."""
+    return _revision(_HERE.parent) if _tracked(_HERE) else None
 
 
 def version_of(name: str) -> str | None:

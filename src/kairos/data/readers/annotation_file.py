@@ -19,13 +19,14 @@ from kairos.data.readers.fields import AnnotationError, RowError, checked_span
 from kairos.data.readers.units import check_units
 from kairos.data.records import Record
 
-__all__ = ["AnnotationError", "AnnotationFile", "MissingVideo", "OnProblem", "Reading"]
+__all__ = ["AnnotationError", "AnnotationFile", "MissingVideo", "OnMissing", "OnProblem", "Reading"]
 
 _log = logging.getLogger(__name__)
 _REMEDY = "correct it, or leave such rows out with invalid=skip"
 _NAME = 1000  # characters of a uid, a source or a task
 Row = TypeVar("Row")
 OnProblem = Literal["skip", "error"]
+OnMissing = Literal["skip", "error", "keep"]
 
 
 class MissingVideo(RowError):
@@ -58,8 +59,9 @@ class AnnotationFile(ABC, Generic[Row]):
     """Path of the annotation file."""
     videos: str
     """Folder of the videos."""
-    missing: OnProblem = field(default="skip", kw_only=True)
-    """A row whose video does not exist: skip and log it, or stop."""
+    missing: OnMissing = field(default="skip", kw_only=True)
+    """A row whose video does not exist: skip and log it, stop, or keep it: its prompt fails, which an evaluation counts
+    as 0 and names."""
     invalid: OnProblem = field(default="skip", kw_only=True)
     """A row whose annotation cannot be used: skip and log it, or stop."""
     clamp: bool = field(default=False, kw_only=True)
@@ -71,9 +73,10 @@ class AnnotationFile(ABC, Generic[Row]):
     _known: dict[str, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name, value in (("missing", self.missing), ("invalid", self.invalid)):
-            if value not in ("skip", "error"):
-                raise ValueError(f"{name} must be skip or error, got {value!r}")
+        if self.missing not in ("skip", "error", "keep"):
+            raise ValueError(f"missing must be skip, error or keep, got {self.missing!r}")
+        if self.invalid not in ("skip", "error"):
+            raise ValueError(f"invalid must be skip or error, got {self.invalid!r}")
         check_split(self.split, self.published)
 
     @abstractmethod
@@ -147,6 +150,8 @@ class AnnotationFile(ABC, Generic[Row]):
         for path in candidates:
             if self._known.setdefault(str(path), os.path.exists(path)):  # noqa: PTH110 - takes any name
                 return str(path)
+        if self.missing == "keep":
+            return str(candidates[0])
         shown = " or ".join([str(candidates[0]), *(path.suffix for path in candidates[1:])])
         problem = f"no video {shown}; put it there (data.missing=skip leaves such rows out)"
         raise MissingVideo(f"{self.where(key)}: {problem}")

@@ -145,8 +145,11 @@ class PromptDataModule(L.LightningDataModule):
         size: int | None = None,
         indices: Sequence[int] | None = None,
         phase: int = 0,
+        shared: bool = True,
     ) -> BatchStream:
         """This rank's share of the first `count` prompts of a split (default: all), in order, or of those at `indices`.
+
+        Unless they are `shared`: then this rank gets them all.
 
         Up to 2,000 prompts are loaded in this process: starting workers would take longer. `phase` chooses the template
         of a schedule.
@@ -155,7 +158,7 @@ class PromptDataModule(L.LightningDataModule):
         chosen = list(range(size_of(dataset)) if indices is None else indices)[:count]
         if indices is not None and split == "train":
             dataset = self.pool.with_repeats(dataset)
-        mine = chosen[ranks.rank() :: ranks.world()]
+        mine = chosen[ranks.rank() :: ranks.world()] if shared else chosen
         step = size or self.prompts
         chunks = [mine[first : first + step] for first in range(0, len(mine), step)]
         data_loader = self._data_loader(dataset, chunks, self.workers if len(mine) > _FEW else 0)

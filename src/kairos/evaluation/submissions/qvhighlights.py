@@ -1,0 +1,58 @@
+"""QVHighlights' submission: a line `{"qid", "query", "vid", "pred_relevant_windows", "pred_saliency_scores"}`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kairos.core.files import json_line, write_whole
+from kairos.evaluation.predictions import Prediction
+from kairos.evaluation.submissions.submitted import (
+    Format,
+    Row,
+    Submitted,
+    field,
+    json_rows,
+    own_id,
+    spans_of,
+    video_of,
+)
+
+CLIP = 2.0  # seconds of a clip with one saliency score
+
+
+def read(path: Path) -> list[Submitted]:
+    return [
+        Submitted(
+            str(field(row, "qid", where)), where, spans=spans_of(field(row, "pred_relevant_windows", where), where)
+        )
+        for where, row in json_rows(path)
+    ]
+
+
+def write(rows: Sequence[Row], path: Path) -> None:
+    """Windows score 1, in the order stated; a clip's saliency is 1 where its middle lies in a window, else 0."""
+    lines = []
+    for row in rows:
+        query = row.record.question
+        number = own_id(row.place, row.record)
+        lines.append(
+            json_line(
+                {
+                    "qid": int(number) if number.isdigit() else number,
+                    "query": query,
+                    "vid": video_of(row.record),
+                    "pred_relevant_windows": [[span.start, span.end, 1.0] for span in row.prediction.spans],
+                    "pred_saliency_scores": _saliency(row.prediction),
+                }
+            )
+        )
+    write_whole(path, b"".join(lines))
+
+
+def _saliency(prediction: Prediction) -> list[float]:
+    middles = [CLIP * clip + CLIP / 2 for clip in range(int((prediction.duration or 0.0) / CLIP))]
+    return [float(any(span.start <= middle <= span.end for span in prediction.spans)) for middle in middles]
+
+
+FORMAT = Format(key=own_id, read=read, write=write, suffix=".jsonl")
