@@ -29,7 +29,8 @@ class Graded:
         """One line about the rows that are missing; None without any."""
         if not self.missing:
             return None
-        return f"{len(self.missing)} of {len(self.predictions)} rows are not in the file and count as 0: {_some(self.missing)}"
+        lacking = f"{len(self.missing)} of {len(self.predictions)} rows"
+        return f"{lacking} are not in the file and count as 0: {_some(self.missing)}"
 
 
 def graded(

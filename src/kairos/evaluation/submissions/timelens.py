@@ -1,4 +1,4 @@
-"""TimeLens' result file: a line `{"<video>.mp4>>><query>>>>[start, end]": {"timestamps": [[s, e]], "answers": text}}`."""
+"""TimeLens' result file: lines `{"<video>.mp4>>><query>>>>[start, end]": {"timestamps": [[s, e]], "answers": ...}}`."""
 
 from __future__ import annotations
 

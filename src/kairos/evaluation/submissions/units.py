@@ -1,4 +1,4 @@
-"""Times that are no seconds: fractions, per cent, frames. They are noticed, and converted only where that is asked for."""
+"""Times that are no seconds: fractions, per cent, frames. They are noticed, and converted where that is asked for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST = 0.5  # share of rows behind their clip's end, or of annotations out of r
 
 
 def in_seconds(rows: Sequence[tuple[Submitted, Record]], times: str | None) -> list[tuple[Submitted, Record]]:
-    """The rows with their spans in seconds. `times`: seconds, fractions or percent; None: seconds, unless they cannot be.
+    """The rows in seconds. `times`: seconds, fractions or percent of the clip; None: seconds, unless they cannot be.
 
     SubmissionError where most of the stated times can be no seconds, with what they look like; ValueError for another
     unit, or a row whose duration is not known.
@@ -52,8 +52,8 @@ def _refuse_other_units(rows: Sequence[tuple[Submitted, Record]]) -> None:
         )
     if highest <= 100.0 and (behind > _MOST or _out_of_reach(ends, 100.0) > _MOST):
         raise SubmissionError(
-            f"no stated time exceeds {highest:g}, and {behind:.0%} of the answers end far behind their clip: these look "
-            "like per cent of the clip: say times=percent, or times=seconds if they are meant so"
+            f"no stated time exceeds {highest:g}, and {behind:.0%} of the answers end far behind their clip: these "
+            "look like per cent of the clip: say times=percent, or times=seconds if they are meant so"
         )
     if behind > _MOST:
         raise SubmissionError(
