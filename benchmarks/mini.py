@@ -26,6 +26,7 @@ import torch
 from kairos.compose import CONF
 from kairos.report.published.definition import TableDefinition, TableRow, read_definition
 from kairos.report.published.results import write_result
+from kairos.report.published.sweeps import together
 from kairos.runs.folder import RunFolder
 from kairos.runs.keys import key_of
 from kairos.runs.names import job_folder
@@ -72,16 +73,13 @@ class Study:
 
     def sweeps(self, rows: Sequence[TableRow]) -> list[list[str]]:
         """The commands that train some of the rows, as a user would type them: one for each set of overrides."""
-        together: dict[tuple[str, ...], list[str]] = {}
-        for row in rows:
-            together.setdefault(row.overrides, []).append(row.experiment)
         return [
             [
                 "scripts/train.py", "-m", f"experiment={','.join(experiments)}",
                 f"seed={','.join(map(str, self.seeds))}", *overrides, *self.overrides, "hydra/launcher=torchrun",
                 f"hydra.sweep.dir={self.runs}",
             ]
-            for overrides, experiments in together.items()
+            for overrides, experiments in together(rows).items()
         ]  # fmt: skip
 
 

@@ -22,7 +22,7 @@ OPTIONS = sorted(
     (path.parent.name, path.stem)
     for path in Path(CONF).glob("*/*.yaml")
     if path.stem not in ("mini_val", "needle_dataset", "prompt_dataset", "shown")  # parts of other options
-    and path.parent.name not in ("as", "convention")  # options of export.yaml, which builds no run; of evaluations
+    and path.parent.name not in ("as", "convention", "table")  # of commands that build no run, and of evaluations
     and (path.stem == "vue_tr" or "BenchmarkWording" not in path.read_text())  # test_benchmark_wordings builds them all
 )
 

@@ -29,7 +29,7 @@ from kairos.commands._answers import Answers, from_file
 from kairos.compose import Experiment, assemble, compose, metrics_of, resolved, wording
 from kairos.data.dataset import records_of
 from kairos.evaluation.answered_rows import Shard
-from kairos.evaluation.manifest import ScoredRows, digest_of, manifest_of, write_scores
+from kairos.evaluation.manifest import ScoredRows, digest_of, manifest_of, predictions_path, write_scores
 from kairos.evaluation.predictions import Prediction, write
 from kairos.evaluation.score_table import score_table
 from kairos.evaluation.scores import scored
@@ -88,7 +88,7 @@ def evaluate(config: DictConfig) -> None:
         found.append(ScoredRows(label, table, manifest))
         print_scores(found[-1])
         name_failures(predictions)
-        write(predictions, output.parent / "predictions" / f"{output.stem}.{label}.jsonl")
+        write(predictions, predictions_path(output, label))
         write_scores(output, found)
         answers.forget(label)
         records = records_of(experiment.datamodule.dataset(config.split))[: config.count]

@@ -52,7 +52,11 @@ def _run(name: str, typed: str, arguments: list[str]) -> None:
     if asks_for_help(arguments):
         _say(help_text(name, typed, arguments))
         return
+    from kairos.entry.table_sweeps import names_table, train_table
+
     try:
+        if name == "train" and names_table(arguments):
+            sys.exit(train_table(arguments))
         sys.argv[1:] = with_names(name, arguments)
     except ValueError as error:
         sys.exit(f"error: {error}")

@@ -97,6 +97,11 @@ def manifest_path(scores: Path) -> Path:
     return scores.with_name(f"{scores.stem}.manifest.json")
 
 
+def predictions_path(scores: Path, label: str) -> Path:
+    """Where the predictions of a wording lie that a file of scores is about."""
+    return scores.parent / "predictions" / f"{scores.stem}.{label}.jsonl"
+
+
 @dataclass(frozen=True)
 class ScoredRows:
     """Scores (`score_table`) with the manifest that belongs to them; NoManifest where it does not."""

@@ -42,6 +42,7 @@ OPTIONS: dict[str, object] = {
     "shard": or_null(str),
     "predictions": or_null(str),
     "format": or_null(str),
+    "difference": or_null(Annotated[float, Above(0)]),
     "times": or_null(Literal["seconds", "fractions", "percent"]),
     "export": or_null(list[str]),
     "fps": or_null(Annotated[float, Above(0)]),

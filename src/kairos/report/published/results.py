@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,8 +15,7 @@ import numpy as np
 from kairos.core.files import write_whole
 from kairos.evaluation.bootstrap import Interval
 from kairos.report.comparison.groups import Group
-from kairos.report.comparison.page import markdown
-from kairos.report.comparison.standings import Standing, means, standings
+from kairos.report.comparison.standings import Standing, displays_of, means, standings
 from kairos.report.published.definition import TableDefinition
 from kairos.report.published.ordering import Pair, pairs, tally
 from kairos.report.published.result_text import result_text
@@ -41,12 +40,14 @@ def write_result(
     rows.sort(key=lambda row: (list(table.scores).index(row.task), table.scores[row.task].index(row.name)))
     compared = {claim.name: pairs(claim, values) for claim in table.published}
     curves = {group.name: over_time(list(group.runs.values()), table.over_time) for group in groups if group.runs}
-    whole = {
+    shown = displays_of(groups)
+    whole: dict[str, object] = {
         "table": table.name,
         "title": table.title,
         "baseline": table.baseline,
         "experiments": {name: str(row) for name, row in table.rows.items()},
         "seeds": {group.name: sorted(group.runs) for group in groups},
+        "displays": {name: asdict(shown[name]) for name in shown},
         "rows": [_row(row, values[row.group][row.task, row.name]) for row in rows],
         "over_time": {row: {name: list(series) for name, series in found.items()} for row, found in curves.items()},
         "published": [
@@ -60,7 +61,7 @@ def write_result(
         "machine": _machine(groups),
     }  # fmt: skip
     write_whole(output / f"{table.name}.json", json.dumps(whole, indent=1) + "\n")
-    text = result_text(table, groups, markdown(rows, list(table.rows), table.baseline), curves, compared, commands)
+    text = result_text(table, json.loads(json.dumps(whole)))
     write_whole(output / f"{table.name}.md", text)
     return text
 
@@ -102,8 +103,9 @@ def of_arm(run: Run, arm: str) -> Run:
 
 def _row(row: Standing, seeds: Mapping[str, float]) -> dict[str, object]:
     return {
-        "row": row.group, "task": row.task, "score": row.name, "n": row.runs, **_interval(row.value),
-        "over": row.over, "seeds": dict(seeds), "difference": None if row.change is None else _interval(row.change),
+        "row": row.group, "task": row.task, "score": row.name, "n": row.runs, "prompts": row.prompts,
+        **_interval(row.value), "over": row.over, "seeds": dict(seeds),
+        "difference": None if row.change is None else _interval(row.change), "difference_over": row.change_over,
     }  # fmt: skip
 
 
