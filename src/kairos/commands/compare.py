@@ -36,7 +36,8 @@ def compare(config: DictConfig) -> None:
     labels = [[each.label for each in one] for one in found]
     label = config.template or next((name for name in labels[0] if all(name in other for other in labels)), None)
     if label is None or any(label not in names for names in labels):
-        raise ValueError(f"no wording {label or 'of the one'} in the other: there are {', '.join(sum(labels, []))}")
+        known = ", ".join(name for names in labels for name in names)
+        raise ValueError(f"template={config.template}: not in both evaluations, which have {known}")
     chosen = [next(each for each in one if each.label == label) for one in found]
     rows = [read_file(predictions_path(path, label)) for path in paths]
     for each in chosen:

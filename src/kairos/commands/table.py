@@ -99,8 +99,9 @@ def commands(path: Path) -> str:
     for group in read_paper_table(path).groups:
         wordings.setdefault(group.evaluation, []).extend([group.wording] if group.wording else [])
     evaluations = [
-        f"kairos evaluate run=<run> {f'templates=[{",".join(names)}] ' if names else ''}data=<{benchmark}> "
-        f"output=<run>/evaluation/{benchmark}/scores.json"
+        "kairos evaluate run=<run> "
+        + (f"templates=[{','.join(names)}] " if names else "")
+        + f"data=<{benchmark}> output=<run>/evaluation/{benchmark}/scores.json"
         for benchmark, names in wordings.items()
     ]
     lines = ["```", f"kairos train -m table={path.stem}  # which does:", *sweeps, *evaluations, "```", ""]
