@@ -13,11 +13,13 @@ def names_table(arguments: Sequence[str]) -> bool:
 
 
 def train_table(arguments: Sequence[str]) -> int:
-    """Run the sweeps of `table=`, with all other arguments; returns the exit code of the first that fails, or 0.
+    """Run the sweeps of `table=`, with all other arguments; returns the exit code of the last that failed, or 0.
 
     A sweep skips finished runs and goes on with begun ones. ValueError for an unknown table, or without -m.
     """
-    from kairos.report.published.definition import read_definition  # here: they need yaml and more
+    import yaml  # here, as the others: they need more than the standard library
+
+    from kairos.report.published.definition import read_definition
     from kairos.report.published.paper_table import is_paper_table
     from kairos.report.published.sweeps import sweeps_of, table_file
     from kairos.runs.options import CONF
@@ -29,17 +31,14 @@ def train_table(arguments: Sequence[str]) -> int:
     typed = [word for word in arguments if word not in flags and not word.startswith("table=")]
     worst = 0
     for path in [table_file(name, CONF) for name in names]:
-        import yaml
-
         commands = [["train", "-m", *sweep] for sweep in sweeps_of(path, typed)]
         if not is_paper_table(yaml.safe_load(path.read_text(encoding="utf-8"))):
             before = read_definition(path).before
             commands = [[*before, *_settings(typed)], *commands] if before else commands
         for command in commands:
             print(f"$ kairos {' '.join(command)}", flush=True)
-            worst = (
-                worst or subprocess.run([sys.executable, *_started(command[0]), *command[1:]], check=False).returncode
-            )
+            words = [sys.executable, *_started(command[0]), *command[1:]]
+            worst = subprocess.run(words, check=False).returncode or worst
     return worst
 
 

@@ -68,12 +68,15 @@ def read_own(path: Path) -> dict[tuple[str, str], OwnRow]:
     return found
 
 
-def mini_values(row: PaperRow, group: ColumnGroup, results: Path) -> Mapping[str, float]:
-    """Scores of the mini world's run beside a row, by score; empty where none belongs to it."""
+def mini_values(row: PaperRow, group: ColumnGroup, first: bool, results: Path) -> Mapping[str, float]:
+    """Scores of the mini world's run beside a row, by score; empty where none belongs to it.
+
+    A task that the row names itself stands beside the first group only.
+    """
     for mini in row.mini:
-        task = mini.task or group.mini.get(mini.result)
+        task = (mini.task if first else None) if mini.task else group.mini.get(mini.result)
         if task is not None:
-            return {score: value for score, value in _mini_scores(results / f"{mini.result}.json", mini.row, task)}
+            return dict(_mini_scores(results / f"{mini.result}.json", mini.row, task))
     return {}
 
 

@@ -52,7 +52,7 @@ def table_lines(table: PaperTable, own: Mapping[tuple[str, str], OwnRow], result
             ours = [own[row.name, c.group].values.get(c.score) if (row.name, c.group) in own else None for c in columns]
             values.append((first, "ours", [_scaled(value) for value in ours]))
             first = ""
-        mini = {group.name: mini_values(row, group, results) for group in table.groups}
+        mini = {group.name: mini_values(row, group, group is table.groups[0], results) for group in table.groups}
         if any(mini.values()):
             values.append((first, MINI, [_scaled(mini[c.group].get(c.score)) for c in columns]))
     ranked = [index for index, (_, kind, _) in enumerate(values) if kind != MINI]

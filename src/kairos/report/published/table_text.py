@@ -1,4 +1,4 @@
-"""Writes a table of published numbers and ours as markdown and as LaTeX: the best of a column bold, the second underlined."""
+"""Writes a table of published numbers and ours, as markdown and LaTeX: a column's best bold, the second underlined."""
 
 from __future__ import annotations
 
@@ -44,11 +44,14 @@ def latex_table(table: PaperTable, lines: Sequence[Line]) -> str:
     text = [
         r"\begin{table}[t]", r"\centering\scriptsize\setlength{\tabcolsep}{3pt}", rf"\begin{{tabular}}{{{aligned}}}",
         r"\hline",
-        " & & " + " & ".join(rf"\multicolumn{{{count}}}{{c}}{{{_plain(name)}}}" for name, count in spans) + r" \\",
+        r"\rule{0pt}{2.6ex} & & "
+        + " & ".join(rf"\multicolumn{{{count}}}{{c}}{{{_plain(name)}}}" for name, count in spans)
+        + r" \\",
         " & & " + " & ".join(_plain(column.label) for column in columns) + r" \\", r"\hline",
     ]  # fmt: skip
     for line in lines:
-        text.append(" & ".join([_plain(line.row), _plain(line.kind), *map(_latex_cell, line.cells)]) + r" \\")
+        strut = r"\rule{0pt}{2.6ex}" if line is lines[0] else ""
+        text.append(strut + " & ".join([_plain(line.row), _plain(line.kind), *map(_latex_cell, line.cells)]) + r" \\")
     sources = "; ".join(f"{mark}: {source}" for mark, source in table.sources.items())
     text += [r"\hline", r"\end{tabular}", rf"\caption{{{_plain(table.title)}. {_plain(sources)}.}}", r"\end{table}"]
     return "\n".join(text) + "\n"
