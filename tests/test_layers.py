@@ -18,7 +18,7 @@ ARROWS = ["core", "progress"], ["credit", "objective", "curriculum"], ["video"],
     ["rollout", "evaluation"], ["runs"], ["train", "report"], ["options"], ["compose"], ["stored", "doctor"], \
     ["asking"], ["asking_page"], \
     ["command_line"], ["cli"], ["commands"], ["entry"], \
-    ["hydra_plugins", "__main__", "scripts", "notebooks", "benchmarks"]  # fmt: skip
+    ["hydra_plugins", "__main__", "lmms_plugin", "scripts", "notebooks", "benchmarks"]  # fmt: skip
 FRONT = "asking"  # what the package's own `__init__` imports, when it is asked for it
 RANK = {room: rank for rank, rooms in enumerate(ARROWS) for room in rooms}
 # The same inside `policy`, where a room is a folder or a file, and those of `network` are rooms of their own.
@@ -31,6 +31,7 @@ QUARANTINE = {
     "decord": ["src/kairos/video/", "benchmarks/"],  # benchmarks measure against bare decord
     "lightning": ["src/kairos/train/", "benchmarks/checkpoint.py"],
     "pytorch_lightning": [],
+    "lmms_eval": ["src/kairos/lmms_plugin.py"],
     "hydra": [
         "src/kairos/commands/",
         "src/hydra_plugins/",

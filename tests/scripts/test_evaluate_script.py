@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -35,32 +32,21 @@ def test_shards_and_a_torn_file_end_with_the_file_of_one_run(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ):
-    scores = (whole / "scores.json").read_bytes()
-    for number in (3, 1, 4, 2):
-        assert script("evaluate", *TOY, f"shard={number}/4", "output=parts/scores.json") == 0
-        assert (tmp_path / "parts" / "scores.json").exists() == (number == 2), "the last one writes the scores"
+    parts = tmp_path / "parts"
+    shards = [*TOY, "output=parts/scores.json"]
+    assert script("evaluate", *shards, "shard=3/4") == 0
+    rows = parts / "predictions" / "scores.default.rows" / "3of4.jsonl"
+    rows.write_bytes(rows.read_bytes()[:-40])  # as a process leaves it that is killed while it writes its last line
+    for number in (1, 4, 2):
+        assert script("evaluate", *shards, f"shard={number}/4") == 0
     assert "others are not: the last of them writes the scores" in capfd.readouterr().out
-    assert predictions(tmp_path / "parts") == predictions(whole)
-    assert (tmp_path / "parts" / "scores.json").read_bytes() == scores
-    assert not list((tmp_path / "parts" / "predictions").glob("*.rows"))
-
-    assert script("evaluate", *TOY, "shard=1/2", "output=torn/scores.json") == 0
-    rows = tmp_path / "torn" / "predictions" / "scores.default.rows" / "1of2.jsonl"
-    lines = rows.read_bytes().splitlines(keepends=True)
-    assert len(lines) == 3
-    rows.write_bytes(b"".join(lines[:2]) + lines[2][:40])  # as a process leaves it that is killed while it writes
-    shutil.move(rows, rows.with_name("1of1.jsonl"))
-    capfd.readouterr()
-    assert script("evaluate", *TOY, "output=torn/scores.json") == 0
-    assert "answering val 11/11" in capfd.readouterr().err
-    assert predictions(tmp_path / "torn") == predictions(whole)
-
-    assert script("evaluate", *TOY, "shard=1/2", "output=other/scores.json") == 0
-    assert script("evaluate", *TOY, "frames.fps=1.0", "shard=2/2", "output=other/scores.json") == 1
+    assert script("evaluate", *shards, "frames.fps=1.0", "shard=3/4") == 1
     assert "unfinished evaluation of something else (fps: 2.0 then, 1.0 now" in capfd.readouterr().err
-    for wrong in ("5/4", "0/4", "half"):
-        assert script("evaluate", *TOY, f"shard={wrong}") == 1
-        assert "shard must be" in capfd.readouterr().err
+    assert not (parts / "scores.json").exists()
+    assert script("evaluate", *shards, "shard=3/4") == 0
+    assert predictions(parts) == predictions(whole)
+    assert (parts / "scores.json").read_bytes() == (whole / "scores.json").read_bytes()
+    assert not list((parts / "predictions").glob("*.rows"))
 
 
 def test_two_processes_end_with_the_file_of_one_run(whole: Path, tmp_path: Path, repository: Path):
@@ -74,12 +60,12 @@ def test_two_processes_end_with_the_file_of_one_run(whole: Path, tmp_path: Path,
 
 def test_evaluations_that_differ_in_fps_say_so_and_no_score_is_shown_without_its_manifest(
     script: Script,  # noqa: F811
-    whole: Path,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ):
+    assert script("evaluate", *TOY, "output=whole/scores.json") == 0
     said = capfd.readouterr().out
-    assert "n 11, coverage 100.0% (failed 0, unparsed" in said and "floors: miou_constant" in said and "fps 2.0;" in said
+    assert "n 11, coverage 100.0% (failed 0, unparsed 9); floors: miou_constant 0.4" in said and "; fps 2.0;" in said
     assert script("evaluate", *TOY, "frames.fps=1.0", "output=slow/scores.json") == 0
     capfd.readouterr()
     assert script("compare", "runs=[whole,slow]", "difference=0.02") == 0
@@ -90,16 +76,14 @@ def test_evaluations_that_differ_in_fps_say_so_and_no_score_is_shown_without_its
     assert script("compare", "runs=[whole,whole]") == 0
     assert "differ in their answers alone" in capfd.readouterr().out
 
-    changed = json.loads((whole / "scores.json").read_text())
+    changed = json.loads((tmp_path / "whole" / "scores.json").read_text())
     changed["default"]["tasks"]["grounding"]["scores"]["miou"]["mean"] = 0.9
     (tmp_path / "slow" / "scores.json").write_text(json.dumps(changed))
-    assert script("compare", "runs=[slow]") == 1
-    assert "belongs to other scores" in capfd.readouterr().err
+    with pytest.raises(NoManifest, match="belongs to other scores"):
+        read_scores(tmp_path / "slow")
     (tmp_path / "slow" / "scores.manifest.json").unlink()
     assert script("compare", "runs=[slow]") == 1
     assert "has no scores.manifest.json" in capfd.readouterr().err
-    with pytest.raises(NoManifest):
-        read_scores(tmp_path / "slow")
 
 
 def test_without_output_an_evaluation_of_weights_says_where_it_is(
@@ -115,5 +99,4 @@ def test_without_output_an_evaluation_of_weights_says_where_it_is(
     assert f"written: {scores.relative_to(tmp_path)}" in said
     assert [each.label for each in read_scores(scores)] == ["answer", "think"]
     rows = read_file(scores.parent / "predictions" / "scores.think.jsonl")
-    assert len(rows) == 11 and asdict(rows[0])["uid"]
-    assert sys.modules["kairos.commands.evaluate"]
+    assert len(rows) == 11

@@ -48,7 +48,7 @@ def changes(before: Sequence[Prediction], after: Sequence[Prediction]) -> list[C
     for name in applied([*mine.values()]):
         pairs = [(scores_of(mine[uid]).get(name), scores_of(theirs[uid]).get(name), uid) for uid in mine]
         both = [(one, other, uid) for one, other, uid in pairs if one is not None and other is not None]
-        clusters = [mine[uid].video or uid for _, _, uid in both]
+        clusters = [_cluster(mine[uid]) for _, _, uid in both]
         if len(set(clusters)) > 1:
             ones, others = [one for one, _, _ in both], [other for _, other, _ in both]
             found.append(Change(name, fmean(ones), fmean(others), paired_test(ones, others, clusters)))
@@ -73,7 +73,7 @@ def needed(difference: float, before: Sequence[Prediction], after: Sequence[Pred
                 deviation = math.sqrt((pstdev(values) ** 2 + pstdev(theirs) ** 2) / 2)
                 correlation = _correlation(values, theirs)
         if deviation > 0 and len(values) > 1:
-            effect = _design_effect(values, [row.video or row.uid for row, _ in rows])
+            effect = _design_effect(values, [_cluster(row) for row, _ in rows])
             found[name] = math.ceil(effect * rows_needed(difference, deviation, min(correlation, 0.999)))
     return found
 
@@ -90,3 +90,8 @@ def _design_effect(values: Sequence[float], clusters: Sequence[str]) -> float:
     """By how much the variance of a mean grows because rows share videos; 1 at least."""
     plain, clustered = mean_se(values)[1], clustered_se(values, clusters)[1]
     return max(1.0, (clustered / plain) ** 2) if plain > 0 and not math.isnan(clustered) else 1.0
+
+
+def _cluster(row: Prediction) -> str:
+    """What rows of one video share."""
+    return row.uid

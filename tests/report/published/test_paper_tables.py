@@ -69,7 +69,9 @@ def test_published_numbers_have_their_mark(table: str, row: str, column: str, wr
 def test_every_row_that_can_be_trained_composes():
     rows = {row.trained for table in TABLES.values() for row in table.rows if row.trained is not None}
     assert len(rows) > 20
-    for row in rows:
+    numbers = re.compile(r"=[\d.]+$")  # rows that differ in numbers alone compose alike
+    alike = {(row.experiment, tuple(numbers.sub("", each) for each in row.overrides)): row for row in rows}
+    for row in alike.values():
         composed = compose([f"experiment={row.experiment}", *row.overrides, "data.annotations=a", "data.videos=v"])
         assert composed.iterations > 0
 
@@ -91,7 +93,7 @@ def test_a_table_is_printed_with_the_mini_world_beside_it(table: PaperTable, res
 
     latex = latex_table(table, lines)
     rows = [line for line in latex.splitlines() if line.endswith(r"\\")]
-    assert {line.count(" & ") for line in rows[1:]} == {len(table.columns) + 1}, "as many cells in every row"
+    assert {line.replace(r"\&", "").count("&") for line in rows[1:]} == {len(table.columns) + 1}, "equally many cells"
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 1
     assert not re.search(r"(?<!\\)[#%$_]", latex), "what TeX would read as a command is escaped"
     assert latex.count("{") == latex.count("}") and r"\textbf{" in latex
