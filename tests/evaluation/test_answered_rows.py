@@ -33,7 +33,7 @@ def test_a_torn_last_line_is_passed_over_and_then_cut_off(tmp_path: Path):
     folder.append(Shard(2, 2), [2, 3], rows("c", "d"))  # a row that two parts have counts once
     assert [row.uid for row in folder.predictions()] == ["a", "b", "c", "d"]
     file.write_bytes(b'{"places": 3}\n')
-    with pytest.raises(ValueError, match="1of1.jsonl:1 is no batch of an evaluation"):
+    with pytest.raises(ValueError, match=r"1of1\.jsonl:1 is no batch of an evaluation"):
         folder.predictions()
 
 

@@ -1,4 +1,4 @@
-"""Tables of published numbers: every file reads, its rows compose, and it is printed beside ours and the mini world's."""
+"""Tables of published numbers: every file reads, rows compose, and ours and the mini world stand beside them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def results(repository: Path) -> Path:
 
 def test_every_table_that_is_promised_is_there():
     assert set(TABLES) == {
-        "timezero_charades", "timezero_activitynet", "timezero_cot", "time_r1", "temporal_r1", "tempsamp_timelens_bench",
+        "timezero_charades", "timezero_activitynet", "timezero_cot", "time_r1", "temporal_r1",
+        "tempsamp_timelens_bench",
         "tempsamp_main", "tempsamp_ablation", "tempsamp_groups", "tempsamp_cot", "tspo_main", "tspo_transfer",
         "tspo_ablation",
     }  # fmt: skip
