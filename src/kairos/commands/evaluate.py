@@ -20,15 +20,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import cast
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from kairos.cli import command, config_dir, needs_of, user_errors
 from kairos.commands._answers import Answers, from_file
-from kairos.compose import Experiment, assemble, compose, metrics_of, resolved, wording
+from kairos.compose import Experiment, assemble, compose, metrics_of, part, resolved, wording
 from kairos.data.dataset import records_of
 from kairos.evaluation.answered_rows import Shard
+from kairos.evaluation.conventions import OURS, Convention, Difference, differences
 from kairos.evaluation.manifest import ScoredRows, digest_of, manifest_of, predictions_path, write_scores
 from kairos.evaluation.predictions import Prediction, write
 from kairos.evaluation.score_table import score_table
@@ -83,10 +85,15 @@ def evaluate(config: DictConfig) -> None:
         if rows is None or not ranks.main_process():
             continue
         predictions = scored(rows, metrics)
-        table = score_table(predictions, metrics)
+        convention = cast("Convention", part(experiment.config.convention))
+        theirs = differences(predictions, convention, metrics) if convention.name != OURS.name else []
+        table = {**score_table(predictions, metrics), **beside(theirs, convention)}
+        conditions |= {"compat": {"name": convention.name, **convention.departures()}}
         manifest = manifest_of(predictions, table, config.split, {**conditions, "weights": weights})
         found.append(ScoredRows(label, table, manifest))
         print_scores(found[-1])
+        for each in theirs:
+            print(f"by the convention {convention.name}, {each}")
         name_failures(predictions)
         write(predictions, predictions_path(output, label))
         write_scores(output, found)
@@ -124,6 +131,11 @@ def output_of(config: DictConfig, run: RunFolder | None, overrides: Sequence[str
         parent = Path("runs") if run is None else run.path
         made = [str(evaluation_folder(parent, of, config.split, overrides))]
     return Path(ranks.gather(made)[0]) / SCORES
+
+
+def beside(theirs: Sequence[Difference], convention: Convention) -> dict[str, object]:
+    """The scores by another convention, to keep with ours."""
+    return {"convention": {convention.name: {each.name: each.theirs for each in theirs}}} if theirs else {}
 
 
 def name_failures(predictions: Sequence[Prediction], most: int = 3) -> None:

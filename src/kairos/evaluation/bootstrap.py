@@ -44,6 +44,40 @@ def interval(values: Sequence[float], confidence: float = 0.95, resamples: int =
     return Interval(float(data.mean()), float(low), float(high))
 
 
+def clustered_interval(
+    values: Sequence[float],
+    clusters: Sequence[str],
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """As `interval`, but whole clusters are drawn: rows of one video hang together. ValueError on no values.
+
+    Where no two rows share a cluster it is `interval`.
+
+    >>> clustered_interval([0.0, 0.0, 1.0, 1.0], ["a", "a", "b", "b"])
+    Interval(mean=0.5, low=0.0, high=1.0)
+    """
+    if len(clusters) != len(values):
+        raise ValueError(f"each value needs its cluster, got {len(values)} values and {len(clusters)} clusters")
+    names = {name: place for place, name in enumerate(dict.fromkeys(clusters))}
+    if len(names) == len(values):
+        return interval(values, confidence, resamples, seed)
+    places = [names[name] for name in clusters]
+    counts = np.bincount(places).astype(np.float64)
+    sums = np.bincount(places, weights=np.asarray(values, dtype=np.float64))
+    generator = np.random.default_rng(seed)
+    rows = max(1, _CHUNK // len(names))
+    drawn = (
+        generator.integers(0, len(names), size=(min(rows, resamples - done), len(names)))
+        for done in range(0, resamples, rows)
+    )
+    means = np.concatenate([sums[index].sum(axis=1) / counts[index].sum(axis=1) for index in drawn])
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(sums.sum() / counts.sum()), float(low), float(high))
+
+
 def paired(
     before: Sequence[float], after: Sequence[float], confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Interval:

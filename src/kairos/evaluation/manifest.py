@@ -147,5 +147,7 @@ def read_scores(path: Path) -> list[ScoredRows]:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, dict):
+        value = ", ".join(f"{part}" if key == "name" else f"{key} {part}" for key, part in value.items())
     text = "none" if value is None else str(value)
     return text[:_SHORT] if len(text) == 64 and set(text) <= set("0123456789abcdef") else text

@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from kairos.evaluation.bootstrap import interval
+from kairos.evaluation.bootstrap import Interval, clustered_interval
 from kairos.evaluation.categories import by_category, by_group, macro
 from kairos.evaluation.floors import Floor, annotated, chance, constant_span, full_video
 from kairos.evaluation.metrics import Share, standard
 from kairos.evaluation.predictions import UNKNOWN, Prediction
-from kairos.evaluation.scores import applied, means, scored, values
+from kairos.evaluation.scores import applied, means, scored, scores_of, values
 
 
 def score_table(
@@ -78,13 +78,19 @@ def _task(rows: Sequence[Prediction], metrics: Mapping[str, Share], seed: int) -
     return {
         "n": len(rows),
         **({"without_truth": lacking} if (lacking := sum(not row.labelled for row in rows)) else {}),
-        "scores": {name: interval(values(rows, name), seed=seed)._asdict() for name in better},
+        "scores": {name: _interval(rows, name, seed)._asdict() for name in better},
         "floors": floors(rows, metrics),
         **{name: value for name, value in found.items() if name not in better},
         "reasons": reasons(rows),
         "failed": sum(not row.answered for row in rows),
         **({"categories": kinds, "macro": macro(by_group(rows, "category"))} if (kinds := by_category(rows)) else {}),
     }
+
+
+def _interval(rows: Sequence[Prediction], name: str, seed: int) -> Interval:
+    """The interval of a score's mean, clustered by video where several questions share one."""
+    scored_rows = [row for row in rows if name in scores_of(row)]
+    return clustered_interval(values(rows, name), [row.video or row.uid for row in scored_rows], seed=seed)
 
 
 def _always(floor: Floor, rows: Sequence[Prediction], metrics: Mapping[str, Share]) -> dict[str, float]:

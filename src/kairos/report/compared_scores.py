@@ -94,4 +94,4 @@ def _design_effect(values: Sequence[float], clusters: Sequence[str]) -> float:
 
 def _cluster(row: Prediction) -> str:
     """What rows of one video share."""
-    return row.uid
+    return row.video or row.uid

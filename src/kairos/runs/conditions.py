@@ -30,7 +30,6 @@ def conditions_of(config: Tree) -> dict[str, object]:
         "policy": _name(policy),
         "processor": _described(config.get("processor"), without=("tokenizer",)),
         "metrics": digest_of(metrics)[:10] if metrics else None,
-        "compat": config.get("compat", "ours"),
     }
 
 

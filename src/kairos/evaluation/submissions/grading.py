@@ -10,7 +10,7 @@ from kairos.core.answers import NO_CHOICE, NO_PAIR, Answer, read
 from kairos.core.grammar import Grammar
 from kairos.core.spans import answer_iou
 from kairos.data.records import Record
-from kairos.evaluation.predictions import Prediction, unanswered
+from kairos.evaluation.predictions import Prediction, complete, unanswered
 from kairos.evaluation.submissions.submitted import Format, SubmissionError, Submitted
 from kairos.evaluation.submissions.units import in_seconds
 
@@ -54,8 +54,7 @@ def graded(
     pairs = [(row, record) for row in submitted for record in wanted[row.key]]
     by_uid = {record.uid: grade(row, record, grammar) for row, record in in_seconds(pairs, times)}
     missing = tuple(record.uid for record in records if record.uid not in by_uid)
-    rows = [by_uid.get(record.uid) or unanswered(record.uid, "missing", record, grammar.many) for record in records]
-    return Graded(rows, missing)
+    return Graded(complete(by_uid.values(), records, grammar.many), missing)
 
 
 def grade(row: Submitted, record: Record, grammar: Grammar) -> Prediction:
@@ -74,6 +73,8 @@ def grade(row: Submitted, record: Record, grammar: Grammar) -> Prediction:
         reason=target.reason(answer),
         iou=answer_iou(answer.spans, target.spans, grammar.many) if target.spans else None,
         correct=answer.choice == target.choice if target.choice is not None else None,
+        ranked=row.ranked,
+        saliency=row.saliency,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from kairos.core.files import json_line, write_whole
 from kairos.evaluation.predictions import Prediction
@@ -22,12 +23,22 @@ CLIP = 2.0  # seconds of a clip with one saliency score
 
 
 def read(path: Path) -> list[Submitted]:
-    return [
-        Submitted(
-            str(field(row, "qid", where)), where, spans=spans_of(field(row, "pred_relevant_windows", where), where)
+    found = []
+    for where, row in json_rows(path):
+        windows = field(row, "pred_relevant_windows", where)
+        spans = spans_of(windows, where)
+        scores = [float(window[2]) if len(window) > 2 else 1.0 for window in cast("list[list[float]]", windows)]
+        saliency = row.get("pred_saliency_scores")
+        found.append(
+            Submitted(
+                str(field(row, "qid", where)),
+                where,
+                spans=spans,
+                ranked=tuple((*span, score) for span, score in zip(spans, scores, strict=True)),
+                saliency=tuple(map(float, saliency)) if isinstance(saliency, list) else None,
+            )
         )
-        for where, row in json_rows(path)
-    ]
+    return found
 
 
 def write(rows: Sequence[Row], path: Path) -> None:
@@ -42,7 +53,7 @@ def write(rows: Sequence[Row], path: Path) -> None:
                     "qid": int(number) if number.isdigit() else number,
                     "query": query,
                     "vid": video_of(row.record),
-                    "pred_relevant_windows": [[span.start, span.end, 1.0] for span in row.prediction.spans],
+                    "pred_relevant_windows": _windows(row.prediction),
                     "pred_saliency_scores": _saliency(row.prediction),
                 }
             )
@@ -50,7 +61,15 @@ def write(rows: Sequence[Row], path: Path) -> None:
     write_whole(path, b"".join(lines))
 
 
+def _windows(prediction: Prediction) -> list[list[float]]:
+    if prediction.ranked is not None:
+        return [list(window) for window in prediction.ranked]
+    return [[span.start, span.end, 1.0] for span in prediction.spans]
+
+
 def _saliency(prediction: Prediction) -> list[float]:
+    if prediction.saliency is not None:
+        return list(prediction.saliency)
     middles = [CLIP * clip + CLIP / 2 for clip in range(int((prediction.duration or 0.0) / CLIP))]
     return [float(any(span.start <= middle <= span.end for span in prediction.spans)) for middle in middles]
 

@@ -31,6 +31,10 @@ class Submitted:
     """Stated spans, in seconds unless the file counts otherwise."""
     choice: str | None = None
     """A stated letter."""
+    ranked: tuple[tuple[float, float, float], ...] | None = None
+    """(start, end, confidence), where the format has confidences."""
+    saliency: tuple[float, ...] | None = None
+    """A score for each 2 s of the clip, where the format has them."""
 
 
 @dataclass(frozen=True)
