@@ -8,6 +8,7 @@
 #   ARGS="..."          more arguments for pytest
 #   VENV_VLLM=<folder>  the environment of `make test-vllm` (.venv-vllm)
 #   VENV_DOCS=<folder>  the environment of `make docs` (.venv-docs)
+#   VENV_LMMS_EVAL=<folder>  that of `make test-lmms-eval` (.venv-lmms-eval)
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -17,6 +18,7 @@ WORKERS ?= 2
 ARGS ?=
 VENV_VLLM ?= .venv-vllm
 VENV_DOCS ?= .venv-docs
+VENV_LMMS_EVAL ?= .venv-lmms-eval
 
 $(if $(VENV),,$(error VENV is empty: name a folder, or leave it out))
 
@@ -25,13 +27,14 @@ READY := $(VENV)/.ready
 BEGUN := $(VENV)/.begun
 ENTER = echo "To work in the environment, once in each terminal: source $(VENV)/bin/activate. Then kairos lists the commands."
 
-.PHONY: help venv quickstart tspo-toy test test-vllm faults lint docs doctor clean
+.PHONY: help venv quickstart tspo-toy test test-lmms-eval test-vllm faults lint docs doctor clean
 
 help:
 	@echo "make quickstart   mini videos -> evaluate -> GRPO -> evaluate -> runs/quickstart/report.html (SEED=n)"
 	@echo "make tspo-toy     an agent learns which frames to look at: runs/tspo-toy-seed<n>/figures/agent_curves.gif, seeds 0, 1, 2"
 	@echo "make test         every test that this machine can run but those of faults (REAL_DATA=<folder> for those on real videos)"
 	@echo "make test-vllm    the tests of rollout=vllm with vLLM itself on the CPU, in an environment of their own: $(VENV_VLLM)"
+	@echo "make test-lmms-eval  lmms-eval itself, in an environment of its own, evaluates a Kairos run: $(VENV_LMMS_EVAL)"
 	@echo "make faults       the tests of what breaks: killed runs, full disks, flipped bytes, hostile files and folders"
 	@echo "make lint         ruff, then pyright"
 	@echo "make docs         the pages of docs/ as a site in build/site, in an environment of its own: $(VENV_DOCS)"
@@ -60,6 +63,9 @@ test: $(READY)
 # One process: every engine after the first starts in a second or two.
 test-vllm: $(VENV_VLLM)/.ready
 	$(VENV_VLLM)/bin/python -u -m pytest tests/with_vllm $(ARGS)
+
+test-lmms-eval: $(READY) $(VENV_LMMS_EVAL)/.ready
+	VENV_LMMS_EVAL="$(abspath $(VENV_LMMS_EVAL))" $(PY) -u -m pytest tests/with_lmms_eval $(ARGS)
 
 faults: $(READY)
 	$(PYTEST) tests/faults $(ARGS)
@@ -107,4 +113,13 @@ $(VENV_DOCS)/.ready: pyproject.toml
 	@[ -x "$(VENV_DOCS)/bin/python" ] || $(PYTHON) -m venv "$(VENV_DOCS)"
 	@rm -f "$@"
 	$(VENV_DOCS)/bin/python -m pip install "mkdocs>=1.6,<2"
+
+# lmms-eval's requirements cannot be resolved beside Hydra's: what it imports is installed without dependencies, and the
+# rest (torch, transformers ...) is seen in $(VENV), behind its own packages. Kairos itself is installed for its model.
+$(VENV_LMMS_EVAL)/.ready: pyproject.toml tests/with_lmms_eval/requirements.txt | $(READY)
+	@rm -rf "$(VENV_LMMS_EVAL)"
+	$(PY) -m venv --without-pip "$(VENV_LMMS_EVAL)"
+	@own=$$("$(VENV_LMMS_EVAL)/bin/python" -c "import sysconfig; print(sysconfig.get_path('purelib'))") && \
+	  $(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))" > "$$own/zz_kairos_environment.pth"
+	$(PY) -m pip --python "$(VENV_LMMS_EVAL)/bin/python" install --no-deps -r tests/with_lmms_eval/requirements.txt -e .
 	@touch "$@"

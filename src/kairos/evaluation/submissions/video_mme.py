@@ -28,8 +28,10 @@ def read(path: Path) -> list[Submitted]:
         if not isinstance(questions, list):
             raise SubmissionError(f"{where}: questions is no list")
         for question in cast("list[Mapping[str, object]]", questions):
-            answer = str(field(question, "response", where) or "")
-            found.append(Submitted(str(field(question, "question_id", where)), where, text=answer))
+            answer = str(field(question, "response", where) or "").strip()
+            key = str(field(question, "question_id", where))
+            letter = answer if answer in LETTERS else None  # else it is a text, to be read as any answer
+            found.append(Submitted(key, where, choice=letter or None, text=None if letter else answer))
     return found
 
 
