@@ -29,7 +29,7 @@ CHOICE = [
     replace(record, task="choice", target=Target(choice="B"), options=("a dog", "a cat"), duration=None)
     for record in GROUNDING
 ]
-FIT = {name: CHOICE if name in ("video_mme", "mlvu", "lvbench", "longvideobench") else GROUNDING for name in FORMATS}
+FIT = {name: CHOICE if name in ("videomme", "mlvu", "lvbench", "longvideobench") else GROUNDING for name in FORMATS}
 
 
 def perfect(records: list[Record]) -> list[Row]:
