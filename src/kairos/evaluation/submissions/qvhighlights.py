@@ -34,7 +34,7 @@ def read(path: Path) -> list[Submitted]:
                 str(field(row, "qid", where)),
                 where,
                 spans=spans,
-                ranked=tuple((*span, score) for span, score in zip(spans, scores, strict=True)),
+                ranked=tuple((span.start, span.end, score) for span, score in zip(spans, scores, strict=True)),
                 saliency=tuple(map(float, saliency)) if isinstance(saliency, list) else None,
             )
         )

@@ -69,10 +69,8 @@ def token_identity(processor: LanguageProcessor, prompt: Prompt, budget: PixelBu
         duration=prompt.clip.duration, height=frames.shape[-2], width=frames.shape[-1], frames_indices=numbers,
     )  # fmt: skip
     thinking = {} if processor.thinking is None else {"enable_thinking": processor.thinking}
-    text = theirs.apply_chat_template(
-        prompt.template.messages(prompt),  # type: ignore[arg-type]
-        tokenize=False, add_generation_prompt=True, **thinking,
-    )  # fmt: skip
+    worded = cast("Callable[..., str]", theirs.apply_chat_template)
+    text = worded(prompt.template.messages(prompt), tokenize=False, add_generation_prompt=True, **thinking)
     process = cast("Callable[..., dict[str, list[list[int]]]]", theirs)
     made = process(
         text=[text], videos=[frames], video_metadata=[facts], do_sample_frames=False, do_resize=False,
