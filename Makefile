@@ -113,6 +113,7 @@ $(VENV_DOCS)/.ready: pyproject.toml
 	@[ -x "$(VENV_DOCS)/bin/python" ] || $(PYTHON) -m venv "$(VENV_DOCS)"
 	@rm -f "$@"
 	$(VENV_DOCS)/bin/python -m pip install "mkdocs>=1.6,<2"
+	@touch "$@"
 
 # lmms-eval's requirements cannot be resolved beside Hydra's: what it imports is installed without dependencies, and the
 # rest (torch, transformers ...) is seen in $(VENV), behind its own packages. Kairos itself is installed for its model.
