@@ -35,6 +35,6 @@ def test_our_numbers_stand_beside_published_ones(
     assert "charades" not in said.partition("not run:")[2]
     manifest_path(path).unlink()
     assert script("align", MODEL, "tokens=false") == 1
-    assert "has no scores.manifest.json" in capfd.readouterr().err
+    assert "has no manifest (scores.manifest.json)" in capfd.readouterr().err
     assert script("align", "model=Qwen/Qwen2.5-VL-3B", "tokens=false") == 1
     assert "no published numbers; did you mean Qwen/Qwen2.5-VL-3B-Instruct" in capfd.readouterr().err

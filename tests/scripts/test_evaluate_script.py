@@ -83,7 +83,7 @@ def test_evaluations_that_differ_in_fps_say_so_and_no_score_is_shown_without_its
         read_scores(tmp_path / "slow")
     (tmp_path / "slow" / "scores.manifest.json").unlink()
     assert script("compare", "runs=[slow]") == 1
-    assert "has no scores.manifest.json" in capfd.readouterr().err
+    assert "has no manifest (scores.manifest.json)" in capfd.readouterr().err
 
 
 def test_without_output_an_evaluation_of_weights_says_where_it_is(
@@ -92,7 +92,7 @@ def test_without_output_an_evaluation_of_weights_says_where_it_is(
     capfd: pytest.CaptureFixture[str],
 ):
     assert script("evaluate", *TOY, "templates=[answer,think]", "export=[kairos]") == 1, "toy data have no such records"
-    capfd.readouterr()
+    assert "export=kairos needs annotations with records" in capfd.readouterr().err
     assert script("evaluate", *TOY, "templates=[answer,think]") == 0
     said = capfd.readouterr().out.replace("\n", "")
     (scores,) = tmp_path.glob("runs/evaluation/*/scores.json")

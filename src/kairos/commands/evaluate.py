@@ -29,6 +29,7 @@ from kairos.cli import command, config_dir, needs_of, user_errors
 from kairos.commands._answers import Answers, from_file
 from kairos.compose import Experiment, assemble, compose, metrics_of, part, resolved, wording
 from kairos.data.dataset import records_of
+from kairos.data.records import Record
 from kairos.evaluation.answered_rows import Shard
 from kairos.evaluation.conventions import OURS, Convention, Difference, differences
 from kairos.evaluation.manifest import ScoredRows, digest_of, manifest_of, predictions_path, write_scores
@@ -78,6 +79,9 @@ def evaluate(config: DictConfig) -> None:
         label, metrics = name or "default", metrics_of(experiment.config)
         conditions = {**conditions_of(resolved(experiment.config)), "wording": digest_of(wording(experiment.config))}
         conditions |= {"commit": commit()}
+        records = records_of(experiment.datamodule.dataset(config.split))[: config.count] if forms else []
+        if forms and not records:
+            raise ValueError(f"export={','.join(forms)} needs annotations with records, which these data do not have")
         if config.predictions:
             rows, weights = from_file(experiment, config), None
         else:
@@ -98,10 +102,9 @@ def evaluate(config: DictConfig) -> None:
         write(predictions, predictions_path(output, label))
         write_scores(output, found)
         answers.forget(label)
-        records = records_of(experiment.datamodule.dataset(config.split))[: config.count]
         for each, form in forms.items():
             path = output.parent / "exports" / f"{output.stem}.{label}.{each}{form.suffix}"
-            form.write(rows_of(records, predictions, each), path)
+            form.write(rows_of(records, predictions), path)
             print(f"exported: {path}")
     if found:
         print(f"written: {output}, predictions and manifest beside it")
@@ -147,12 +150,9 @@ def name_failures(predictions: Sequence[Prediction], most: int = 3) -> None:
         print(f"counts as 0: {len(failed) - most} more rows, named in the predictions")
 
 
-def rows_of(records: Sequence[object], predictions: Sequence[Prediction], name: str) -> list[Row]:
-    """Records and predictions side by side; ValueError for data without records."""
-    if len(records) != len(predictions):
-        raise ValueError(f"export={name} needs annotations with records, which these data do not have")
-    pairs = zip(records, predictions, strict=True)
-    return [Row(place, record, prediction) for place, (record, prediction) in enumerate(pairs)]  # type: ignore[arg-type]
+def rows_of(records: Sequence[Record], predictions: Sequence[Prediction]) -> list[Row]:
+    """Records and predictions side by side."""
+    return [Row(place, *pair) for place, pair in enumerate(zip(records, predictions, strict=True))]
 
 
 if __name__ == "__main__":
