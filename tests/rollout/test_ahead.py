@@ -168,7 +168,7 @@ def test_a_run_that_is_ahead_resumes_bit_for_bit():
 
 def test_one_step_off_policy_still_learns():
     run = fit(
-        "name=learns", "rollout.ahead=1", "iterations=40", "prompts=8", "optimizer.learning_rate=0.1",
+        "name=learns", "rollout.ahead=1", "iterations=60", "prompts=8", "optimizer.learning_rate=0.1",
         "callbacks.validation=null", "evaluate=none",
     )  # fmt: skip
     rewards = curve(run.folder, "reward/total")
