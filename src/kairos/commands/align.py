@@ -5,7 +5,10 @@ A benchmark that nobody evaluated stays empty; the command that evaluates it is 
 Examples:
 
     kairos align model=Qwen/Qwen2.5-VL-3B-Instruct
-    kairos align model=Qwen/Qwen2.5-VL-7B-Instruct weights=models/qwen evaluations=runs/qwen tokens=false
+    kairos align model=Qwen/Qwen2.5-VL-7B-Instruct weights=models/qwen      # its folder, without a network
+    kairos align model=Qwen/Qwen3-VL-8B-Instruct evaluations=runs/qwen      # where the evaluations are
+    kairos align model=Qwen/Qwen3-VL-4B-Instruct tokens=false               # only the table
+    kairos align model=Qwen/Qwen3-VL-2B-Instruct
 """
 
 from __future__ import annotations

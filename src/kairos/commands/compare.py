@@ -1,10 +1,12 @@
-r"""Compare two evaluations of the same rows: what differs in how they were made, and a paired test of every score.
+r"""Compare two evaluations of the same rows: what differs between them, and a paired test of each score.
 
 Examples:
 
-    kairos compare runs/a/evaluation/val-1 runs/b/evaluation/val-2
-    kairos compare runs=[a/scores.json,b/scores.json] template=think
-    kairos compare runs/a/evaluation/val-1 difference=0.02       # how many rows a difference of two points needs
+    kairos compare runs=[runs/a/evaluation/val-1,runs/b/evaluation/val-2]
+    kairos compare runs=[a/scores.json,b/scores.json]             # the files instead of their folders
+    kairos compare runs=[a,b] template=think                      # another wording
+    kairos compare runs=[a,b] difference=0.02                     # and how many rows a difference of two points needs
+    kairos compare runs=[a] difference=0.02                       # of a run that is only planned
 """
 
 from __future__ import annotations

@@ -5,10 +5,8 @@ where it stopped when the command is repeated; several processes (torchrun) or s
 
 Examples:
 
-    kairos evaluate runs/mine                                     # its validation split
+    kairos evaluate runs/mine                                     # its validation split; shard=1/4: a fourth of it
     kairos evaluate runs/mine templates=[answer,think]            # asked in two wordings
-    kairos evaluate runs/mine probes=mini split=ood count=64      # other questions than its own
-    kairos evaluate runs/mine shard=1/4                           # and 2/4 ... elsewhere: the last writes the scores
     kairos evaluate runs/mine data=charades data.annotations=charades data.videos=charades/videos output=scores.json
     kairos evaluate policy=qwen2_5_vl_3b policy.weights=exported data=jsonl \
         data.annotations=mine.jsonl data.videos=videos export=[lmms_eval]   # weights from anywhere

@@ -4,10 +4,11 @@ Ours are those of finished runs that `kairos evaluate` has evaluated; a cell tha
 
 Examples:
 
-    kairos table table=timezero_charades                         # as markdown
-    kairos table table=tempsamp_timelens_bench latex=true        # as LaTeX
-    kairos table table=mini/a_methods                            # a table of the mini world, from results/mini
-    kairos train -m table=timezero_charades data.annotations=charades data.videos=videos   # trains what is missing
+    kairos table table=timezero_charades                          # as markdown
+    kairos table table=tempsamp_timelens_bench latex=true         # as LaTeX
+    kairos table table=tspo_main output=tables                    # both, into a folder
+    kairos table table=time_r1 trained=runs/mine                  # with runs from another folder
+    kairos table table=mini/a_methods                             # of the mini world, from results/mini
 """
 
 from __future__ import annotations
