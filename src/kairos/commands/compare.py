@@ -4,7 +4,7 @@ Examples:
 
     kairos compare runs=[runs/a/evaluation/val-1,runs/b/evaluation/val-2]
     kairos compare runs=[a/scores.json,b/scores.json]             # the files instead of their folders
-    kairos compare runs=[a,b] template=think                      # another wording
+    kairos compare runs=[a,b] wording=think                       # another wording
     kairos compare runs=[a,b] difference=0.02                     # and how many rows a difference of two points needs
     kairos compare runs=[a] difference=0.02                       # of a run that is only planned
 """
@@ -36,10 +36,10 @@ def compare(config: DictConfig) -> None:
     paths = [_scores_file(Path(str(name))) for name in config.runs]
     found = [read_scores(path) for path in paths]
     labels = [[each.label for each in one] for one in found]
-    label = config.template or next((name for name in labels[0] if all(name in other for other in labels)), None)
+    label = config.wording or next((name for name in labels[0] if all(name in other for other in labels)), None)
     if label is None or any(label not in names for names in labels):
         known = ", ".join(name for names in labels for name in names)
-        raise ValueError(f"template={config.template}: not in both evaluations, which have {known}")
+        raise ValueError(f"wording={config.wording}: not in both evaluations, which have {known}")
     chosen = [next(each for each in one if each.label == label) for one in found]
     rows = [read_file(predictions_path(path, label)) for path in paths]
     for each in chosen:
