@@ -111,10 +111,10 @@ class Target:
     """When the right option can be seen."""
     highlights: tuple[tuple[float, float], ...] = ()
     """Pairs of (seconds, saliency)."""
-    ratings: tuple[tuple[float, ...], ...] = ()
-    """Each annotator's rating of every highlight, in the order of `highlights`; empty where only means are known."""
     demonstration: str | None = None
     """A written-out reasoning, without the answer."""
+    ratings: tuple[tuple[float, ...], ...] = ()
+    """Each annotator's rating of every highlight, in the order of `highlights`; empty where only means are known."""
 
     def reason(self, answer: Answer) -> str | None:
         """Why `answer` lacks what this target has (spans, a choice, or both); None if it lacks nothing."""
