@@ -138,7 +138,7 @@ UNPUBLISHED = {
 def value(config: DictConfig, key: str) -> Value:
     """A value of the configuration; of an object the name of its class alone, of a strategy its option."""
     if key == "strategy":
-        return "fsdp2" if "data_parallel_size" in config.trainer.strategy else "other"
+        return "fsdp2" if "FSDP2" in config.trainer.strategy._target_ else "other"
     found = OmegaConf.select(config, key)
     if isinstance(found, str) and key.endswith("_target_"):
         return found.rpartition(".")[2]

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from kairos.policy.models.checkpoints import load
+
 OPTIONS = [
     "policy=toy", "data=toy", "template=answer", "trainer=cpu", "callbacks.progress=null", "prompts=4",
     "iterations=8", "callbacks.checkpoint.every=2", "callbacks.validation.every=3", "callbacks.validation.count=8",
@@ -52,8 +54,10 @@ def sizes(run: Path) -> list[int]:
 
 def _state(checkpoint: Path) -> dict[str, object]:
     """What a checkpoint holds, without the seals of the logs, in which a clock has a part."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    state["callbacks"] = {name: held for name, held in state["callbacks"].items() if not name.startswith("RunLog")}
+    state = dict(load(checkpoint))
+    callbacks = state["callbacks"]
+    assert isinstance(callbacks, Mapping)
+    state["callbacks"] = {name: held for name, held in callbacks.items() if not name.startswith("RunLog")}
     return state
 
 

@@ -54,7 +54,7 @@ def curve(folder: Path, name: str) -> list[float]:
 
 
 def weights(checkpoint: Path) -> dict[str, Tensor]:
-    return state_of(checkpoint)
+    return dict(state_of(checkpoint))
 
 
 def assert_same_run(one: Path, other: Path) -> None:

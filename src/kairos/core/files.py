@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
@@ -91,12 +92,57 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             for file in (file for file in unfinished.rglob("*") if file.is_file()):
                 with file.open("rb") as opened:
                     os.fsync(opened.fileno())
-            shutil.rmtree(path, ignore_errors=True)
-            unfinished.replace(path)
+            put_folder(unfinished, path)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
-        sync_folder(path.parent)
+
+
+def put_folder(unfinished: Path, path: Path) -> None:
+    """Give a folder whose files are synced its name, and remove what lay there.
+
+    Both are exchanged at once where the system can; elsewhere a crash between two renames leaves the old content aside.
+    """
+    sync_folder(unfinished)
+    if not path.exists():
+        unfinished.replace(path)
+    elif _exchange(unfinished, path):
+        _remove(unfinished)
+    else:
+        aside = _aside(path)
+        path.replace(aside)
+        unfinished.replace(path)
+        _remove(aside)
+    sync_folder(path.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder that readers see whole or not at all; nothing where there is none."""
+    if path.is_dir():
+        aside = _aside(path)
+        path.replace(aside)
+        _remove(aside)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names at once (Linux: renameat2); False where that cannot be done."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    here = -100  # AT_FDCWD: the paths are as they stand
+    return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), 2) == 0
+
+
+def _aside(path: Path) -> Path:
+    """A name of an unfinished file, so that what a killed process left there is swept."""
+    aside = path.with_name(f".{path.name}.replaced.{os.getpid()}{UNFINISHED}")
+    _remove(aside)
+    return aside
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sync(file: BinaryIO) -> None:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from kairos.core.files import replacing, replacing_folder, write_whole
+from kairos.core.files import remove_folder, replacing, replacing_folder, write_whole
 
 _BLOCK = 2**22  # bytes
 
@@ -132,8 +132,11 @@ def read_state(path: Path) -> str:
 
 
 def remove(path: Path) -> None:
-    """Remove a file and its seal."""
-    path.unlink(missing_ok=True)
+    """Remove a file and its seal, or a folder."""
+    if path.is_dir():
+        remove_folder(path)
+    else:
+        path.unlink(missing_ok=True)
     seal_path(path).unlink(missing_ok=True)
 
 

@@ -260,11 +260,13 @@ class LanguagePolicy(nn.Module):
         export(self.towers.model, Path(folder), dtype, self.adapter, self.weights, greedy)
 
     def blocks(self) -> list[nn.Module]:
-        """The layers of both towers, to be sharded. Called once, before that: sharded weights cannot be hashed."""
-        towers = self.towers
-        if self._tower_is_frozen:
-            self.feature_cache.fix_tower_name(towers)
-        return [*cast("nn.ModuleList", towers.vision.blocks), *towers.text.layers]
+        """The layers of the towers, to be sharded: those of a frozen vision tower are kept whole."""
+        seen = () if self._tower_is_frozen else cast("nn.ModuleList", self.towers.vision.blocks)
+        return [*seen, *self.towers.text.layers]
+
+    def kept_whole(self) -> list[nn.Parameter]:
+        """The parameters of a frozen vision tower: which clips lack stored features is another number on every rank."""
+        return list(self.towers.vision.parameters()) if self._tower_is_frozen else []
 
     def counted(self) -> dict[str, int]:
         """Counts since the last call: clips that passed the vision tower, hits and misses of the feature store."""

@@ -17,6 +17,7 @@ Departures from the textbook algorithm (GRPO as published), whatever the configu
 6. Over-sampling draws a fixed number of prompts and learns from a fixed number of groups: the first of positive weight,
    then, if there are too few, groups of weight 0. It never draws again.
 7. The reference `start` is the policy before any update of the run; it is never updated.
+8. An update whose loss or gradient is not finite on any rank is skipped on every rank, and counted.
 """
 
 from __future__ import annotations
@@ -62,6 +63,9 @@ from kairos.train.iteration import after_iteration
 from kairos.train.meter import Meter
 from kairos.train.optimizer import Optimizer
 from kairos.train.references import build, needed
+
+NONFINITE = "learn/nonfinite"
+"""Metric: the share of an iteration's updates that were skipped because loss or gradient were not finite."""
 
 
 class GRPOModule(L.LightningModule):
@@ -213,6 +217,7 @@ class GRPOModule(L.LightningModule):
             group["lr"] = self.optimizer.rate(self.iteration, self.iterations)
         optimizer.zero_grad()
         entropy = self.objective.needs.entropy
+        broken = torch.zeros((), dtype=torch.float64, device=self.device)  # losses; nothing waits for the device
         for rows in self._microbatches(mini):
             asked = mini.take(rows)  # on the host: the policy moves what it needs, and waits for nothing
             micro, weights = asked.to(self.device), carried(weight_BA[rows], self.device)
@@ -220,9 +225,15 @@ class GRPOModule(L.LightningModule):
             values, terms = self.objective.values(stats, micro)
             loss = (weights * values).sum() * (ranks.world() / whole)
             self.manual_backward(loss)
+            broken += ~torch.isfinite(loss.detach())
             diagnostics.measure_learning(self.meter, weights, terms, stats)
             diagnostics.measure_actions(self.meter, self.objective, stats, micro)
         norm = self._clip()
+        finite = math.isfinite(norm) and not float(ranks.total(broken))
+        self.meter.add(NONFINITE, float(not finite))
+        if not finite:
+            optimizer.zero_grad()
+            return
         optimizer.step()
         self.meter.add("learn/gradient_norm", norm)
         self.meter.put("learn/rate", optimizer.param_groups[0]["lr"])
@@ -234,13 +245,7 @@ class GRPOModule(L.LightningModule):
         parameters = [p for p in self.policy.parameters() if p.grad is not None]
         bound = self.clip_norm or math.inf
         norm = nn.utils.clip_grad_norm_(parameters, bound)
-        norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)  # type: ignore[attr-defined]
-        if not math.isfinite(norm):
-            raise ValueError(
-                f"iteration {self.iteration}: the gradient's norm is {norm}; lower optimizer.learning_rate, or look at "
-                "the last rows of rollouts.jsonl"
-            )
-        return norm
+        return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)  # type: ignore[attr-defined]
 
     def _microbatches(self, batch: RolloutBatch) -> Iterator[Tensor]:
         unit = self.trained.microbatch_unit
@@ -273,7 +278,7 @@ class GRPOModule(L.LightningModule):
             refuse_equal_groups(self.advantage, self.sampling.at(0, self.iterations))
 
     def configure_model(self) -> None:
-        """Load weights, once; the reference `start` is taken from the policy here, before any update."""
+        """Load weights, once; the reference `start` is taken from the policy here, before any update or sharding."""
         if self._built:
             return
         self._built = True
@@ -283,7 +288,6 @@ class GRPOModule(L.LightningModule):
                 self.references[name] = build(name, reference, self.trained)
         if START in self.objective.needs.references:
             self.references[START] = self.trained.reference()
-        sharding.shard(self.policy, self.device_mesh)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return self.optimizer.build(self.policy.parameters())

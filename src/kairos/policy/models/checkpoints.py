@@ -1,4 +1,8 @@
-"""Finds and opens checkpoints of runs, for everybody: a file that is not intact is never used in silence."""
+"""Finds and opens checkpoints of runs, for everybody: one that is not intact is never used in silence.
+
+A checkpoint is a file of torch's, or a folder of safetensors files (`shards`): both have the same names and hold the
+same.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,8 @@ import torch
 from torch import Tensor
 
 from kairos.core.seals import BrokenFile, Identity, check, identity
+from kairos.policy.models.shards.index import INDEX
+from kairos.policy.models.shards.reading import Assembled, check_shards, tree_of
 
 _log = logging.getLogger(__name__)
 _DAMAGED = (
@@ -24,6 +30,8 @@ _DAMAGED = (
     RuntimeError, ValueError,
 )  # fmt: skip
 """What zipfile and torch raise for a damaged archive."""
+_PICKLES = (".metadata", "meta.pt")
+"""Files of torch's and Lightning's distributed checkpoints."""
 
 
 class NotPlain(ValueError):
@@ -73,29 +81,30 @@ def newest_checkpoint(run: Path) -> Path | None:
 
 
 def verify(path: Path) -> str | None:
-    """Read the file and compare it with its seal: None if it is intact, a remark if it has none. BrokenFile.
+    """Read the checkpoint and compare it with its seals: None if it is intact, a remark if it has none. BrokenFile.
 
     Without a seal (checkpoints of older versions) the checksums that torch's file format keeps of each tensor are
     compared. Each file is read once in a process, unless it changes. ValueError if there is no such file.
     """
     try:
-        return _verified(path, identity(path))
+        files = sorted(path.iterdir()) if path.is_dir() else []
+        return _verified(path, tuple(identity(file) for file in (path, *files)))
     except FileNotFoundError as error:
         raise ValueError(f"{path}: there is no such checkpoint") from error
 
 
 def load(path: Path) -> Mapping[str, object]:
-    """What a checkpoint holds, memory-mapped, on the CPU. BrokenFile, NotPlain."""
+    """What a checkpoint holds, on the CPU: memory-mapped, or put together when asked for. BrokenFile, NotPlain."""
     verify(path)
-    return _mapped(path)
+    return Assembled(tree_of(path)) if path.is_dir() else _mapped(path)
 
 
-def state_of(path: Path) -> dict[str, Tensor]:
+def state_of(path: Path) -> Mapping[str, Tensor]:
     """The tensors of the trained module in a checkpoint. BrokenFile, ValueError."""
     found = load(path).get("state_dict")
-    if not isinstance(found, dict):
+    if not isinstance(found, Mapping):
         raise ValueError(f"{path} is not a checkpoint of a run: it has no state_dict")
-    return cast("dict[str, Tensor]", found)
+    return cast("Mapping[str, Tensor]", found)
 
 
 def policy_state(path: Path) -> dict[str, Tensor]:
@@ -112,8 +121,10 @@ def _mapped(path: Path) -> Mapping[str, object]:
 
 
 @lru_cache(maxsize=256)
-def _verified(path: Path, now: Identity) -> str | None:
+def _verified(path: Path, now: tuple[Identity, ...]) -> str | None:
     del now
+    if path.is_dir():
+        return _verified_folder(path)
     if check(path):
         return None
     try:
@@ -129,3 +140,14 @@ def _verified(path: Path, now: Identity) -> str | None:
     if broken is not None:
         raise BrokenFile(f"{path} is broken: the checksum of {broken} in it is wrong. Restore it from a copy")
     return f"{path} has no seal (an older version wrote it, or it was copied alone): only its tensors' checksums fit"
+
+
+def _verified_folder(path: Path) -> str | None:
+    if not (path / INDEX).exists() and any((path / name).exists() for name in _PICKLES):
+        raise NotPlain(
+            f"{path} is a checkpoint of torch's distributed format, whose index is a pickle, which is never loaded: "
+            "train with strategy=fsdp2, whose checkpoints are safetensors files"
+        )
+    if check_shards(path):
+        return None
+    return f"{path / INDEX} has no seal (it was copied alone): only the files that it lists have been compared"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from kairos.core.seals import check_folder, read_state
 from kairos.policy.models.adapter_state import FACTS
-from kairos.policy.models.checkpoints import newest_checkpoint, policy_state
+from kairos.policy.models.checkpoints import newest_checkpoint, policy_state, state_of
 from kairos.policy.models.foreign_code import check_model_folder
 
 SHIPPED = "mini_base"
@@ -136,7 +136,7 @@ def _own_model(run: Path) -> Weights:
 
 
 def _of_checkpoint(run: Path, checkpoint: Path, followed: tuple[str, ...]) -> Weights:
-    if FACTS not in policy_state(checkpoint):
+    if f"policy.{FACTS}" not in state_of(checkpoint):
         if (run / "model" / "config.json").exists():
             return Weights(_own_model(run).base, checkpoint)
         base = _named(run, "policy", "weights") or _named(run, "processor", "tokenizer")

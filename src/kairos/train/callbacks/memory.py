@@ -6,13 +6,13 @@ from typing import Literal
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.strategies import ModelParallelStrategy
 
 from kairos.core.out_of_memory import OutOfMemory
 from kairos.policy.memory.advice import advice, table
 from kairos.policy.memory.candidate import Candidate
 from kairos.policy.memory.estimate import GIB
 from kairos.policy.memory.savings import WAYS_OUT
+from kairos.train.devices.fsdp2 import FSDP2
 from kairos.train.devices.ranks import main_process
 from kairos.train.devices.strategies import alone
 from kairos.train.feed.datamodule import PromptDataModule
@@ -24,7 +24,8 @@ from kairos.video.budget import PixelBudget
 class MemoryCheck(Callback):
     """At the start of a fit, compares the estimated memory need of one device with its memory, or with `gib`.
 
-    `check`: "refuse" raises a ValueError with the estimate and the advice, "warn" prints them, "off" does nothing.
+    `check`: "refuse" raises a ValueError with the estimate and the advice, "warn" prints them, "off" does nothing. It
+    counts weights and moments as the device's: where these are offloaded to the host, "refuse" only prints.
     Policies of unknown sizes (the mini base, the toy) are not checked. A fit that runs out of memory fails with the
     advice for this run, or with all general advice if no estimate can be made.
     """
@@ -46,7 +47,8 @@ class MemoryCheck(Callback):
         if configured.need <= limit:
             return
         text = table("this run", configured, limit)
-        if self.check == "refuse":
+        offloads = isinstance(trainer.strategy, FSDP2) and trainer.strategy.offload  # the estimate knows nothing of it
+        if self.check == "refuse" and not offloads:
             raise ValueError(f"it will not fit. {text}\n  memory_check=warn tries it all the same")
         if main_process():
             print(text)
@@ -65,6 +67,6 @@ class MemoryCheck(Callback):
             return None
         data, strategy = getattr(trainer, "datamodule", None), trainer.strategy
         prompts = data.prompts if isinstance(data, PromptDataModule) else 1
-        shards = trainer.world_size if isinstance(strategy, ModelParallelStrategy) else 1
+        shards = strategy.shards if isinstance(strategy, FSDP2) else 1
         gpu = strategy.root_device.type == "cuda"
         return candidate_of(module, self.budget, prompts, shards, gpu, alone(strategy))

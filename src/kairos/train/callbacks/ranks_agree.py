@@ -13,7 +13,10 @@ from kairos.train.iteration import Turn
 
 
 class RanksAgree(Callback):
-    """Compares a checksum of all weights between ranks after the first iteration of a run or a resume."""
+    """Compares a checksum of all weights between ranks after the first iteration of a run or a resume.
+
+    Sharded weights are gathered from the shards of this rank's own replica, so that replicas are compared too.
+    """
 
     turn = Turn.READ
 
@@ -28,8 +31,8 @@ class RanksAgree(Callback):
         everyone = ranks.gather([sums])
         if any(other != everyone[0] for other in everyone):
             raise ValueError(
-                "the ranks hold different weights after one iteration: the strategy does not reduce gradients "
-                "(strategy.data_parallel_size must be the number of processes)"
+                "the ranks hold different weights after one iteration: the strategy does not average gradients over "
+                "all processes: say strategy=ddp, fsdp2 or hsdp"
             )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, cast
 
@@ -12,8 +12,11 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.strategies.strategy import Strategy
 
-from kairos.core.seals import replacing_state
+from kairos.core.seals import remove, replacing_state
+from kairos.policy.models.checkpoints import verify
+from kairos.policy.models.shards.reading import tree_of, whole
 from kairos.runs.folder import RunError
+from kairos.train.devices.fsdp2 import FSDP2
 
 
 class SealedCheckpoints(TorchCheckpointIO):
@@ -28,6 +31,8 @@ class SealedCheckpoints(TorchCheckpointIO):
         if storage_options is not None:
             raise TypeError("checkpoints of a run are local files: they take no storage_options")
         written = 0
+        if Path(path).is_dir():
+            remove(Path(path))  # the same name, of a run that was sharded
         try:
             with replacing_state(Path(path)) as file:
                 try:
@@ -41,17 +46,30 @@ class SealedCheckpoints(TorchCheckpointIO):
                 "as they were: free space, and continue the run with run=<its folder>"
             ) from error
 
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Callable[..., object] | None = lambda storage, location: storage,
+        weights_only: bool | None = None,
+    ) -> dict[str, object]:
+        """What a checkpoint holds, also one that a sharded run wrote: its tensors are put together on the host."""
+        if not Path(path).is_dir():
+            return super().load_checkpoint(path, map_location, weights_only)
+        verify(Path(path))
+        return cast("dict[str, object]", whole(tree_of(Path(path))))
+
 
 def seal_checkpoints(trainer: L.Trainer) -> None:
     """Let the trainer save by `SealedCheckpoints`, unless it was given a checkpoint IO of its own.
 
-    ValueError where ranks would save shards of their own, whose index is a pickle.
+    ValueError for Lightning's own sharded checkpoints, whose index is a pickle.
     """
     strategy = trainer.strategy
-    if isinstance(strategy, ModelParallelStrategy) and strategy._save_distributed_checkpoint:
+    ours = isinstance(strategy, FSDP2)
+    if isinstance(strategy, ModelParallelStrategy) and strategy._save_distributed_checkpoint and not ours:
         raise ValueError(
             "trainer.strategy.save_distributed_checkpoint=true writes a folder with a pickle in it, which is not read: "
-            "leave it false, and the main process writes one file"
+            "say strategy=fsdp2, whose ranks write safetensors files"
         )
     assert isinstance(strategy, Strategy)
     if type(strategy.checkpoint_io) is TorchCheckpointIO:

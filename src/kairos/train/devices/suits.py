@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import lightning as L
 import torch
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.distributed import is_torchelastic_launched
 
 from kairos.policy.network.attention.varlen import Attention
 from kairos.policy.network.kernels.dispatch import Machine
+from kairos.train.devices.fsdp2 import FSDP2
 
 _PLAIN = (None, 32, "32", "32-true")
 _ON_GPU = ("gpu", "cuda")
@@ -49,11 +49,11 @@ def check_devices(accelerator: object, devices: object, precision: object, found
 
 def check_strategy(trainer: L.Trainer) -> None:
     """NotHere for sharded weights on a CPU, unless torchrun began the processes (as tests do)."""
-    sharded = isinstance(trainer.strategy, ModelParallelStrategy)
+    sharded = isinstance(trainer.strategy, FSDP2)
     if sharded and isinstance(trainer.accelerator, CPUAccelerator) and not is_torchelastic_launched():
         raise NotHere(
-            "strategy=fsdp2 shards weights over GPUs, and trainer=cpu has none: say strategy=single (or start several "
-            "processes with torchrun)"
+            "strategy=fsdp2 (and hsdp) shards weights over GPUs, and trainer=cpu has none: say strategy=single (or "
+            "start several processes with torchrun)"
         )
 
 

@@ -33,10 +33,6 @@ class FeatureCache:
             return self._from_store(towers, prompts, self.store)
         return self._in_one_pass(towers, prompts)
 
-    def fix_tower_name(self, towers: Towers) -> None:
-        """Keep the tower's present name in the keys: weights that are sharded afterwards cannot be hashed."""
-        self._tower.keep(towers.vision, self.family)
-
     def counted(self) -> dict[str, int]:
         """Counts since the last call: clips that passed the tower, hits and misses of the store."""
         counts, self._counts = self._counts, dict.fromkeys(self._counts, 0)

@@ -64,26 +64,19 @@ class ClipNames:
 class TowerName:
     """`(tower, family) -> name`: a hash of weights and configuration, renewed after a write, a move or a conversion.
 
-    A write through `.data` goes unnoticed. After `keep` the name never changes: FSDP reallocates the weights.
+    A write through `.data` goes unnoticed.
     """
 
     def __init__(self) -> None:
         self._stamp: object = None
         self._name = ""
-        self._kept = False
 
     def __call__(self, tower: nn.Module, family: object) -> str:
         """32 hexadecimal digits. The type of device is part of the hash: kernels of another one round differently."""
-        if self._kept:
-            return self._name
         stamp = [(id(p), p._version, p.dtype, p.device) for p in parameters_of(modules_of(tower))]
         if stamp != self._stamp:
             self._stamp, self._name = stamp, _name_of(tower, family)
         return self._name
-
-    def keep(self, tower: nn.Module, family: object) -> None:
-        """Hash the tower now and keep this name."""
-        self._kept, self._name = True, _name_of(tower, family)
 
 
 def _name_of(tower: nn.Module, family: object) -> str:
