@@ -1,4 +1,4 @@
-"""Lightning's strategy for FSDP2, with replicas, offload to the host, and checkpoints that every rank writes a part of."""
+"""Lightning's strategy for FSDP2, with replicas, offload to the host, and checkpoints written by every rank."""
 
 from __future__ import annotations
 

@@ -30,19 +30,17 @@ def save(tree: Mapping[str, object], path: Path) -> None:
     """Write a checkpoint: called on every rank with its own shards. RunError on all ranks where one cannot write."""
     (process,) = ranks.gather([os.getpid()])[:1]  # the main process's, by which an unfinished folder is known
     unfinished = path.with_name(f".{path.name}.{process}{UNFINISHED}")
-    if ranks.rank() == 0:
-        _together(path, lambda: _begin(unfinished))
-    else:
-        _together(path, lambda: None)
-    tensors: dict[str, Tensor] = {}
-    state = packed(tree, lambda key, leaf: _collect(tensors, key, leaf))
-    mine = {name: own for name, tensor in tensors.items() if (own := _own(tensor)) is not None}
-    file = f"rank-{ranks.rank():05d}.safetensors"
-    parts = _together(path, lambda: _write(unfinished / file, mine))
-    if ranks.rank() == 0:
-        _together(path, lambda: _end(unfinished, path, parts, tensors, state))
-    else:
-        _together(path, lambda: None)
+    held = _Tensors()
+    state = packed(tree, held.name_of)
+    mine = {name: own for name, tensor in held.named.items() if (own := _own(tensor)) is not None}
+    main, file = ranks.rank() == 0, f"rank-{ranks.rank():05d}.safetensors"
+    try:
+        _together(path, lambda: _begin(unfinished) if main else None)
+        parts = _together(path, lambda: _write(unfinished / file, mine))
+        _together(path, lambda: _end(unfinished, path, parts, held.named, state) if main else None)
+    finally:
+        if main:
+            shutil.rmtree(unfinished, ignore_errors=True)  # after an error
 
 
 class _Part(TypedDict):
@@ -51,6 +49,24 @@ class _Part(TypedDict):
     file: str
     seal: Seal
     pieces: dict[str, Piece]
+
+
+class _Tensors:
+    """The tensors of a tree by name. Tied ones, which share their memory, are one, under the first of their names."""
+
+    def __init__(self) -> None:
+        self.named: dict[str, Tensor] = {}
+        self._places: dict[object, str] = {}
+
+    def name_of(self, key: str, leaf: object) -> str | None:
+        """The name that the tensor `leaf` is saved under; None for other leaves."""
+        if not isinstance(leaf, Tensor):
+            return None
+        local = leaf.to_local() if isinstance(leaf, DTensor) else leaf
+        place = (local.data_ptr(), tuple(leaf.shape), local.dtype, local.device) if local.numel() else key
+        name = self._places.setdefault(place, key)
+        self.named.setdefault(name, leaf.detach())
+        return name
 
 
 def _together(path: Path, work: Callable[[], _Part | None]) -> list[_Part | None]:
@@ -100,13 +116,6 @@ def _end(unfinished: Path, path: Path, parts: list[_Part | None], tensors: Mappi
     }
     Index({part["file"]: part["seal"] for part in written}, stored, state).write(unfinished)
     put_folder(unfinished, path)
-
-
-def _collect(tensors: dict[str, Tensor], key: str, leaf: object) -> str | None:
-    if not isinstance(leaf, Tensor):
-        return None
-    tensors[key] = leaf.detach()
-    return key
 
 
 def _own(tensor: Tensor) -> tuple[Tensor, tuple[int, ...]] | None:
