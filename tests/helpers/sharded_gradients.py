@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -19,17 +20,21 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
-from kairos.core.types import RolloutBatch
+from kairos.core.types import PromptBatch, RolloutBatch
 from kairos.policy.language import LanguagePolicy
 from kairos.policy.models.lora import LoRA
 from kairos.policy.scoring.repeated import Repeated
 from kairos.policy.scoring.shared_prefix import SharedPrefix
+from kairos.train.callbacks.ranks_agree import RanksAgree
 from kairos.train.devices.sharding import REPLICAS, SHARDS, gathered, shard
+from kairos.train.grpo import GRPOModule
 from kairos.video.store.feature_stores import MemoryFeatures
 
 WORLD = 4
 GROUPS, LENGTHS = [0, 1, 2, 3, 0, 2], [5, 1, 9, 3, 2, 4]
 """A prompt for each rank, in rows of any length: two ranks have one row, the others two."""
+
+NO_BATCH = PromptBatch((), torch.zeros(0))
 
 
 def rows(language: LanguagePolicy, tiny: Tiny) -> RolloutBatch:
@@ -120,11 +125,28 @@ def answers_of_other_lengths(folder: str) -> None:
     assert all(isinstance(parameter, DTensor) for parameter in language.parameters())
 
 
+def replicas_that_differ() -> None:
+    """One replica's weights are changed: every rank says so."""
+    linear = nn.Linear(8, 8)
+    shard(linear, meshes()["hsdp"][0])
+    RanksAgree().after_iteration(cast("GRPOModule", linear), NO_BATCH)
+    if dist.get_rank() >= WORLD // 2:
+        with torch.no_grad():
+            cast("DTensor", linear.weight).to_local().add_(1e-3)
+    try:
+        RanksAgree().after_iteration(cast("GRPOModule", linear), NO_BATCH)
+    except ValueError as error:
+        assert "the ranks hold different weights" in str(error)
+    else:
+        raise AssertionError("replicas that differ were not noticed")
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     dist.init_process_group("gloo", timeout=timedelta(seconds=90))  # a deadlock is an error
     every_family(sys.argv[1])
     adapters_and_frozen_towers(sys.argv[1])
     answers_of_other_lengths(sys.argv[1])
+    replicas_that_differ()
     print(f"rank {dist.get_rank()}: all gradients are equal")
     dist.destroy_process_group()

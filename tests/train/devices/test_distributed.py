@@ -1,4 +1,4 @@
-"""Two processes on the CPU: DDP and FSDP2 train what one process trains, and a wrong sharding is noticed."""
+"""Several processes on the CPU: DDP, FSDP2 and HSDP train what one process trains, and wrong sharding is noticed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from helpers.processes import run, torchrun
 from helpers.running import assert_same_run, curve, fit, metrics, rows, weights
 
 from kairos.compose import build
+from kairos.core.seals import remove
 
 OPTIONS = [
     "data=toy", "policy=toy", "template=answer", "method=timezero", "optimizer=sgd", "optimizer.learning_rate=0.5",
@@ -19,14 +20,18 @@ OPTIONS = [
 
 
 def test_two_processes_train_what_one_process_trains(repository: Path, workplace: Path):
-    """2 prompts on each of 2 ranks are the 4 prompts of one process; the step, the log and validation agree."""
+    """2 prompts on each of 2 ranks, or 1 on each of 4, are the 4 prompts of one process: step, log, validation agree."""
     two = [*OPTIONS, "prompts=2", "trainer.devices=2", "iterations=3"]
     ddp = run(["SCRIPT", *two, "strategy=ddp", "name=ddp"], workplace, repository)
     assert ddp.returncode == 0, ddp.stderr[-4000:]
     fsdp2 = run([*torchrun(), *two, "strategy=fsdp2", "name=fsdp2"], workplace, repository)
     assert fsdp2.returncode == 0, fsdp2.stderr[-4000:]
+    four = [*OPTIONS, "prompts=1", "trainer.devices=4", "iterations=3"]
+    launch = [part.replace("=2", "=4") for part in torchrun()]
+    hsdp = run([*launch, *four, "strategy=hsdp", "name=hsdp"], workplace, repository)
+    assert hsdp.returncode == 0, hsdp.stderr[-4000:]
     alone = fit(*OPTIONS, "prompts=4", "iterations=3", "name=alone").folder
-    for together in ("ddp", "fsdp2"):
+    for together in ("ddp", "fsdp2", "hsdp"):
         assert_same_weights(alone / "checkpoints", workplace / "runs" / together / "checkpoints", 3)
         assert_same_log(alone, workplace / "runs" / together, 3)
 
@@ -40,7 +45,7 @@ def test_a_sharded_run_resumes_bit_for_bit(repository: Path, workplace: Path):
     shutil.copytree(workplace / "runs" / "whole", part)
     (part / "summary.json").unlink()
     for later in (3, 4):
-        (part / "checkpoints" / f"iteration-{later:06d}.ckpt").unlink()
+        remove(part / "checkpoints" / f"iteration-{later:06d}.ckpt")
     resumed = run([*torchrun(), "run=runs/part"], workplace, repository)
     assert resumed.returncode == 0, resumed.stderr[-4000:]
     assert "continuing runs/part from iteration-000002.ckpt" in resumed.stdout
@@ -91,8 +96,9 @@ def assert_same_log(alone: Path, together: Path, iterations: int) -> None:
 
 
 def test_replicas_that_exchange_no_gradients_are_noticed(repository: Path, workplace: Path):
-    """Left to itself the strategy makes two replicas that drift apart."""
-    wrong = ["strategy=fsdp2", "trainer.strategy.data_parallel_size=1", "trainer.strategy.tensor_parallel_size=2"]
+    """Lightning's own strategy shards nothing by itself: there are two replicas that drift apart."""
+    lightning = "_target_: lightning.pytorch.strategies.ModelParallelStrategy, save_distributed_checkpoint: false"
+    wrong = ["strategy=single", f"trainer.strategy={{{lightning}, data_parallel_size: 1, tensor_parallel_size: 2}}"]
     command = [*torchrun(), *OPTIONS, "prompts=2", "trainer.devices=2", "iterations=3", "name=wrong", *wrong]
     done = run(command, workplace, repository)
     assert done.returncode != 0

@@ -24,8 +24,16 @@ without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine
     [
         ([*TOY, "trainer=gpu"], "trainer=gpu: torch sees no GPU here.*: say trainer=cpu"),
         ([*TOY, "trainer=gpu", "trainer.devices=2", "strategy=ddp"], "say trainer=cpu"),
-        ([*TOY, "strategy=fsdp2"], "strategy=fsdp2 shards weights over GPUs.*: say strategy=single"),
+        ([*TOY, "strategy=fsdp2"], "strategy=fsdp2 .* shards weights over GPUs.*: say strategy=single"),
         ([*TOY, "strategy=fsdp2", "trainer.devices=2"], "say strategy=single"),
+        ([*TOY, "strategy=fsdp2_offload", "trainer.devices=2"], "say strategy=single"),
+        ([*TOY, "strategy=hsdp", "trainer.devices=4"], "strategy=fsdp2 .and hsdp. shards .*: say strategy=single"),
+        ([*TOY, "strategy=hsdp"], "hsdp: 1 device.s. do not make .*replicas=2 replicas .*: say trainer.devices=4"),
+        ([*TOY, "strategy=hsdp", "trainer.devices=3"], "hsdp: 3 device.*say trainer.devices=4"),
+        (
+            [*TOY, "strategy=hsdp", "trainer.devices=8", "trainer.strategy.replicas=3"],
+            "hsdp: 8 .*say trainer.devices=6",
+        ),
         (
             [*TOY, "+trainer.precision=bf16-mixed"],
             "trainer.precision=bf16-mixed: on a CPU everything is fp32.*leave it",

@@ -63,7 +63,9 @@ class _Tensors:
         if not isinstance(leaf, Tensor):
             return None
         local = leaf.to_local() if isinstance(leaf, DTensor) else leaf
-        place = (local.data_ptr(), tuple(leaf.shape), local.dtype, local.device) if local.numel() else key
+        place = (
+            (local.data_ptr(), tuple(leaf.shape), local.stride(), local.dtype, local.device) if local.numel() else key
+        )
         name = self._places.setdefault(place, key)
         self.named.setdefault(name, leaf.detach())
         return name
