@@ -20,7 +20,7 @@ OPTIONS = [
 
 
 def test_two_processes_train_what_one_process_trains(repository: Path, workplace: Path):
-    """2 prompts on each of 2 ranks, or 1 on each of 4, are the 4 prompts of one process: step, log, validation agree."""
+    """2 prompts on each of 2 ranks, or 1 on each of 4, are 4 prompts of one process: step, log and validation agree."""
     two = [*OPTIONS, "prompts=2", "trainer.devices=2", "iterations=3"]
     ddp = run(["SCRIPT", *two, "strategy=ddp", "name=ddp"], workplace, repository)
     assert ddp.returncode == 0, ddp.stderr[-4000:]

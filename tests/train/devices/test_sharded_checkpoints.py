@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.processes import run, torchrun
-from helpers.running import TINY, assert_same_run, curve, fit, metrics, weights
+from helpers.running import assert_same_run, curve, fit, metrics, weights
+from helpers.scripting import Script, script  # noqa: F401 - a fixture
+from helpers.sharded_runs import ADAPTER_OVER_SHARDS, TWO, WORDS, train_in_turn
 from peft import PeftModel
 from transformers import Qwen3VLForConditionalGeneration
 
 from kairos.compose import build
-from kairos.policy.language import LanguagePolicy
 from kairos.policy.models.checkpoints import load
 from kairos.train.callbacks.checkpoint import newest
 
@@ -23,15 +21,7 @@ TOY = [
     "callbacks.validation.every=2", "callbacks.checkpoint.every=1", "callbacks.checkpoint.keep=all", "optimizer=adamw",
     "optimizer.learning_rate=0.05", "curriculum=refilter",
 ]  # fmt: skip
-WORDS = [
-    "data=mini", "data.clips=4", "data.val_clips=1", "data.folder=mini", "frames=mini", "template=answer",
-    "trainer=cpu", "callbacks.progress=null", "callbacks.validation=null", "evaluate=none", "store=clips",
-    "sampling.group_size=3", "sampling.max_actions=20", "method=timezero", "optimizer.learning_rate=0.01",
-    "callbacks.checkpoint.every=1",
-]  # fmt: skip
-TWO = ["trainer.devices=2", "prompts=2", "strategy=fsdp2"]
 POISON = "+objective.terms.poison={_target_: fault_kinds.poison.Poison, updates: [2], rank: 1}"
-ADAPTED = ["policy=mini", "policy.weights=runs/base", "adapter=lora", "adapter.rank=4"]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +35,7 @@ def runs(place: Path, repository: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         fit(*TOY, "prompts=4", "iterations=2", "name=from_one")
-    turns: list[list[str]] = [
+    turns = [
         [*TOY, *TWO, "iterations=4", "name=whole"],
         [*TOY, *TWO, "iterations=2", "name=part"],
         [*TOY, *TWO, "iterations=4", "name=part"],
@@ -55,17 +45,10 @@ def runs(place: Path, repository: Path) -> Path:
         [*TOY, *TWO, "iterations=4", "name=from_one"],
         [*TOY, *TWO, "iterations=4", "name=one_file", "trainer.strategy.sharded_checkpoints=false"],
         [*TOY, *TWO, "iterations=3", "name=poisoned", POISON],
-        [*WORDS, *TINY, *TWO, "iterations=2", "prompts=1", "name=base"],
-        [*WORDS, *ADAPTED, *TWO, "iterations=2", "prompts=1", "name=adapted"],
+        *ADAPTER_OVER_SHARDS,
     ]
     train_in_turn(turns, place, repository)
     return place / "runs"
-
-
-def train_in_turn(turns: Sequence[Sequence[str]], place: Path, repository: Path) -> None:
-    script = str(repository / "tests" / "helpers" / "train_in_turn.py")
-    done = run([*torchrun()[:-1], script, json.dumps(turns)], place, repository, repository / "benchmarks")
-    assert done.returncode == 0, done.stderr[-6000:]
 
 
 def close(one: Path, other: Path, iteration: int = 4) -> None:
@@ -118,9 +101,8 @@ def test_a_loss_that_is_not_finite_on_one_rank_is_skipped_on_all(runs: Path):
     assert kept == ["iteration-000002-rank-0.safetensors", "iteration-000002-rank-1.safetensors"]
 
 
-def test_a_sharded_run_is_exported_and_its_checkpoint_is_taken_as_weights(
-    runs: Path, place: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_sharded_checkpoint_is_taken_as_weights(runs: Path, place: Path, monkeypatch: pytest.MonkeyPatch):
+    """The run means its exported model, which is rounded; the checkpoint is exact."""
     monkeypatch.chdir(place)
     last = newest(runs / "base" / "checkpoints")
     assert last is not None
@@ -133,25 +115,35 @@ def test_a_sharded_run_is_exported_and_its_checkpoint_is_taken_as_weights(
             torch.testing.assert_close(value, expected.bfloat16().float() if start == "runs/base" else expected)
 
 
-def test_an_adapter_over_shards_is_exported_merged_and_alone(runs: Path, place: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_sharded_run_is_exported_and_evaluated(
+    runs: Path, place: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(place)
+    assert script("export", "run=runs/base", "output=folder", "as.dtype=null") == 0
+    written = Qwen3VLForConditionalGeneration.from_pretrained("folder", dtype=torch.float32).state_dict()
+    trained = weights(runs / "base" / "checkpoints" / "iteration-000002.ckpt")
+    assert all(torch.equal(tensor, trained[f"policy.model.{name}"]) for name, tensor in written.items())
+    assert script("evaluate", "run=runs/base", "count=1", "output=scores/all.json") == 0
+    assert Path("scores/all.json").exists()
+    assert script("export", "run=runs/one_file", "output=toy") == 1, "its options of FSDP2 are no hindrance"
+
+
+def test_an_adapter_over_shards_is_exported_merged_and_alone(
+    runs: Path, place: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+):
     """peft puts the adapter over the model that it was trained over, and computes what the merged model computes."""
     monkeypatch.chdir(place)
-    last = newest(runs / "adapted" / "checkpoints")
-    assert last is not None
-    saved = weights(last)
+    saved = weights(runs / "adapted" / "checkpoints" / "iteration-000002.ckpt")
     assert all(".lora_" in name or name == "policy.adapter_facts" for name in saved)
     assert any(bool((value != 0).any()) for name, value in saved.items() if "lora_B" in name), "it learnt"
-    policy = build([*WORDS, *ADAPTED, "name=again"]).module.policy
-    assert isinstance(policy, LanguagePolicy)
-    policy.build()
-    policy.load_state_dict({name.removeprefix("policy."): value for name, value in saved.items()})
-    policy.save_pretrained("exported")
+    assert script("export", "run=runs/adapted", "output=exported", "as.dtype=null") == 0
     base, merged = (
         Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
         for folder in ("runs/base/model", "exported")
     )
     ids = torch.arange(10, 40)[None]
     with torch.no_grad():
-        ours = merged(input_ids=ids).logits
+        untrained, ours = (model(input_ids=ids).logits for model in (base, merged))
         theirs = PeftModel.from_pretrained(base, "exported/adapter")(input_ids=ids).logits
-    torch.testing.assert_close(theirs, ours, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(untrained, ours, atol=1e-5)
