@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers.scripting import script  # noqa: F401 - a fixture
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.running import assert_same_run, curve, fit, metrics, weights
-from helpers.scripting import Script, script  # noqa: F401 - a fixture
+from helpers.scripting import Script
 from helpers.sharded_runs import ADAPTER_OVER_SHARDS, TWO, WORDS, train_in_turn
 from peft import PeftModel
 from transformers import Qwen3VLForConditionalGeneration
@@ -116,7 +116,7 @@ def test_a_sharded_checkpoint_is_taken_as_weights(runs: Path, place: Path, monke
 
 
 def test_a_sharded_run_is_exported_and_evaluated(
-    runs: Path, place: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+    runs: Path, place: Path, script: Script, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(place)
     assert script("export", "run=runs/base", "output=folder", "as.dtype=null") == 0
@@ -125,7 +125,9 @@ def test_a_sharded_run_is_exported_and_evaluated(
     assert all(torch.equal(tensor, trained[f"policy.model.{name}"]) for name, tensor in written.items())
     assert script("evaluate", "run=runs/base", "count=1", "output=scores/all.json") == 0
     assert Path("scores/all.json").exists()
-    assert script("export", "run=runs/one_file", "output=toy") == 1, "its options of FSDP2 are no hindrance"
+    capfd.readouterr()
+    assert script("export", "run=runs/one_file", "output=toy") == 1
+    assert "a ToyPolicy, which has no Hugging Face form" in capfd.readouterr().err, "options of FSDP2 are no hindrance"
 
 
 def test_an_adapter_over_shards_is_exported_merged_and_alone(
