@@ -17,10 +17,13 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from kairos.policy.models.checkpoints import load, verify
-from kairos.policy.models.shards.reading import tree_of
+from kairos.policy.models.shards.reading import tree_of, whole
 from kairos.train.devices import shard_placing, shard_saving
 from kairos.train.devices.sharding import REPLICAS, SHARDS, shard
 from kairos.train.devices.strategies import RanksLauncher
+
+_PLACED = ("state_dict", "optimizer_states")
+"""Parts of a checkpoint of which every rank reads its own pieces."""
 
 
 @runtime_checkable
@@ -129,7 +132,9 @@ class FSDP2(ModelParallelStrategy):
         del weights_only  # nothing else is ever loaded
         path = Path(self.broadcast(checkpoint_path))
         verify(path)
-        return tree_of(path) if path.is_dir() else dict(load(path))
+        if not path.is_dir():
+            return dict(load(path))
+        return {name: tree if name in _PLACED else whole(tree) for name, tree in tree_of(path).items()}
 
     def load_model_state_dict(self, checkpoint: Mapping[str, object], strict: bool = True) -> None:
         module = self.lightning_module

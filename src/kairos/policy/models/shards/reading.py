@@ -95,9 +95,12 @@ class Assembled(Mapping[str, object]):
 
     def __getitem__(self, name: str) -> object:
         branch = self._tree[name]
-        if isinstance(branch, Mapping) and all(isinstance(leaf, StoredTensor) for leaf in branch.values()):
+        if isinstance(branch, Mapping) and branch and all(isinstance(leaf, StoredTensor) for leaf in branch.values()):
             return Assembled(cast("Mapping[str, object]", branch))
         return whole(branch)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tree
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tree)
