@@ -78,7 +78,7 @@ class AgentScores:
 
 
 def _of_checkpoint(run: Path, checkpoint: Path) -> TemporalAgent:
-    if not checkpoint.is_file():
+    if not checkpoint.exists():
         raise ValueError(f"agent={checkpoint}: there is no such checkpoint")
     state = policy_state(checkpoint)
     if not state.keys() >= _NEEDED:
