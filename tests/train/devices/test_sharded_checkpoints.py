@@ -21,6 +21,7 @@ TOY = [
     "callbacks.validation.every=2", "callbacks.checkpoint.every=1", "callbacks.checkpoint.keep=all", "optimizer=adamw",
     "optimizer.learning_rate=0.05", "curriculum=refilter",
 ]  # fmt: skip
+DDP = ["trainer.devices=2", "prompts=2", "strategy=ddp"]
 POISON = "+objective.terms.poison={_target_: fault_kinds.poison.Poison, updates: [2], rank: 1}"
 
 
@@ -41,7 +42,7 @@ def runs(place: Path, repository: Path) -> Path:
         [*TOY, *TWO, "iterations=4", "name=part"],
         [*TOY, *TWO, "iterations=2", "name=to_one"],
         [*TOY, *TWO, "iterations=2", "name=to_ddp"],
-        [*TOY, *TWO, "iterations=4", "name=to_ddp", "strategy=ddp"],
+        [*TOY, *DDP, "iterations=4", "name=to_ddp"],
         [*TOY, *TWO, "iterations=4", "name=from_one"],
         [*TOY, *TWO, "iterations=4", "name=one_file", "trainer.strategy.sharded_checkpoints=false"],
         [*TOY, *TWO, "iterations=3", "name=poisoned", POISON],

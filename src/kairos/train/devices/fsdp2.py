@@ -147,4 +147,4 @@ class FSDP2(ModelParallelStrategy):
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, object]) -> None:
         states = cast("list[shard_placing.OptimizerState]", checkpoint["optimizer_states"])
         for optimizer, saved in zip(self.optimizers, states, strict=True):
-            optimizer.load_state_dict(shard_placing.placed_moments(optimizer, saved))
+            optimizer.load_state_dict(dict(shard_placing.placed_moments(optimizer, saved)))

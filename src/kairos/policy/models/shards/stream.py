@@ -55,4 +55,4 @@ def dtype_name(tensor: Tensor) -> str:
 
 
 def _content(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
