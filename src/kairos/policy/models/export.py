@@ -14,6 +14,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from kairos.core.protocols import Policy
 from kairos.core.seals import replacing_state_folder
 from kairos.policy.models.building import Adapter
+from kairos.policy.models.held import tensors_of
 from kairos.video.budget import PixelBudget
 
 
@@ -34,7 +35,7 @@ def export(
         adapter.save(model, folder / "adapter", base)
         if not adapter.merge:
             return
-    whole = model.state_dict() if adapter is None else adapter.merged(model)
+    whole = tensors_of(model) if adapter is None else adapter.merged(model)
     cast_once: dict[int, Tensor] = {}  # tied weights stay one tensor, and are stored once
     state = {
         name: cast_once.setdefault(tensor.data_ptr(), tensor if dtype is None else tensor.to(dtype))

@@ -15,6 +15,7 @@ from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from kairos.policy.models.held import tensors_of
 from kairos.policy.network.towers import Towers
 
 
@@ -91,7 +92,7 @@ class LoRA:
         """The state of an equivalent model without an adapter, under that model's names."""
         state = {
             name.replace(".base_layer.", "."): tensor
-            for name, tensor in model.state_dict().items()
+            for name, tensor in tensors_of(model).items()
             if ".lora_" not in name
         }
         for name, layer in _adapted(model).items():
@@ -102,7 +103,7 @@ class LoRA:
     def save(self, model: PreTrainedModel, folder: Path, base: str | None) -> None:
         """Write the adapter alone, in the form that `PeftModel.from_pretrained(<base>, folder)` reads."""
         folder.mkdir(parents=True, exist_ok=True)
-        state = get_peft_model_state_dict(model, adapter_name="default")
+        state = get_peft_model_state_dict(model, tensors_of(model), adapter_name="default")
         config = cast("dict[str, LoraConfig]", model.peft_config)["default"]
         config.base_model_name_or_path = base
         config.save_pretrained(str(folder))
