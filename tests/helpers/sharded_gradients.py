@@ -88,6 +88,8 @@ def every_family(folder: str) -> None:
             shard(language, *meshes()[strategy])
             learn(language, rollouts, mine, WORLD)  # gradients are averaged
             compare(f"{family} {strategy}", gradients(language), wanted)
+        if family != "qwen3_vl":
+            continue
         together = DistributedDataParallel(tiny.policy(folder, SharedPrefix()))
         learn(together, rollouts, mine, WORLD)
         compare(f"{family} ddp", gradients(together), wanted)

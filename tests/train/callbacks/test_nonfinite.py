@@ -22,11 +22,11 @@ def poison(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(repository / "benchmarks")
 
 
-@pytest.mark.parametrize("factor", ["nan", "inf"])
+@pytest.mark.parametrize("factor", ["", ", factor: inf"])
 def test_a_skipped_update_leaves_weights_and_moments_and_is_kept(
     factor: str, workplace: Path, capfd: pytest.CaptureFixture[str]
 ):
-    run = fit(*SMALL, "name=a", "iterations=3", "callbacks.checkpoint.keep=all", f"{POISON}[2], factor: {factor}}}")
+    run = fit(*SMALL, "name=a", "iterations=3", "callbacks.checkpoint.keep=all", f"{POISON}[2]{factor}}}")
     states = [torch.load(path, weights_only=True) for path in sorted((run.folder / "checkpoints").glob("*.ckpt"))]
     for part in ("state_dict", "optimizer_states"):
         torch.testing.assert_close(states[1][part], states[0][part], atol=0, rtol=0)
@@ -56,8 +56,8 @@ def test_a_run_stops_after_some_in_a_row_and_resumes_from_the_last_good_checkpoi
 
 def test_every_update_of_an_iteration_is_judged_by_itself(workplace: Path):
     run = fit(*SMALL, "name=a", "iterations=2", "updates.epochs=2", f"{POISON}[1]}}")
-    assert curve(run.folder, "learn/nonfinite") == [1.0, 0.0]
-    assert run.trainer.global_step == 4 - 2
+    assert curve(run.folder, "learn/nonfinite") == [0.5, 0.0]
+    assert run.trainer.global_step == 3
 
 
 def test_a_limit_below_one_is_refused():
