@@ -35,7 +35,7 @@ def compose_stored(
     that the run's folder names and that are not trusted (`Trusted.given`), and for overrides that reach out of the
     configuration; `trust=True` accepts and prints them.
     """
-    stored = run.overrides()
+    stored = kept_beside(run.overrides(), typed)
     found = list(_reaching_out(stored, config_dir))
     if found and not trust:
         raise _refused(run, found, config_dir)
@@ -54,6 +54,16 @@ def compose_stored(
     assert isinstance(checked, DictConfig)
     OmegaConf.set_struct(checked, True)
     return checked
+
+
+def kept_beside(stored: Sequence[str], typed: Sequence[str]) -> list[str]:
+    """The stored overrides without options of a strategy that one on this command line takes the place of.
+
+    >>> kept_beside(["strategy=hsdp", "trainer.strategy.replicas=4", "seed=1"], ["strategy=single"])
+    ['strategy=hsdp', 'seed=1']
+    """
+    another = any(key_of(override) == "strategy" for override in typed)
+    return [override for override in stored if not (another and key_of(override).startswith("trainer.strategy."))]
 
 
 def _refused(run: RunFolder, found: Sequence[str], config_dir: str | None) -> RunError:

@@ -14,7 +14,7 @@ WORDS = [
     "data=mini", "data.clips=4", "data.val_clips=1", "data.folder=mini", "frames=mini", "template=answer",
     "trainer=cpu", "callbacks.progress=null", "callbacks.validation=null", "evaluate=none", "store=clips",
     "sampling.group_size=3", "sampling.max_actions=20", "method=timezero", "optimizer.learning_rate=0.01",
-    "callbacks.checkpoint.every=1",
+    "callbacks.checkpoint.every=1", "objective=surrogate_kl_entropy",
 ]  # fmt: skip
 BASE = [*WORDS, *TINY, "prompts=1"]
 """A run that trains a random language model of two layers."""

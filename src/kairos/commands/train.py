@@ -34,7 +34,7 @@ from kairos.report.ends import end_table
 from kairos.runs.folder import LOG, RunError, RunFolder
 from kairos.runs.names import job_folder, run_folder
 from kairos.runs.typed import repeat_to
-from kairos.stored import compose_stored
+from kairos.stored import compose_stored, kept_beside
 from kairos.train.callbacks.checkpoint import newest
 from kairos.train.devices.ranks import main_process
 
@@ -101,7 +101,7 @@ def _open(config: DictConfig, sweep: bool) -> tuple[DictConfig, list[str], RunFo
         if not run.begun:
             raise RunError(f"run={config.run} holds no run to continue (no config.yaml); leave run= out to start one")
         typed = [override for override in overrides if not override.startswith("run=")]
-        overrides = [*run.overrides(), *typed]
+        overrides = [*kept_beside(run.overrides(), typed), *typed]
         typed.append(literal("run", config.run))
         config = compose_stored(run, typed, config_dir(), trust=config.trust)
     else:
