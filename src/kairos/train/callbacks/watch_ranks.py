@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import lightning as L
@@ -102,6 +103,9 @@ class WatchRanks(Callback):
             (self.folder / f"{self._rank}.json").unlink(missing_ok=True)
             if self._rank == 0:
                 shutil.rmtree(self.parent, ignore_errors=True)
+            with suppress(OSError):  # not empty, or gone: whoever ends last leaves nothing
+                self.folder.rmdir()
+                self.parent.rmdir()
 
     def _write(self) -> None:
         mine(self._rank, self._module.meter.doing, self._module.iteration).write(self.folder)

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -34,10 +35,14 @@ class Standing:
     """The error with which it ended, if any."""
 
     def write(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        """The main process, where it ends first, removes the folder meanwhile: then once more."""
         unfinished = folder / f".{self.rank}.unfinished"
-        unfinished.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        unfinished.replace(folder / f"{self.rank}.json")
+        for _ in range(3):
+            with suppress(FileNotFoundError):
+                folder.mkdir(parents=True, exist_ok=True)
+                unfinished.write_text(json.dumps(asdict(self)), encoding="utf-8")
+                unfinished.replace(folder / f"{self.rank}.json")
+                return
 
     @property
     def lost(self) -> str:
