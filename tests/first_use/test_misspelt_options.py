@@ -37,7 +37,7 @@ TYPOS = {
     "ground": [("querry=x", "did you mean query?"), ("vedio=x.mp4", "did you mean video?"),
                ("weights=runs/a", "did you mean policy.weights?")],
     "export": [("ouput=x", "did you mean output?"), ("as=hff", "did you mean hf"), ("runs=a", "did you mean run?")],
-    "report": [("run=runs/a", "did you mean runs?"), ("sweeps=runs/a", "did you mean sweep?"),
+    "report": [("wacth=true", "did you mean watch?"), ("sweeps=runs/a", "did you mean sweep?"),
                ("base_line=a", "did you mean baseline?")],
     "pick_frames": [("vidoe=x.mp4", "did you mean video?"), ("questions=x", "did you mean question?"),
                     ("sampler=topk", "did you mean top_k")],
