@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from kairos.core.installing import install_line
+
+
+_ANSWERS = 5.0  # seconds that a server has to accept a connection
+_ENDS = 60.0  # seconds that sending the rest may take when a run ends; what is left stays in the run's folder
 
 
 class PatientWandb(WandbLogger):
@@ -28,7 +35,7 @@ class PatientWandb(WandbLogger):
         try:
             return super().experiment
         except CommError as error:
-            print(f"wandb cannot be reached, so its run is written offline: {error}", file=sys.stderr)
+            _say(error)
             wandb.teardown()
             self._wandb_init["mode"] = "offline"
             return super().experiment
@@ -51,8 +58,30 @@ def wandb_logger(project: str, folder: str, group: str | None = None) -> WandbLo
         group=group or path.parent.name,
         id=hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16],
         resume="allow",
-        mode=None if "WANDB_MODE" in os.environ or wandb.login(prompt=False) else "offline",
+        mode=None if "WANDB_MODE" in os.environ or _online() else "offline",
+        settings=wandb.Settings(finish_timeout=_ENDS),
     )
+
+
+def _online() -> bool:
+    """Whether the user is logged in to a server of Weights & Biases that answers; says so where it does not."""
+    import wandb
+    from wandb.errors import AuthenticationError, CommError
+
+    if not wandb.login(prompt=False, verify=False):
+        return False
+    url = wandb.setup().settings.base_url
+    place = urlsplit(getproxies().get(urlsplit(url).scheme, url))
+    try:
+        socket.create_connection((place.hostname or "", place.port or 443), timeout=_ANSWERS).close()
+        return wandb.login(prompt=False)
+    except (OSError, AuthenticationError, CommError) as error:
+        _say(error)
+        return False
+
+
+def _say(error: Exception) -> None:
+    print(f"wandb cannot be reached, so its run is written offline: {error}", file=sys.stderr)
 
 
 def tensorboard_logger(folder: str) -> TensorBoardLogger:
