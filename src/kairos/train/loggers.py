@@ -19,7 +19,6 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, W
 
 from kairos.core.installing import install_line
 
-
 _ANSWERS = 5.0  # seconds that a server has to accept a connection
 _ENDS = 60.0  # seconds that sending the rest may take when a run ends; what is left stays in the run's folder
 
