@@ -83,10 +83,17 @@ def shards_of(config: DictConfig) -> int:
 def host_memory(config: DictConfig, found: Candidate, budget: PixelBudget) -> str:
     """What one host needs, line by line."""
     strategy = config.trainer.get("strategy")
-    offloaded = isinstance(strategy, DictConfig) and bool(strategy.get("offload"))
+    given = strategy if isinstance(strategy, DictConfig) else DictConfig({})
     kept = 0.0 if found.sizes.vision_trained or not config.features else features_gib(config.features)
     host = Host(
-        _count(config), config.workers, config.prompts * config.oversample, 2, budget.factor**2, kept, offloaded
+        processes=_count(config),
+        workers=config.workers,
+        prompts=config.prompts * config.oversample,
+        prefetch=2,
+        token_pixels=budget.factor**2,
+        features_gib=kept,
+        offloaded=bool(given.get("offload")),
+        sharded_checkpoints=bool(given.get("sharded_checkpoints")),
     )
     lines = list(host.allocations(found.sizes, found.workload))
     shown = [f"  {line.size / GIB:8.1f} GiB  {line.name}" for line in lines]
