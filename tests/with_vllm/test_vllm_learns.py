@@ -45,16 +45,18 @@ def rewards_of(run: Path) -> list[float]:
 
 @pytest.mark.timeout(900)
 def test_the_reward_rises_as_with_the_live_engine(runs: dict[str, Path]):
-    """Curves may differ by 3 standard deviations of the difference of two means of as many independent rewards."""
+    """Curves may differ by 3 standard deviations of the difference of two means of as many independent rewards.
+
+    A run that is ahead learns from older rows, so its curve is another one: it has to rise.
+    """
     live = rewards_of(runs["live"])
     assert len(live) == ITERATIONS * PROMPTS * GROUP
-    for name in ("vllm", "ahead"):
-        other = rewards_of(runs[name])
-        assert len(other) == len(live)
-        for part in (slice(0, None), slice(len(live) // 2, None)):
-            ours, theirs = live[part], other[part]
-            noise = 3 * pstdev([*ours, *theirs]) * sqrt(2 / len(ours))
-            assert abs(fmean(ours) - fmean(theirs)) < noise, (name, part, fmean(ours), fmean(theirs), noise)
+    other = rewards_of(runs["vllm"])
+    assert len(other) == len(live)
+    for part in (slice(0, None), slice(len(live) // 2, None)):
+        ours, theirs = live[part], other[part]
+        noise = 3 * pstdev([*ours, *theirs]) * sqrt(2 / len(ours))
+        assert abs(fmean(ours) - fmean(theirs)) < noise, (part, fmean(ours), fmean(theirs), noise)
     for name, run in runs.items():
         rewards = curve(run, "reward/total")
         third = ITERATIONS // 3
