@@ -15,10 +15,14 @@ from kairos.compose import CONF, compose, values_given
 from kairos.runs.environment import Environment
 from kairos.runs.folder import RunError, RunFolder
 from kairos.runs.keys import key_of
+from kairos.runs.options import option
 from kairos.runs.trusted import Foreign, Trusted
 
 ON_CPU = ("trainer=cpu", "trainer.devices=1", "strategy=single")
 """Overrides for commands that only read a run, wherever it was trained."""
+
+_PLACES = {"strategy": "trainer.strategy"}
+"""Where the options of a group stand that is not their own name."""
 
 
 def compose_stored(
@@ -57,13 +61,21 @@ def compose_stored(
 
 
 def kept_beside(stored: Sequence[str], typed: Sequence[str]) -> list[str]:
-    """The stored overrides without options of a strategy that one on this command line takes the place of.
+    """The stored overrides without options of what one on this command line takes the place of.
 
-    >>> kept_beside(["strategy=hsdp", "trainer.strategy.replicas=4", "seed=1"], ["strategy=single"])
-    ['strategy=hsdp', 'seed=1']
+    >>> kept_beside(["data=mini", "data.clips=4", "seed=1"], ["data=jsonl"])
+    ['data=mini', 'seed=1']
+    >>> kept_beside(["strategy=hsdp", "trainer.strategy.replicas=4"], ["strategy=hsdp"])
+    ['strategy=hsdp', 'trainer.strategy.replicas=4']
     """
-    another = any(key_of(override) == "strategy" for override in typed)
-    return [override for override in stored if not (another and key_of(override).startswith("trainer.strategy."))]
+    chosen = [(key, value) for key, value in map(_halves, typed) if not value.startswith("{")]
+    others = [key for key, value in chosen if option(key, stored) not in ("", value)]
+    places = tuple(f"{_PLACES.get(key, key)}." for key in others)
+    return [override for override in stored if not key_of(override).startswith(places)]
+
+
+def _halves(override: str) -> tuple[str, str]:
+    return key_of(override), override.partition("=")[2].strip("'\"")
 
 
 def _refused(run: RunFolder, found: Sequence[str], config_dir: str | None) -> RunError:

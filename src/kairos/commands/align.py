@@ -19,7 +19,7 @@ from typing import cast
 
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from kairos.cli import command, user_errors
 from kairos.commands._answers import compared
@@ -50,7 +50,8 @@ def align(config: Mapping[str, object]) -> None:
     if config["tokens"]:
         print(token_line(option, weights))
     folder = Path(str(config["evaluations"] or _DATA / model.rpartition("/")[2]))
-    table = Table("benchmark", "score", "published", "ours", "difference", "source", title=model)
+    names = [Column(name, no_wrap=True) for name in ("benchmark", "score", "published", "ours", "difference")]
+    table = Table(*names, "source", title=model)
     console, missing, manifests = Console(), list[str](), list[str]()
     for benchmark, says in published[model].items():
         score, value = str(says["score"]), float(cast("float", says["value"]))
@@ -69,8 +70,8 @@ def align(config: Mapping[str, object]) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     for benchmark in missing:
         console.print(
-            f"not run: kairos evaluate policy={option} policy.weights={weights} data=<{benchmark}> "
-            f"output={folder / benchmark}/scores.json",
+            f"not run: kairos evaluate policy={option} policy.weights={weights} data={benchmark} "
+            f"data.annotations=<file> data.videos=<folder> output={folder / benchmark}/scores.json",
             highlight=False, markup=False, soft_wrap=True,
         )  # fmt: skip
 
