@@ -89,6 +89,7 @@ FILES |= {
     for name in PAPER_SCALE
 }
 
+FILES[("strategy", "hsdp")] = ["trainer.devices=4", "trainer.accelerator=cpu"]
 PACKAGES = {("logger", "tensorboard"): "tensorboardX", ("logger", "mlflow"): "mlflow"}
 """Of options that need one which is not always there."""
 ROOTS = {"selector": "select_prompts"}

@@ -160,17 +160,6 @@ def parameters(policy: nn.Module) -> Tensor:
     return torch.cat([parameter.grad.flatten() for parameter in policy.parameters() if parameter.grad is not None])
 
 
-def test_a_gradient_that_is_not_finite_stops_the_run():
-    module = attached()
-    module.advantage = PerGroup(
-        lambda rewards_G, on_policy_G: (torch.full_like(rewards_G, torch.inf), torch.ones_like(rewards_G))
-    )
-    with pytest.raises(
-        ValueError, match=r"iteration 0: the gradient's norm is (nan|inf); lower optimizer.learning_rate"
-    ):
-        stepped(module, toy_batch(2))
-
-
 def test_a_group_of_one_is_refused_and_one_without_spread_trains():
     """A group of one has advantage 0 under a rule that compares: a run of such groups is refused before it begins."""
     with pytest.raises(ValueError, match=r"sampling\.group_size=1: the advantage"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
+import wandb
 from helpers.running import curve, fit
 
 
@@ -17,6 +18,7 @@ def test_a_wandb_server_that_is_down_costs_a_run_nothing(
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
+    wandb.teardown()  # what another test's run has found out about its server
     run = fit("name=down", "iterations=1", "logger=wandb")
     assert len(curve(run.folder, "reward/total")) == 1
     assert list(run.folder.glob("wandb/offline-run-*"))

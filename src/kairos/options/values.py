@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import cast, get_type_hints
@@ -120,7 +120,8 @@ def signature_of(target: str) -> Signature:
     except (HydraException, ImportError, AttributeError, ValueError, TypeError):
         return Signature()  # building it says why
     try:
-        hints = get_type_hints(part.__init__ if inspect.isclass(part) else part, include_extras=True)
+        of_fields = not inspect.isclass(part) or is_dataclass(part)  # a field's type is named in its own class's module
+        hints = get_type_hints(part if of_fields else part.__init__, include_extras=True)
     except (NameError, TypeError, AttributeError):
         hints = {}
     names = tuple(name for name, one in parameters.items() if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL))

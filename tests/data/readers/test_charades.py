@@ -92,7 +92,7 @@ def test_a_span_beyond_the_duration_is_kept_and_counted_or_cut(folder: Path, cap
 
 
 def test_an_option_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ValueError, match="missing must be skip or error, got 'ignore'"):
+    with pytest.raises(ValueError, match="missing must be skip, error or keep, got 'ignore'"):
         CharadesSTA("a", "b", missing="ignore")  # type: ignore[arg-type]
 
 

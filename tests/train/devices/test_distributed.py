@@ -97,8 +97,9 @@ def assert_same_log(alone: Path, together: Path, iterations: int) -> None:
 
 def test_replicas_that_exchange_no_gradients_are_noticed(repository: Path, workplace: Path):
     """Lightning's own strategy shards nothing by itself: there are two replicas that drift apart."""
-    lightning = "_target_: lightning.pytorch.strategies.ModelParallelStrategy, save_distributed_checkpoint: false"
-    wrong = ["strategy=single", f"trainer.strategy={{{lightning}, data_parallel_size: 1, tensor_parallel_size: 2}}"]
+    sizes = {"save_distributed_checkpoint": "false", "data_parallel_size": "1", "tensor_parallel_size": "2"}
+    wrong = ["strategy=single", "trainer.strategy._target_=lightning.pytorch.strategies.ModelParallelStrategy"]
+    wrong += [f"+trainer.strategy.{name}={value}" for name, value in sizes.items()]
     command = [*torchrun(), *OPTIONS, "prompts=2", "trainer.devices=2", "iterations=3", "name=wrong", *wrong]
     done = run(command, workplace, repository)
     assert done.returncode != 0

@@ -138,7 +138,7 @@ def test_the_root_device_is_that_which_lightning_chooses(
         assert trainer.num_devices == trainer.world_size == 1
 
 
-@pytest.mark.parametrize("several", ["trainer.devices=2", "+trainer.num_nodes=2"])
+@pytest.mark.parametrize("several", ["trainer.devices=2", "trainer.num_nodes=2"])
 def test_several_devices_are_refused(several: str):
     with pytest.raises(Exception, match=r"strategy=single trains on one device, got .* say strategy=ddp"):
         build([*RUN, "strategy=single", several])
