@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
-import wandb
-from helpers.running import curve, fit
+from helpers.processes import run
+from helpers.running import TOY, rows
 
 
 def test_a_wandb_server_that_is_down_costs_a_run_nothing(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, workplace: Path, repository: Path
 ):
+    """In a process of its own: wandb remembers for a whole process which server answered."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]  # where nobody listens from here on
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
-    wandb.teardown()  # what another test's run has found out about its server
-    run = fit("name=down", "iterations=1", "logger=wandb")
-    assert len(curve(run.folder, "reward/total")) == 1
-    assert list(run.folder.glob("wandb/offline-run-*"))
-    assert capfd.readouterr().err.count("wandb cannot be reached, so its run is written offline") == 1
+    done = run(["SCRIPT", *TOY, "name=down", "iterations=1", "logger=wandb"], workplace, repository)
+    assert done.returncode == 0, done.stderr
+    assert len(rows(workplace / "runs" / "down" / "metrics.jsonl")) == 1
+    assert list((workplace / "runs" / "down").glob("wandb/offline-run-*"))
+    assert done.stderr.count("wandb cannot be reached, so its run is written offline") == 1
