@@ -13,6 +13,8 @@ import pytest
 import torch
 from helpers.running import fit
 
+from kairos.core.seals import seal_path
+
 KINDS = ["flipped: checkpoint", "truncated: a stored clip"]
 
 
@@ -44,6 +46,7 @@ def changed_weight(run: Path) -> None:
     state = torch.load(path, weights_only=True)
     next(iter(state["state_dict"].values())).view(-1)[0] += 1e-6
     torch.save(state, path)
+    seal_path(path).unlink()
 
 
 def changed_moment(run: Path) -> None:
@@ -51,6 +54,7 @@ def changed_moment(run: Path) -> None:
     state = torch.load(path, weights_only=True)
     state["optimizer_states"][0]["state"][0]["exp_avg"].view(-1)[0] += 1e-6
     torch.save(state, path)
+    seal_path(path).unlink()
 
 
 def changed_row(run: Path) -> None:

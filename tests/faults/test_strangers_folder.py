@@ -28,8 +28,8 @@ ESCAPES = {
         "callbacks.evil: torch.hub.load",
     ),
     "below a part of Kairos": (
-        [f"+callbacks.evil={{_target_:kairos.train.callbacks.early_stop.EarlyStop,metric:{OPEN},patience:1}}"],
-        "callbacks.evil.metric: builtins.open",
+        [f"+callbacks.evil={{_target_:kairos.train.callbacks.early_stop.EarlyStop,monitor:{OPEN},patience:1}}"],
+        "callbacks.evil.monitor: builtins.open",
     ),
     "below a partial": (
         [f"+callbacks.evil={{_target_:kairos.credit.shapes.Power,_partial_:true,exponent:{OPEN}}}"],
@@ -196,10 +196,15 @@ def test_no_script_runs_what_a_folder_brings(
 
 
 def test_there_is_one_way_from_stored_overrides_to_objects(repository: Path):
-    """`train.py` writes them back when a run goes on, and composes them by `compose_stored` like the others."""
+    """`train.py` writes them back when a run goes on, and composes them by `compose_stored` like the others.
+
+    `own_cells.py` compares them with a table's rows, as text.
+    """
     files = [*(repository / "scripts").glob("*.py"), *(repository / "src").rglob("*.py")]
     users = {path.name for path in files if ".overrides()" in path.read_text()}
-    assert users == {"stored.py", "train.py"}, "compose what a folder stores by kairos.stored.compose_stored"
+    assert users == {"stored.py", "train.py", "own_cells.py"}, (
+        "compose what a folder stores by kairos.stored.compose_stored"
+    )
 
 
 def test_a_number_of_frames_is_no_way_around(script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]):

@@ -70,10 +70,13 @@ def evaluate(config: DictConfig) -> None:
     run = RunFolder(Path(config.run)) if config.run else None
     if run is not None and ranks.main_process() and (outdated := run.outdated()):
         print(outdated)
+    names = config.templates or [None]
+    typed = [[*overrides, f"template={name}"] if name else overrides for name in names]
+    first = experiment_of(config, run, typed[0])  # a folder that is not trusted is refused before anything is written
     output, found = output_of(config, run, overrides), list[ScoredRows]()
     answers = Answers(config, run, output, shard)
-    for name in config.templates or [None]:
-        experiment = experiment_of(config, run, [*overrides, f"template={name}"] if name else overrides)
+    for name, given in zip(names, typed, strict=True):
+        experiment = first if given is typed[0] else experiment_of(config, run, given)
         label, metrics = name or "default", metrics_of(experiment.config)
         conditions = {**conditions_of(resolved(experiment.config)), "wording": digest_of(wording(experiment.config))}
         conditions |= {"commit": commit()}

@@ -130,7 +130,8 @@ def _verified(path: Path, now: tuple[Identity, ...]) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
-        _mapped(path)
+        if broken is None:
+            _mapped(path)
     except NotPlain:
         raise
     except _DAMAGED as error:
