@@ -16,7 +16,7 @@ import yaml
 from kairos.core.files import UNFINISHED
 from kairos.core.seals import BrokenFile, read_state, write_state
 from kairos.core.spelling import close, did_you_mean
-from kairos.runs.keys import key_of, meaning
+from kairos.runs.keys import dotted, key_of, meaning
 from kairos.runs.renamed import added, new_overrides, old_names, with_new_names
 
 FINISHED = "summary.json"
@@ -218,7 +218,7 @@ def find_run(name: str) -> Path:
 
 def differences(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, tuple[object, object]]:
     """Dotted keys that differ and must not change in a run: (old, new), None for an absent key."""
-    before, after = _flat(old), _flat(new)
+    before, after = dotted(old), dotted(new)
     return {
         key: (before.get(key), after.get(key))
         for key in sorted(before.keys() | after.keys())
@@ -252,9 +252,3 @@ def _abandoned(unfinished: Path) -> bool:
     """Whether no process writes this file any more; `.<name>.<process id>.unfinished`, see `kairos.core.files`."""
     process = unfinished.name.removesuffix(UNFINISHED).rpartition(".")[2]
     return process.isdigit() and (int(process) == os.getpid() or not psutil.pid_exists(int(process)))
-
-
-def _flat(tree: object, prefix: str = "") -> dict[str, object]:
-    if isinstance(tree, Mapping) and tree:
-        return {k: v for name, branch in tree.items() for k, v in _flat(branch, f"{prefix}{name}.").items()}
-    return {prefix[:-1]: tree}

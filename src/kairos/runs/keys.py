@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -97,6 +98,17 @@ def meaning(key: str) -> Meaning:
     while key not in KEYS and "." in key:
         key = key.rpartition(".")[0]
     return KEYS.get(key, Meaning())
+
+
+def dotted(tree: object, above: str = "") -> dict[str, object]:
+    """The values of a nested table by dotted key; an empty table is a value.
+
+    >>> dotted({"data": {"clips": 4, "enrich": {}}})
+    {'data.clips': 4, 'data.enrich': {}}
+    """
+    if isinstance(tree, Mapping) and tree:
+        return {key: value for name, branch in tree.items() for key, value in dotted(branch, f"{above}{name}.").items()}
+    return {above[:-1]: tree}
 
 
 def key_of(override: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 
 from kairos.core.regular_files import open_regular
@@ -29,6 +31,18 @@ def items_of(file: Path) -> list[tuple[str, object]]:
     if not isinstance(value, list):
         raise AnnotationError(f"{file}: not a list of rows; write [...], or one row a line in a .jsonl file")
     return [(str(number), item) for number, item in enumerate(value, start=1)]
+
+
+def csv_rows(text: str, delimiter: str = ",") -> Iterator[tuple[str, dict[str, str]]]:
+    """The rows below a header, by column; one that csv refuses holds its reason under "rest", and lacks its columns."""
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, restval="", restkey="rest")
+    for number in count(1):
+        try:
+            yield str(number), next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:  # a field of more than 131,072 characters; the next row is read
+            yield str(number), {"rest": str(error)}
 
 
 def table_of(file: Path) -> Mapping[str, object]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,7 +11,7 @@ from kairos.core.spans import Span
 from kairos.core.types import Target, VideoSource
 from kairos.data.readers.annotation_file import AnnotationFile
 from kairos.data.readers.fields import Fields
-from kairos.data.readers.files import lines_of, table_of
+from kairos.data.readers.files import csv_rows, lines_of, table_of
 from kairos.data.records import LETTERS, Record
 
 _COLUMNS = ("video_id", "question", "answer", "qid", "a0", "a1", "a2", "a3", "a4")
@@ -41,14 +38,7 @@ class NExTGQA(AnnotationFile[CsvRow]):
         self._located.update(table_of(Path(self.spans)) if self.spans else {})
         self._places.update(table_of(Path(self.folders)) if self.folders else {})
         text = "\n".join(line for _, line in lines_of(self.file))
-        reader = csv.DictReader(io.StringIO(text), restval="", restkey="rest")
-        for number in count(1):
-            try:
-                yield str(number), next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:  # a field of more than 131,072 characters; the next row is read
-                yield str(number), {"rest": str(error)}
+        yield from csv_rows(text)
 
     def record(self, key: str, row: CsvRow) -> Record:
         fields = Fields.of(self.where(key), row)

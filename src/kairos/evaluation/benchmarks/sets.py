@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kairos.core.span_sets import paired_giou, set_giou, set_precision, set_recall, set_tiou
 from kairos.core.spans import Span
@@ -12,7 +12,12 @@ from kairos.evaluation.predictions import Prediction
 
 
 class OfSpans(Share):
-    """The mean of a number for stated and annotated spans, over the prompts that ask for a span."""
+    """The mean of a number for stated and annotated spans, over the prompts that ask for a span.
+
+    A subclass says by `compares` which number, or, where that depends on its options, by `compared`.
+    """
+
+    compares: Callable[[Sequence[Span], Sequence[Span]], float]
 
     def value(self, prediction: Prediction) -> float | None:
         if not prediction.target_spans:
@@ -20,67 +25,55 @@ class OfSpans(Share):
         return self.compared(prediction.spans, prediction.target_spans)
 
     def compared(self, stated: Sequence[Span], annotated: Sequence[Span]) -> float:
-        raise NotImplementedError
+        return self.compares(stated, annotated)
 
 
 class SetTIoU(OfSpans):
     """Intersection over union of the merged stated spans with the annotated ones, which are not merged."""
 
+    compares = staticmethod(set_tiou)
     label = "tIoU"
     shown = "headline"
-
-    def compared(self, stated: Sequence[Span], annotated: Sequence[Span]) -> float:
-        return set_tiou(stated, annotated)
 
 
 class SetPrecision(OfSpans):
     """Share of the stated seconds that are annotated."""
 
+    compares = staticmethod(set_precision)
     label = "precision"
     shown = "table"
-
-    def compared(self, stated: Sequence[Span], annotated: Sequence[Span]) -> float:
-        return set_precision(stated, annotated)
 
 
 class SetRecall(OfSpans):
     """Share of the annotated seconds that are stated."""
 
+    compares = staticmethod(set_recall)
     label = "recall"
     shown = "table"
-
-    def compared(self, stated: Sequence[Span], annotated: Sequence[Span]) -> float:
-        return set_recall(stated, annotated)
 
 
 class SetGIoU(OfSpans):
     """tIoU less the share of the hull outside all spans; below 1 even for a perfect answer with gaps."""
 
+    compares = staticmethod(set_giou)
     label = "GIoU"
     plot_lower_bound = -1.0
     shown = "table"
-
-    def compared(self, stated: Sequence[Span], annotated: Sequence[Span]) -> float:
-        return set_giou(stated, annotated)
 
 
 class PairedGIoU(OfSpans):
     """The GIoU, scaled to [0, 1], of spans paired in order of time (nGIoU)."""
 
+    compares = staticmethod(paired_giou)
     label = "nGIoU"
     shown = "table"
-
-    def compared(self, stated: Sequence[Span], annotated: Sequence[Span]) -> float:
-        return paired_giou(stated, annotated)
 
 
 class CountAccuracy(OfSpans):
     """Share of the answers with the right number of spans (C-Acc)."""
 
+    compares = staticmethod(same_count)
     label = "C-Acc"
-
-    def compared(self, stated: Sequence[Span], annotated: Sequence[Span]) -> float:
-        return same_count(stated, annotated)
 
 
 class SpanF1(OfSpans):

@@ -18,6 +18,7 @@ from kairos.evaluation.submissions.submitted import (
     Submitted,
     field,
     json_file,
+    number_of,
     own_id,
     spans_of,
 )
@@ -47,7 +48,7 @@ def write(rows: Sequence[Row], path: Path) -> None:
             {
                 "clip_uid": clip,
                 "annotation_uid": annotation,
-                "query_idx": int(query) if query.isdigit() else query,
+                "query_idx": number_of(query),
                 "predicted_times": [list(span) for span in row.prediction.spans],
             }
         )

@@ -14,6 +14,7 @@ from kairos.evaluation.submissions.submitted import (
     Submitted,
     field,
     json_rows,
+    number_of,
     own_id,
     spans_of,
     video_of,
@@ -46,11 +47,10 @@ def write(rows: Sequence[Row], path: Path) -> None:
     lines = []
     for row in rows:
         query = row.record.question
-        number = own_id(row.place, row.record)
         lines.append(
             json_line(
                 {
-                    "qid": int(number) if number.isdigit() else number,
+                    "qid": number_of(own_id(row.place, row.record)),
                     "query": query,
                     "vid": video_of(row.record),
                     "pred_relevant_windows": _windows(row.prediction),

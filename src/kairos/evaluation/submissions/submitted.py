@@ -66,6 +66,11 @@ def own_id(place: int, record: Record) -> str:
     return record.uid.rpartition(":")[2]
 
 
+def number_of(name: str) -> int | str:
+    """An id as the benchmark writes it: a number where it is one."""
+    return int(name) if name.isdigit() else name
+
+
 def video_of(record: Record) -> str:
     """The name of a record's video without folder and suffix."""
     return Path(record.video.path).stem

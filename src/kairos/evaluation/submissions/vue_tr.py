@@ -13,6 +13,7 @@ from kairos.evaluation.submissions.submitted import (
     Submitted,
     field,
     json_rows,
+    number_of,
     own_id,
     spans_of,
     video_of,
@@ -29,7 +30,7 @@ def read(path: Path) -> list[Submitted]:
 def write(rows: Sequence[Row], path: Path) -> None:
     answers = [
         {
-            "query_id": int(number) if (number := own_id(row.place, row.record)).isdigit() else number,
+            "query_id": number_of(own_id(row.place, row.record)),
             "video_id": video_of(row.record),
             "duration": row.prediction.duration or row.record.duration,
             "query": row.record.question,

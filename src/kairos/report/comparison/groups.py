@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import yaml
 
 from kairos.runs.folder import PlainLoader
-from kairos.runs.keys import key_of, meaning
+from kairos.runs.keys import dotted, key_of, meaning
 from kairos.runs.names import digest, in_name
 from kairos.runs.read import Run
 from kairos.runs.renamed import added, with_new_names
@@ -48,7 +48,7 @@ def comparable(run: Run) -> dict[str, object]:
         return {}
     folder, seed = str(tree.get("folder")), tree.get("seed")
     found: dict[str, object] = {}
-    for key, value in _flat(tree):
+    for key, value in dotted(tree).items():
         if not meaning(key).compared or key.split(".")[-1] == "seed" or added(key, value):
             continue
         if isinstance(value, str):
@@ -124,11 +124,3 @@ def _config(run: Run) -> dict[str, object]:
 def _overrides(run: Run) -> list[str]:
     listed = yaml.load(run.overrides, PlainLoader) if run.overrides else None
     return [str(item) for item in listed] if isinstance(listed, list) else []
-
-
-def _flat(tree: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(tree, Mapping) and tree:
-        for name, branch in tree.items():
-            yield from _flat(branch, f"{prefix}{name}.")
-    else:
-        yield prefix[:-1], tree

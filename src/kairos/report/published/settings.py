@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from kairos.runs.keys import meaning
+from kairos.runs.keys import dotted, meaning
 
 _WIRING = ("module", "datamodule", "loader", "data", "probes", "callbacks", "references", "processor")
 """Nodes that refer to others, whose own keys say the same."""
@@ -16,7 +16,7 @@ def different(configs: Mapping[str, Mapping[str, object]]) -> dict[str, Sequence
     >>> different({"base": {"optimizer": {"rate": 0.0}}, "RL": {"optimizer": {"rate": 0.1}}})
     {'optimizer.rate': ['0.0 (base)', '0.1 (RL)']}
     """
-    flat = {name: dict(_flat(config)) for name, config in configs.items()}
+    flat = {name: dotted(config) for name, config in configs.items()}
     keys = dict.fromkeys(key for values in flat.values() for key in values)
     found: dict[str, Sequence[str]] = {}
     for key in keys:
@@ -37,11 +37,3 @@ def _shown(key: str, value: object) -> str:
     if value is None or value == {}:
         return "–"
     return str(value).rpartition(".")[2] if key.endswith("_target_") else str(value)
-
-
-def _flat(tree: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(tree, Mapping) and tree:
-        for name, branch in tree.items():
-            yield from _flat(branch, f"{prefix}{name}.")
-    else:
-        yield prefix[:-1], tree

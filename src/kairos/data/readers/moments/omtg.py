@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from types import MappingProxyType
 
 from kairos.core.types import Target, VideoSource
 from kairos.data.readers.annotation_file import AnnotationFile
 from kairos.data.readers.fields import Fields
-from kairos.data.readers.files import text_of
+from kairos.data.readers.files import csv_rows, text_of
 from kairos.data.records import Record
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(?:seconds|s)?\s*(?:-|to|,)\s*(\d+(?:\.\d+)?)")
@@ -29,14 +26,7 @@ class OMTG(AnnotationFile[dict[str, str]]):
     published = MappingProxyType({"test": 320})
 
     def rows(self) -> Iterator[tuple[str, dict[str, str]]]:
-        reader = csv.DictReader(io.StringIO(text_of(self.file)), delimiter="\t", restval="", restkey="rest")
-        for number in count(1):
-            try:
-                yield str(number), next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:  # a field of more than 131,072 characters; the next row is read
-                yield str(number), {"rest": str(error)}
+        yield from csv_rows(text_of(self.file), "\t")
 
     def record(self, key: str, row: dict[str, str]) -> Record:
         fields = Fields.of(self.where(key), row)
