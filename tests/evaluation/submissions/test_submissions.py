@@ -11,6 +11,7 @@ import pytest
 from kairos.core.grammar import STRICT
 from kairos.core.spans import Span
 from kairos.core.types import Target, VideoSource
+from kairos.data.readers.moments.ego4d_nlq import Ego4DNLQ
 from kairos.data.records import Record
 from kairos.evaluation.submissions.formats import FORMATS, format_of, recognised
 from kairos.evaluation.submissions.grading import Graded, graded
@@ -121,3 +122,31 @@ def test_a_file_that_is_none_of_the_format_says_so(tmp_path: Path):
         format_of("kairos").read(tmp_path / "nowhere.jsonl")
     with pytest.raises(ValueError, match="there is no format 'qvhighlight'; did you mean qvhighlights"):
         format_of("qvhighlight")
+
+
+def test_official_queries_of_ego4d_are_answered_by_the_names_of_their_submission(tmp_path: Path):
+    asked = [{"clip_start_sec": start, "clip_end_sec": start + 2.0, "query": "where"} for start in (1.0, 5.0)]
+    annotations = [{"annotation_uid": "a1", "language_queries": asked}]
+    (tmp_path / "nlq_val.json").write_text(
+        json.dumps({"videos": [{"clips": [{"clip_uid": "c1", "annotations": annotations}]}]})
+    )
+    (tmp_path / "c1.mp4").touch()
+    records = Ego4DNLQ(str(tmp_path / "nlq_val.json"), str(tmp_path)).records()
+    path = tmp_path / "answers.json"
+    format_of("ego4d_nlq").write(perfect(records), path)
+    written = json.loads(path.read_text())["results"]
+    assert [(row["clip_uid"], row["annotation_uid"], row["query_idx"]) for row in written] == [
+        ("c1", "a1", 0), ("c1", "a1", 1),
+    ]  # fmt: skip
+    assert [row.iou for row in read_back("ego4d_nlq", path, records).predictions] == [1.0, 1.0]
+
+
+def test_windows_in_shares_of_the_clip_are_converted_with_their_confidences(tmp_path: Path):
+    """And where the wording lists no spans, the IoU is that of the first window."""
+    path = tmp_path / "answers.jsonl"
+    windows = [[0.2, 0.4, 0.5], [0.0, 0.1, 0.9]]
+    rows = [{"qid": record.uid.rpartition(":")[2], "pred_relevant_windows": windows} for record in GROUNDING]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    row = read_back("qvhighlights", path, GROUNDING, "fractions").predictions[3]
+    assert row.ranked == ((30.0, 60.0, 0.5), (0.0, 15.0, 0.9)) and row.spans == (Span(30, 60), Span(0, 15))
+    assert row.iou == pytest.approx(0.3)

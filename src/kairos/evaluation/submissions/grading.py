@@ -58,20 +58,24 @@ def graded(
 
 
 def grade(row: Submitted, record: Record, grammar: Grammar) -> Prediction:
-    """One answer beside its annotation: a text is read by the grammar, spans and letters are taken as they are."""
+    """One answer beside its annotation: a text is read by the grammar, spans and letters are taken as they are.
+
+    Where the grammar lists no spans, the IoU is that of the first one.
+    """
     if row.text is not None and row.spans is None and row.choice is None:
         answer = read(row.text, grammar)
     else:
         spans = tuple(span for span in row.spans or () if span.proper)
         answer = Answer(spans, row.choice, None if spans else NO_PAIR, None if row.choice else NO_CHOICE)
     target = record.target
+    compared = answer.spans if grammar.many else answer.spans[:1]
     return replace(
         unanswered(record.uid, "missing", record, grammar.many),
         text=row.text or "",
         spans=answer.spans,
         choice=answer.choice,
         reason=target.reason(answer),
-        iou=answer_iou(answer.spans, target.spans, grammar.many) if target.spans else None,
+        iou=answer_iou(compared, target.spans, grammar.many) if target.spans else None,
         correct=answer.choice == target.choice if target.choice is not None else None,
         ranked=row.ranked,
         saliency=row.saliency,

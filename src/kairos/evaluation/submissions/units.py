@@ -34,7 +34,8 @@ def in_seconds(rows: Sequence[tuple[Submitted, Record]], times: str | None) -> l
             raise SubmissionError(f"{row.where}: times={times} needs the clip's duration, which the data do not give")
         scale = (record.duration or 0.0) / SCALES[times]
         spans = None if row.spans is None else tuple(Span(s.start * scale, s.end * scale) for s in row.spans)
-        found.append((replace(row, spans=spans), record))
+        ranked = None if row.ranked is None else tuple((s * scale, e * scale, sure) for s, e, sure in row.ranked)
+        found.append((replace(row, spans=spans, ranked=ranked), record))
     return found
 
 

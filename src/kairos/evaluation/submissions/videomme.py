@@ -30,8 +30,8 @@ def read(path: Path) -> list[Submitted]:
         for question in cast("list[Mapping[str, object]]", questions):
             answer = str(field(question, "response", where) or "").strip()
             key = str(field(question, "question_id", where))
-            letter = answer if answer in LETTERS else None  # else it is a text, to be read as any answer
-            found.append(Submitted(key, where, choice=letter or None, text=None if letter else answer))
+            lone = len(answer) == 1 and answer in LETTERS  # else it is a text, to be read as any answer
+            found.append(Submitted(key, where, choice=answer if lone else None, text=None if lone else answer))
     return found
 
 

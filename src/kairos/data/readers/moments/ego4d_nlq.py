@@ -31,7 +31,7 @@ class Ego4DNLQ(AnnotationFile[object]):
             for clip in _listed(video, "clips"):
                 for annotation in _listed(clip, "annotations"):
                     for number, query in enumerate(_listed(annotation, "language_queries")):
-                        key = f"{clip.get('clip_uid')}/{annotation.get('annotation_uid')}:{number}"
+                        key = f"{clip.get('clip_uid')}_{annotation.get('annotation_uid')}_{number}"
                         yield key, {"video_id": clip.get("clip_uid"), "query_id": key, **query}
 
     def record(self, key: str, row: object) -> Record:
