@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from kairos.compose import CONF
 from kairos.core.spans import Span
 from kairos.evaluation.categories import by_category, by_group, macro
-from kairos.evaluation.conventions import OURS, Convention, differences
+from kairos.evaluation.conventions import OURS, Convention, score_differences
 from kairos.evaluation.metrics import standard
 from kairos.evaluation.predictions import Prediction
 from kairos.evaluation.scores import scored
@@ -44,12 +44,12 @@ def test_ours_is_what_the_score_table_says():
     rows = [said([[0, 5]], [[0, 10]], "a"), said([], [[0, 10]], "b"), said([[0, 10]], [[0, 10]], "c")]
     scores = OURS.scores(rows, standard())
     assert (scores["miou"], scores["recall_50"], scores["parse_failures"]) == (0.5, pytest.approx(2 / 3), 1 / 3)
-    assert all(found.ours == found.theirs for found in differences(rows, OURS, standard()))
+    assert all(found.ours == found.theirs for found in score_differences(rows, OURS, standard()))
 
 
 def test_a_strict_inequality_loses_what_lies_on_the_threshold():
     rows = [said([[0, 5]], [[0, 10]], "a"), said([[0, 6]], [[0, 10]], "b")]
-    found = {d.name: d for d in differences(rows, convention("time_r1"), standard())}
+    found = {d.name: d for d in score_differences(rows, convention("time_r1"), standard())}
     assert (found["recall_50"].ours, found["recall_50"].theirs) == (1.0, 0.5)
     assert str(found["recall_50"]) == "recall_50: ours 1.0000, theirs 0.5000 (-0.5000)"
     assert found["miou"].ours == found["miou"].theirs

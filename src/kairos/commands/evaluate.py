@@ -29,7 +29,7 @@ from kairos.compose import Experiment, assemble, compose, metrics_of, part, reso
 from kairos.data.dataset import records_of
 from kairos.data.records import Record
 from kairos.evaluation.answered_rows import Shard
-from kairos.evaluation.conventions import OURS, Convention, Difference, differences
+from kairos.evaluation.conventions import OURS, Convention, Difference, score_differences
 from kairos.evaluation.manifest import ScoredRows, digest_of, manifest_of, predictions_path, write_scores
 from kairos.evaluation.predictions import Prediction, write
 from kairos.evaluation.score_table import score_table
@@ -91,7 +91,7 @@ def evaluate(config: DictConfig) -> None:
             continue
         predictions = scored(rows, metrics)
         convention = cast("Convention", part(experiment.config.convention))
-        theirs = differences(predictions, convention, metrics) if convention.name != OURS.name else []
+        theirs = score_differences(predictions, convention, metrics) if convention.name != OURS.name else []
         table = {**score_table(predictions, metrics), **beside(theirs, convention)}
         conditions |= {"compat": {"name": convention.name, **convention.departures()}}
         manifest = manifest_of(predictions, table, config.split, {**conditions, "weights": weights})

@@ -50,7 +50,7 @@ def published(config: DictConfig, path: Path) -> str:
     table, results = read_paper_table(path), Path(config.results)
     own = ours(table, Path(config.trained or f"runs/{table.name}"), results / "tables" / f"{table.name}.json")
     lines = table_lines(table, own, results / "mini")
-    markdown = markdown_table(table, lines, own, differences(table)) + commands(path)
+    markdown = markdown_table(table, lines, own, option_differences(table)) + commands(path)
     latex = latex_table(table, lines)
     if config.output:
         write_whole(Path(config.output) / f"{table.name}.md", markdown)
@@ -78,7 +78,7 @@ def of_the_mini_world(config: DictConfig, path: Path) -> str:
     return text
 
 
-def differences(table: PaperTable) -> Mapping[str, Sequence[str]]:
+def option_differences(table: PaperTable) -> Mapping[str, Sequence[str]]:
     """The options in which our rows differ, as `<value> (<rows>)`."""
     trained: dict[TableRow, list[str]] = {}
     for row in table.rows:

@@ -99,14 +99,15 @@ class AnsweredRows:
 
     def places(self) -> set[int]:
         """Where the prompts stand that have been answered."""
-        return {place for places, _ in self._batches() for place in places}
+        return {place for places, _, _ in self._batches() for place in places}
 
     def predictions(self) -> list[Prediction]:
         """What has been answered, one prediction a prompt, by their places in the split."""
         found: dict[str, tuple[int, Prediction]] = {}
-        for places, rows in self._batches():
+        for places, rows, where in self._batches():
             for place, row in zip(sorted(places), rows, strict=True):
-                found[row.uid] = (place, row)
+                prediction = from_json(row, where)
+                found[prediction.uid] = (place, prediction)
         return [row for _, row in sorted(found.values(), key=lambda pair: pair[0])]
 
     def append(self, shard: Shard, places: Sequence[int], rows: Sequence[Prediction]) -> None:
@@ -124,20 +125,21 @@ class AnsweredRows:
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _batches(self) -> Iterator[tuple[list[int], list[Prediction]]]:
+    def _batches(self) -> Iterator[tuple[list[int], list[object], str]]:
+        """The places and rows of each batch, as they are written, and where they stand."""
         for path in sorted(self.folder.glob("*of*.jsonl")):
             for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
                 if line.endswith(b"\n"):  # a last line without its end is of a process that was killed, or still writes
                     yield _batch(line, f"{path}:{number}")
 
 
-def _batch(line: bytes, where: str) -> tuple[list[int], list[Prediction]]:
+def _batch(line: bytes, where: str) -> tuple[list[int], list[object], str]:
     try:
         batch = json.loads(line)
         places, rows = [int(place) for place in batch["places"]], list(batch["rows"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{where} is no batch of an evaluation ({error!r}): remove the line, or the file") from error
-    return places, [from_json(row, where) for row in rows]
+    return places, rows, where
 
 
 def _cut_torn_line(descriptor: int) -> None:

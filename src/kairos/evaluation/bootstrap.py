@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,21 +27,8 @@ def interval(values: Sequence[float], confidence: float = 0.95, resamples: int =
     data = np.asarray(values, dtype=np.float64)
     if data.ndim != 1 or len(data) == 0:
         raise ValueError("the interval of a mean needs at least one value")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
-    if resamples < 1:
-        raise ValueError(f"resamples must be >= 1, got {resamples}")
-    generator = np.random.default_rng(seed)
-    rows = max(1, _CHUNK // len(data))
-    means = np.concatenate(
-        [
-            data[generator.integers(0, len(data), size=(min(rows, resamples - done), len(data)))].mean(axis=1)
-            for done in range(0, resamples, rows)
-        ]
-    )
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(data.mean()), float(low), float(high))
+    low, high = _ends(lambda index: data[index].mean(axis=1), len(data), confidence, resamples, seed)
+    return Interval(float(data.mean()), low, high)
 
 
 def clustered_interval(
@@ -66,16 +53,27 @@ def clustered_interval(
     places = [names[name] for name in clusters]
     counts = np.bincount(places).astype(np.float64)
     sums = np.bincount(places, weights=np.asarray(values, dtype=np.float64))
-    generator = np.random.default_rng(seed)
-    rows = max(1, _CHUNK // len(names))
-    drawn = (
-        generator.integers(0, len(names), size=(min(rows, resamples - done), len(names)))
-        for done in range(0, resamples, rows)
+    low, high = _ends(
+        lambda index: sums[index].sum(axis=1) / counts[index].sum(axis=1), len(names), confidence, resamples, seed
     )
-    means = np.concatenate([sums[index].sum(axis=1) / counts[index].sum(axis=1) for index in drawn])
+    return Interval(float(sums.sum() / counts.sum()), low, high)
+
+
+def _ends(
+    means_of: Callable[[np.ndarray], np.ndarray], count: int, confidence: float, resamples: int, seed: int
+) -> tuple[float, float]:
+    """The interval of the means of resamples; `means_of` gets [resamples, count] of the places drawn from `count`."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
+    if resamples < 1:
+        raise ValueError(f"resamples must be >= 1, got {resamples}")
+    generator = np.random.default_rng(seed)
+    rows = max(1, _CHUNK // count)
+    sizes = [(min(rows, resamples - done), count) for done in range(0, resamples, rows)]
+    means = np.concatenate([means_of(generator.integers(0, count, size=size)) for size in sizes])
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(sums.sum() / counts.sum()), float(low), float(high))
+    return float(low), float(high)
 
 
 def paired(

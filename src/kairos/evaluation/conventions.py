@@ -128,7 +128,7 @@ class Convention:
 OURS = Convention("ours")
 
 
-def differences(
+def score_differences(
     predictions: Sequence[Prediction], convention: Convention, metrics: Mapping[str, Share]
 ) -> list[Difference]:
     """Each metric by our contract and by the convention, on the same answers."""

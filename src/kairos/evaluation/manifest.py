@@ -73,7 +73,7 @@ def manifest_of(
     )  # fmt: skip
 
 
-def differences(one: Manifest, other: Manifest) -> dict[str, tuple[object, object]]:
+def condition_differences(one: Manifest, other: Manifest) -> dict[str, tuple[object, object]]:
     """What differs between the two evaluations, by name: fps, weights, rows ...; not their scores and counts."""
     mine: dict[str, object] = {"split": one.split, "n": one.n, "rows": one.rows, **one.conditions}
     theirs: dict[str, object] = {"split": other.split, "n": other.n, "rows": other.rows, **other.conditions}

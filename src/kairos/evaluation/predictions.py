@@ -83,6 +83,11 @@ class Prediction:
         """False if no model answered: the prompt failed or is missing."""
         return self.reason is None or not self.reason.startswith(("failed", "missing"))
 
+    @property
+    def windows(self) -> tuple[tuple[float, float, float], ...]:
+        """Stated (start, end, confidence) in the order in which they count; 1 where no confidence was stated."""
+        return tuple((span.start, span.end, 1.0) for span in self.spans) if self.ranked is None else self.ranked
+
 
 def predict(prompt: Prompt, rollout: Rollout) -> Prediction:
     """Read one answer with the grammar of the prompt's template (lenient without one) and compare with the target."""
@@ -233,12 +238,15 @@ def read_file(path: Path) -> list[Prediction]:
     return rows
 
 
+_NAMES = {field.name for field in fields(Prediction)}
+_LATER = {field.name for field in fields(Prediction) if field.default is not MISSING}
+"""Fields that predictions written by older versions lack."""
+
+
 def from_json(row: object, where: str) -> Prediction:
     """The prediction that `asdict` made this JSON object of; ValueError, with `where`, if it is none."""
-    names = {field.name for field in fields(Prediction)}
-    later = {field.name for field in fields(Prediction) if field.default is not MISSING}
-    if not isinstance(row, dict) or {*row, *later} != names:
-        raise ValueError(f"{where} is not a prediction: its fields must be {sorted(names)}")
+    if not isinstance(row, dict) or {*row, *_LATER} != _NAMES:
+        raise ValueError(f"{where} is not a prediction: its fields must be {sorted(_NAMES)}")
     row = dict(row)
     try:
         row["spans"] = tuple(Span(*span) for span in row["spans"])

@@ -75,8 +75,7 @@ class ClippedSurrogate:
         Where rows are sampled ahead, also the importance weights.
         """
         found = {"policy/clip_fraction": self.clipped(stats, batch).float()}
-        weight = self.importance(stats, batch)
-        if batch.staleness_B is not None and isinstance(weight, Tensor):
+        if batch.staleness_B is not None and isinstance(weight := self.importance(stats, batch), Tensor):
             found["policy/importance"] = weight
         return found
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 
-from kairos.evaluation.manifest import ScoredRows, differences
+from kairos.evaluation.manifest import ScoredRows, condition_differences
 from kairos.evaluation.predictions import Prediction
 from kairos.evaluation.sample_size import rows_needed
 from kairos.evaluation.scores import applied, scores_of
@@ -30,7 +30,7 @@ class Change:
 
 def what_differs(one: ScoredRows, other: ScoredRows) -> list[str]:
     """A line for each condition in which two evaluations differ; one line that says so where there is none."""
-    found = differences(one.manifest, other.manifest)
+    found = condition_differences(one.manifest, other.manifest)
     lines = [f"{name}: {before} -> {after}" for name, (before, after) in found.items()]
     moved = [name for name in found if name not in _NOT_COMPARED]
     if not found:

@@ -56,10 +56,9 @@ class BenchmarkWording:
         return [parts.system_turn(self.system), user] if self.system else [user]
 
     def _event(self, question: str) -> str:
-        if self.event == "as is":
-            return question
-        collapsed = " ".join(question.split())
-        return collapsed.strip(".").strip() if self.event == "cleaned" else collapsed
+        if self.event == "cleaned":
+            return parts.cleaned(question)
+        return question if self.event == "as is" else " ".join(question.split())
 
     def answer(self, target: Target) -> str:
         """The letter, or the spans: the longest one, or all if the grammar lists spans. ValueError without either."""

@@ -82,6 +82,11 @@ def wording(wordings: dict[str, str], prompt: Prompt) -> str:
     return wordings[prompt.task]
 
 
+def cleaned(question: str) -> str:
+    """A sentence on one line without full stops around it, as released evaluations ask for it."""
+    return " ".join(question.split()).strip(".").strip()
+
+
 def tagged_once(text: str, *tags: str) -> bool:
     """Whether every tag is opened and closed exactly once."""
     return all(text.count(f"<{tag}>") == 1 == text.count(f"</{tag}>") for tag in tags)

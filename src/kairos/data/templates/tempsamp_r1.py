@@ -77,7 +77,7 @@ class TempSampReleased(TempSampDirect):
 
     def event(self, question: str) -> str:
         """The sentence as it stands, or cleaned as the released evaluation does; the case stays."""
-        return " ".join(question.split()).strip(".").strip() if self.cleaned else question
+        return parts.cleaned(question) if self.cleaned else question
 
     def describe(self) -> dict[str, str]:
         return {**super().describe(), **({"event": "cleaned"} if self.cleaned else {})}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kairos.credit.rewards.highlight import stated
-from kairos.evaluation.benchmarks.average_precision import THRESHOLDS, Window, score_precision, window_precisions
+from kairos.evaluation.benchmarks.average_precision import THRESHOLDS, score_precision, window_precisions
 from kairos.evaluation.benchmarks.ranked import guess_ious
 from kairos.evaluation.metrics import Share
 from kairos.evaluation.predictions import Prediction
@@ -45,7 +45,7 @@ class MomentAP(Share):
         windows = [span for span in prediction.target_spans if low < span.length <= high]
         if not windows:
             return None
-        precisions = window_precisions(windows_of(prediction), windows)
+        precisions = window_precisions(prediction.windows, windows)
         return (
             sum(precisions) / len(precisions)
             if self.threshold is None
@@ -108,13 +108,6 @@ class HighlightAP(_OfClips):
 
     def of_clips(self, labels: Sequence[Sequence[bool]], scores: Sequence[float]) -> float:
         return sum(score_precision(each, scores) for each in labels) / len(labels)
-
-
-def windows_of(prediction: Prediction) -> list[Window]:
-    """The stated windows in order; those of an answer without confidences all have the same."""
-    if prediction.ranked is not None:
-        return [*prediction.ranked]
-    return [(span.start, span.end, 1.0) for span in prediction.spans]
 
 
 def labels_of(prediction: Prediction, least: float) -> list[list[bool]]:

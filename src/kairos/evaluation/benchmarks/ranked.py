@@ -57,9 +57,7 @@ class BestGuesses(Share):
 
 def guesses(prediction: Prediction) -> tuple[Span, ...]:
     """The stated spans in the order in which they are meant to count."""
-    if prediction.ranked is None:
-        return prediction.spans
-    return tuple(Span(start, end) for start, end, _ in prediction.ranked)
+    return tuple(Span(start, end) for start, end, _ in prediction.windows)
 
 
 def guess_ious(prediction: Prediction) -> list[float]:

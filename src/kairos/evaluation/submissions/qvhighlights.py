@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from kairos.core.files import json_line, write_whole
+from kairos.evaluation.benchmarks.highlights import CLIP
 from kairos.evaluation.predictions import Prediction
 from kairos.evaluation.submissions.submitted import (
     Format,
@@ -19,8 +20,6 @@ from kairos.evaluation.submissions.submitted import (
     spans_of,
     video_of,
 )
-
-CLIP = 2.0  # seconds of a clip with one saliency score
 
 
 def read(path: Path) -> list[Submitted]:
@@ -53,18 +52,12 @@ def write(rows: Sequence[Row], path: Path) -> None:
                     "qid": number_of(own_id(row.place, row.record)),
                     "query": query,
                     "vid": video_of(row.record),
-                    "pred_relevant_windows": _windows(row.prediction),
+                    "pred_relevant_windows": [list(window) for window in row.prediction.windows],
                     "pred_saliency_scores": _saliency(row.prediction),
                 }
             )
         )
     write_whole(path, b"".join(lines))
-
-
-def _windows(prediction: Prediction) -> list[list[float]]:
-    if prediction.ranked is not None:
-        return [list(window) for window in prediction.ranked]
-    return [[span.start, span.end, 1.0] for span in prediction.spans]
 
 
 def _saliency(prediction: Prediction) -> list[float]:

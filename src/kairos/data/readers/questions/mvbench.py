@@ -26,15 +26,16 @@ class MVBench(MultipleChoice):
 
     def rows(self) -> Iterator[tuple[str, object]]:
         for file in sorted(self.file.glob("*.json")) if self.file.is_dir() else [self.file]:
+            folder = file.stem if (Path(self.videos) / file.stem).is_dir() else None
             for key, row in items_of(file):
-                yield f"{file.stem}:{key}", _row(row, file.stem, Path(self.videos))
+                yield f"{file.stem}:{key}", _row(row, file.stem, folder)
 
 
-def _row(row: object, task: str, videos: Path) -> object:
+def _row(row: object, task: str, folder: str | None) -> object:
     if not isinstance(row, dict):
         return row
     video = row.get("video")
-    if isinstance(video, str) and (videos / task).is_dir():
-        video = f"{task}/{video}"
+    if isinstance(video, str) and folder:
+        video = f"{folder}/{video}"
     given = {name: row.get(name) for name in ("question", "answer", "start", "end")}
     return {"video": video, "options": row.get("candidates"), "category": task, **given}
